@@ -1,0 +1,154 @@
+"""The form of a contract: a pydantic model for the body and one for the message attributes.
+
+Called by the consumers (`Contract.parse`) and by `redrive.domain.judging`, so that both mean the same by
+"valid".
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class Violation(StrEnum):
+    """Why a message breaks its contract: a stable code, fit for counting."""
+
+    NOT_JSON = "not-json"
+    INVALID_BODY = "invalid-body"
+    MISSING_ATTRIBUTE = "missing-attribute"
+    INVALID_ATTRIBUTE = "invalid-attribute"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that failed in validation, told without any value from the message."""
+
+    where: str
+    what: str
+
+
+class ContractViolationError(Exception):
+    """A message is not what its contract says. The text names places and rules, never values."""
+
+    def __init__(self, contract: str, violation: Violation, problems: Sequence[Problem]) -> None:
+        self.contract = contract
+        self.violation = violation
+        self.problems = tuple(problems)
+        told = "; ".join(f"{problem.where}: {problem.what}" for problem in self.problems)
+        super().__init__(f"breaks the contract {contract} ({violation}): {told}")
+
+
+class ContractModel(BaseModel):
+    """Base of the models in a contract: its errors never repeat what was in the message."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Message[B: ContractModel, A: ContractModel]:
+    """A message that satisfies its contract."""
+
+    body: B
+    attributes: A
+
+
+@dataclass(frozen=True, slots=True)
+class Contract[B: ContractModel, A: ContractModel]:
+    """What the messages of a queue must be.
+
+    Attributes
+    ----------
+    name : str
+        The name that the `QueueContracts` setting and the reports use.
+    body : type[ContractModel]
+        The model of the body, which must be JSON.
+    attributes : type[ContractModel]
+        The model of the message attributes, by name; values come as strings (or bytes for Binary).
+    """
+
+    name: str
+    body: type[B]
+    attributes: type[A]
+
+    def parse(self, body: str, attributes: Mapping[str, Mapping[str, Any]]) -> Message[B, A]:
+        """Return the parsed message.
+
+        Parameters
+        ----------
+        body : str
+            The message body as it was received.
+        attributes : Mapping[str, Mapping[str, Any]]
+            Message attributes, either as ReceiveMessage returns them (`StringValue`) or as Lambda passes
+            them to a consumer (`stringValue`).
+
+        Raises
+        ------
+        ContractViolationError
+            With the code and every problem found, body before attributes.
+        """
+        problems: list[tuple[Violation, Problem]] = []
+        parsed_body: B | None = None
+        parsed_attributes: A | None = None
+        try:
+            parsed_body = self.body.model_validate_json(body)
+        except ValidationError as error:
+            problems += _problems(error, "body", Violation.INVALID_BODY, self.body)
+        try:
+            parsed_attributes = self.attributes.model_validate(
+                {name: _attribute_value(value) for name, value in attributes.items()}
+            )
+        except ValidationError as error:
+            problems += _problems(error, "attributes", Violation.INVALID_ATTRIBUTE, self.attributes)
+        if parsed_body is None or parsed_attributes is None:
+            raise ContractViolationError(self.name, problems[0][0], [problem for _, problem in problems])
+        return Message(parsed_body, parsed_attributes)
+
+
+def _attribute_value(value: Mapping[str, Any]) -> str | bytes | None:
+    for key in ("StringValue", "stringValue", "BinaryValue"):
+        if value.get(key) is not None:
+            found: str | bytes = value[key]
+            return found
+    # Lambda hands bytes to a consumer in base64 (Lambda developer guide, "Example Amazon SQS message event").
+    return b64decode(value["binaryValue"]) if value.get("binaryValue") is not None else None
+
+
+@cache
+def _field_names(model: type[ContractModel]) -> frozenset[str]:
+    """Return the names of all fields of a model and of the models in it."""
+    names: set[str] = set()
+
+    def collect(schema: Any) -> None:
+        if isinstance(schema, dict):
+            names.update(schema.get("properties", {}))
+            for part in schema.values():
+                collect(part)
+        elif isinstance(schema, list):
+            for part in schema:
+                collect(part)
+
+    collect(model.model_json_schema())
+    return frozenset(names)
+
+
+def _problems(
+    error: ValidationError, part: str, violation: Violation, model: type[ContractModel]
+) -> list[tuple[Violation, Problem]]:
+    found = []
+    known = _field_names(model)
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        code = violation
+        # A key that is no field of the contract was written by somebody else: it may hold anything.
+        place = [step if isinstance(step, int) or step in known else "*" for step in detail["loc"]]
+        if detail["type"] == "json_invalid":
+            code = Violation.NOT_JSON
+        elif part == "attributes" and detail["type"] == "missing":
+            code = Violation.MISSING_ATTRIBUTE
+        found.append((code, Problem(".".join([part, *map(str, place)]), detail["type"])))
+    return found

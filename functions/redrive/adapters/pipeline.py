@@ -1,0 +1,180 @@
+"""Carries out what a lane decides: SQS requests over threads, outcomes back to the thread that owns the lane.
+
+Called by the move handler for one slice. Receiving, sending and deleting overlap; the lane bounds what is in
+flight and in hand, so that a slow stage holds the others back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from redrive.adapters.sqs import entry_failure_of, failure_of, receipts_by_place
+from redrive.domain.errors import RedriveError
+from redrive.domain.lane import (
+    POLL_SECONDS,
+    Action,
+    BatchResult,
+    Delete,
+    Failure,
+    HeldRecord,
+    Lane,
+    Messages,
+    Outcome,
+    Receive,
+    Send,
+    SetVisibility,
+    Trouble,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Runs lanes on one dead-letter queue.
+
+    Attributes
+    ----------
+    client : SQSClient
+        A client without retries of its own, with a connection for each thread.
+    dlq_url : str
+        The dead-letter queue.
+    visibility : int
+        Seconds that received letters stay invisible to others.
+    threads : int
+        Requests in flight at a time; at least the lane's `concurrency`.
+    clock : Callable[[], float]
+        A monotonic clock in seconds, the one that the lane's times are on.
+    """
+
+    client: SQSClient
+    dlq_url: str
+    visibility: int
+    threads: int
+    clock: Callable[[], float]
+
+    def run(
+        self, lane: Lane, heartbeat: Callable[[list[HeldRecord]], bool], heartbeat_seconds: float
+    ) -> None:
+        """Move letters until the lane has finished.
+
+        Parameters
+        ----------
+        lane : Lane
+            The lane; only the calling thread touches it.
+        heartbeat : Callable[[list[HeldRecord]], bool]
+            Called in the calling thread at every beat and once at the end, with the letters kept invisible
+            since the last beat; returns whether an operator wants the run to stop.
+        heartbeat_seconds : float
+            Time between two beats.
+
+        Raises
+        ------
+        RedriveError, ClientError, BotoCoreError
+            What `heartbeat` raised, after the lane has finished what was under way and given the rest back.
+        """
+        done: SimpleQueue[tuple[Action, Future[Outcome]]] = SimpleQueue()
+        beat_at = self.clock() + heartbeat_seconds
+        trouble: Exception | None = None
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="sqs") as pool:
+            while not lane.finished:
+                for action in lane.next(self.clock()):
+                    future = pool.submit(self._carry_out, action)
+                    future.add_done_callback(lambda future, action=action: done.put((action, future)))  # type: ignore[misc]
+                if lane.finished:
+                    break
+                if trouble is None and self.clock() >= beat_at:
+                    try:
+                        if heartbeat(lane.take_records()):
+                            lane.stop()
+                    except (RedriveError, ClientError, BotoCoreError) as error:
+                        # What is under way has to be finished all the same: sent letters must be deleted.
+                        trouble = error
+                        lane.stop()
+                    beat_at = self.clock() + heartbeat_seconds
+                self._take_outcomes(lane, done, min(lane.wake_at(), beat_at))
+        if trouble is not None:
+            raise trouble
+        heartbeat(lane.take_records())
+
+    def _take_outcomes(
+        self, lane: Lane, done: SimpleQueue[tuple[Action, Future[Outcome]]], until: float
+    ) -> None:
+        try:
+            action, future = done.get(timeout=max(0.0, until - self.clock()))
+            while True:
+                lane.outcome(action, future.result(), self.clock())
+                action, future = done.get_nowait()
+        except Empty:
+            pass
+
+    def _carry_out(self, action: Action) -> Outcome:
+        try:
+            match action:
+                case Receive():
+                    return self._receive(action)
+                case Send():
+                    return self._send(action)
+                case Delete():
+                    return self._delete(action)
+                case SetVisibility():
+                    return self._set_visibility(action)
+        except (ClientError, BotoCoreError) as error:
+            return failure_of(error)
+
+    def _receive(self, action: Receive) -> Messages:
+        # Attributes are not returned unless they are asked for (SQS API reference, ReceiveMessage).
+        answer = self.client.receive_message(
+            QueueUrl=self.dlq_url,
+            MaxNumberOfMessages=action.max_messages,
+            WaitTimeSeconds=POLL_SECONDS,
+            VisibilityTimeout=self.visibility,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["All"],
+        )
+        return Messages(answer.get("Messages", []))
+
+    def _send(self, action: Send) -> BatchResult:
+        entries: list[Any] = []
+        for place, held in enumerate(action.letters):
+            assert held.outgoing is not None
+            entries.append({"Id": str(place), **held.outgoing.request})
+        return _batch_result(
+            self.client.send_message_batch(QueueUrl=action.queue_url, Entries=entries), len(entries)
+        )
+
+    def _delete(self, action: Delete) -> BatchResult:
+        entries: list[Any] = list(receipts_by_place(action.handles))
+        return _batch_result(
+            self.client.delete_message_batch(QueueUrl=self.dlq_url, Entries=entries), len(entries)
+        )
+
+    def _set_visibility(self, action: SetVisibility) -> BatchResult:
+        entries: list[Any] = [
+            entry | {"VisibilityTimeout": action.seconds} for entry in receipts_by_place(action.handles)
+        ]
+        return _batch_result(
+            self.client.change_message_visibility_batch(QueueUrl=self.dlq_url, Entries=entries), len(entries)
+        )
+
+
+def _batch_result(answer: Any, entries: int) -> BatchResult:
+    """Return the failed entries: only what SQS lists as successful was carried out."""
+    listed = {entry["Id"] for entry in answer.get("Successful", [])}
+    if len(listed) == entries:
+        return BatchResult()
+    failed = {
+        int(entry["Id"]): entry_failure_of(entry["Code"], sender_fault=entry["SenderFault"])
+        for entry in answer.get("Failed", [])
+    }
+    missing = Failure("NotListed", Trouble.UNCERTAIN)
+    return BatchResult(
+        {place: failed.get(place, missing) for place in range(entries) if str(place) not in listed}
+    )

@@ -1,0 +1,82 @@
+"""The one message attribute that this app adds: what has happened to a letter so far.
+
+Written when a letter is sent on, read when it is judged: it makes bounces and endless loops visible. Format
+and size are documented in docs/moving.md.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from redrive.domain.letters import Letter
+
+ATTRIBUTE = "redrive"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What earlier runs did with a letter.
+
+    Attributes
+    ----------
+    run : str
+        The run that sent it last.
+    count : int
+        How often it was redriven.
+    message_id : str
+        The id it had when it was first redriven.
+    sent_at : int
+        When it was originally sent, in milliseconds since 1970.
+    source : str | None
+        ARN of the queue it came from; kept since a quarantined letter has no `DeadLetterQueueSourceArn`.
+    """
+
+    run: str
+    count: int
+    message_id: str
+    sent_at: int
+    source: str | None
+
+    def next(self, run: str, *, redriven: bool) -> History:
+        """Return the history after `run` has handled the letter."""
+        return History(run, self.count + redriven, self.message_id, self.sent_at, self.source)
+
+    def to_json(self, reason: str | None = None, problems: list[str] | None = None) -> str:
+        """Return the attribute's value; `reason` and `problems` are there for quarantined letters only."""
+        told = {
+            "run": self.run,
+            "count": self.count,
+            "id": self.message_id,
+            "sent": self.sent_at,
+            "source": self.source,
+            "reason": reason,
+            "problems": problems,
+        }
+        return json.dumps(
+            {key: value for key, value in told.items() if value is not None}, separators=(",", ":")
+        )
+
+
+def _source(told: Any) -> str | None:
+    return told if isinstance(told, str) else None
+
+
+def history_of(letter: Letter) -> History:
+    """Return what the letter's attribute tells, or a fresh history where it has none that can be read."""
+    value = letter.attributes.get(ATTRIBUTE, {}).get("StringValue")
+    if value is not None:
+        try:
+            told = json.loads(value)
+            return History(
+                str(told["run"]),
+                int(told["count"]),
+                str(told["id"]),
+                int(told["sent"]),
+                letter.source_arn or _source(told.get("source")),
+            )
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            # Somebody else's attribute of the same name, or a damaged one: the letter starts afresh.
+            pass
+    return History("", 0, letter.message_id, letter.sent_at, letter.source_arn)

@@ -1,0 +1,75 @@
+"""Tells what a look at some letters showed: verdicts, ages and sizes, never content.
+
+Called by the sample handler.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Literal
+
+from redrive.domain.errors import RejectedError
+from redrive.domain.letters import Letter
+from redrive.domain.runs import RunPlan, Sample, SampleGroup
+from redrive.domain.verdicts import Quarantine, Reason, Redrive, Skip, Verdict
+
+# A letter that SQS drops within so many seconds is near its expiry.
+NEAR_EXPIRY_SECONDS = 24 * 3600
+
+type _Key = tuple[Literal["redrivable", "quarantined", "skipped"], str | None, str | None]
+
+
+def summarize(plan: RunPlan, judged: Iterable[tuple[Letter, Verdict]], now: datetime) -> Sample:
+    """Return the summary of sampled letters.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        The run.
+    judged : Iterable[tuple[Letter, Verdict]]
+        Letters and their verdicts.
+    now : datetime
+        The present time, for ages.
+
+    Raises
+    ------
+    RejectedError
+        Where letters do not tell where they belong and the run names no destination.
+    """
+    letters = list(judged)
+    groups = Counter(_key(verdict) for _, verdict in letters)
+    homeless = sum(number for (_, reason, _), number in groups.items() if reason == Reason.NO_DESTINATION)
+    if homeless:
+        raise RejectedError(
+            f"{homeless} of {len(letters)} sampled letters in {plan.dlq.name} do not tell which queue they "
+            f"came from, and {len(plan.sources)} queues use it. Start the run with a destination."
+        )
+    sent = [letter.sent_at for letter, _ in letters]
+    expires_before = now.timestamp() * 1000 + (NEAR_EXPIRY_SECONDS - plan.retention) * 1000
+    return Sample(
+        sampled=len(letters),
+        groups=tuple(
+            SampleGroup(verdict=verdict, reason=reason, destination=destination, letters=number)
+            for (verdict, reason, destination), number in groups.most_common()
+        ),
+        oldest_sent_at=_time(min(sent, default=None)),
+        newest_sent_at=_time(max(sent, default=None)),
+        largest_bytes=max((letter.size for letter, _ in letters), default=0),
+        near_expiry=sum(at < expires_before for at in sent),
+    )
+
+
+def _key(verdict: Verdict) -> _Key:
+    match verdict:
+        case Redrive():
+            return "redrivable", None, verdict.queue_url.rsplit("/", 1)[1]
+        case Quarantine():
+            return "quarantined", verdict.reason, None
+        case Skip():
+            return "skipped", verdict.reason, None
+
+
+def _time(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -1,0 +1,50 @@
+"""What becomes of a letter: redriven, quarantined or skipped, each with its reason.
+
+Made by `redrive.domain.judging`, carried out by the lane, counted in tallies. The codes are stable;
+docs/reasons.md explains each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from redrive.domain.history import History
+
+
+class Reason(StrEnum):
+    """Why a letter was quarantined or skipped; `contracts.contract.Violation` has what breaks a contract."""
+
+    REDRIVEN_TOO_OFTEN = "redriven-too-often"
+    CAME_BACK = "came-back"
+    ARRIVED_AFTER_START = "arrived-after-start"
+    NO_DESTINATION = "no-destination"
+    GROUP_WAITS = "group-waits"
+
+
+@dataclass(frozen=True, slots=True)
+class Redrive:
+    """Send the letter to the queue that it belongs to."""
+
+    queue_url: str
+    fifo: bool
+    history: History
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Send the letter to the quarantine queue, with the reason."""
+
+    reason: str
+    problems: tuple[str, ...]
+    history: History
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Leave the letter in the dead-letter queue; this run does not look at it again."""
+
+    reason: str
+
+
+type Verdict = Redrive | Quarantine | Skip

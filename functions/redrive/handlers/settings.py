@@ -1,0 +1,43 @@
+"""What template.yaml tells the functions through their environment.
+
+Read once by each handler module when Lambda loads it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import BaseModel, Json
+
+from redrive.domain.tallying import MAX_HISTORY_EVENTS
+
+
+class Settings(BaseModel):
+    """The environment of a redrive function; what a function does not need is not set there.
+
+    Attributes
+    ----------
+    run_table : str
+        Name of the DynamoDB table of runs.
+    quarantine_queue_url, quarantine_queue_arn : str
+        The queue for letters that must not be redriven.
+    queue_contracts : dict[str, str]
+        Contract name by queue name.
+    slice_seconds : float
+        How long one slice moves letters.
+    max_history_events : int
+        Events in an execution's history after which the run goes on in a new one.
+    """
+
+    run_table: str = ""
+    quarantine_queue_url: str = ""
+    quarantine_queue_arn: str = ""
+    queue_contracts: Json[dict[str, str]] = {}
+    slice_seconds: float = 60.0
+    max_history_events: int = MAX_HISTORY_EVENTS
+
+
+def settings() -> Settings:
+    """Return the settings in the environment."""
+    names = {name.upper(): name for name in Settings.model_fields}
+    return Settings.model_validate({names[key]: value for key, value in os.environ.items() if key in names})

@@ -1,0 +1,114 @@
+"""The command line of the embedded cloud: ``python -m local.cloud up|down|env|status|deploy|reset``.
+
+``make local-up`` and its relatives run it; in Python, use :class:`local.embedded_cloud.EmbeddedCloud`.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import Annotated
+
+import typer
+
+from local.embedded_cloud import EmbeddedCloud, EmbeddedCloudError, log_path, record, record_path, recorded
+
+DEFAULT_PORT = 4566
+STACK_NAME = "sqs-redrive"
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+
+Port = Annotated[int, typer.Option(envvar="PORT", help="The port of the embedded cloud.", min=1, max=65535)]
+Stack = Annotated[str, typer.Option(envvar="STACK", help="The name of the stack.")]
+Parameters = Annotated[
+    list[str] | None, typer.Option("--parameter", help="A parameter of the stack, as Name=value; repeatable.")
+]
+
+
+@app.command()
+def up(port: Port = DEFAULT_PORT, stack: Stack = STACK_NAME, parameter: Parameters = None) -> None:
+    """Start the embedded cloud, unless it runs already, and deploy the app to it."""
+    running = recorded(port)
+    if running:
+        cloud = EmbeddedCloud.at(running)
+        typer.echo(f"the embedded cloud runs already on {cloud.endpoint_url} (process {cloud.pid})")
+    else:
+        started = time.monotonic()
+        cloud = EmbeddedCloud.start(port, detached=True)
+        record(cloud)
+        typer.echo(
+            f"the embedded cloud runs on {cloud.endpoint_url} (process {cloud.pid}, "
+            f"started in {time.monotonic() - started:.1f} s, log {log_path(port)})"
+        )
+    _deploy(cloud, stack, parameter)
+
+
+@app.command()
+def deploy(port: Port = DEFAULT_PORT, stack: Stack = STACK_NAME, parameter: Parameters = None) -> None:
+    """Build the app and deploy it to the embedded cloud that runs."""
+    _deploy(_running(port), stack, parameter)
+
+
+@app.command()
+def down(port: Port = DEFAULT_PORT) -> None:
+    """Stop the embedded cloud that `up` started."""
+    _running(port).stop()
+    record_path(port).unlink(missing_ok=True)
+    typer.echo(f"the embedded cloud on port {port} is stopped")
+
+
+@app.command()
+def reset(port: Port = DEFAULT_PORT) -> None:
+    """Delete everything in the embedded cloud."""
+    _running(port).reset()
+    typer.echo(f"the embedded cloud on port {port} is empty")
+
+
+@app.command()
+def status(port: Port = DEFAULT_PORT) -> None:
+    """Say whether the embedded cloud runs; exit status 1 if not."""
+    cloud = _running(port)
+    answers = "answers" if cloud.is_answering() else "does not answer"
+    typer.echo(f"the embedded cloud runs on {cloud.endpoint_url} (process {cloud.pid}) and {answers}")
+
+
+@app.command()
+def env(port: Port = DEFAULT_PORT) -> None:
+    """Print the exports that point AWS tools at the embedded cloud: eval "$(make -s local-env)"."""
+    cloud = EmbeddedCloud(port, pid=0)
+    for name, value in cloud.environment.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+    typer.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
+
+
+def _running(port: int) -> EmbeddedCloud:
+    running = recorded(port)
+    if running is None:
+        raise EmbeddedCloudError(f"no embedded cloud runs on port {port}; `make local-up` starts one")
+    return EmbeddedCloud.at(running)
+
+
+def _deploy(cloud: EmbeddedCloud, stack: str, parameters: list[str] | None) -> None:
+    for parameter in parameters or []:
+        if "=" not in parameter:
+            raise EmbeddedCloudError(f"expected --parameter Name=value, found '{parameter}'")
+    started = time.monotonic()
+    typer.echo("building and deploying the app")
+    outputs = cloud.deploy(stack, dict(parameter.split("=", 1) for parameter in parameters or []))
+    typer.echo(f"stack {stack} is deployed in {time.monotonic() - started:.0f} s:")
+    width = max(map(len, outputs), default=0)
+    for name, value in sorted(outputs.items()):
+        typer.echo(f"  {name:<{width}}  {value}")
+
+
+def main() -> None:
+    """Run the command line; what went wrong is one message and exit status 2 (1 from ``status``)."""
+    try:
+        app()
+    except EmbeddedCloudError as error:
+        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

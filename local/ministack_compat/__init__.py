@@ -1,0 +1,48 @@
+"""Makes ministack behave as the AWS documentation says, where this project would notice the difference.
+
+``local.launch`` calls :func:`apply` before it starts ministack; each module patches one service and says at
+each patch what AWS does and what ministack does instead.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from local.ministack_compat import fit
+
+MODULES = (
+    "sqs",
+    "message_move",
+    "lambda_runtime",
+    "lambda_async",
+    "event_source_mapping",
+    "step_functions",
+    "step_functions_map",
+    "step_functions_integrations",
+    "sns",
+    "cloudformation",
+    "cloudwatch",
+)
+
+
+def apply() -> None:
+    """Check that ministack fits, then put every patch in place.
+
+    Raises
+    ------
+    local.ministack_compat.fit.MinistackMisfitError
+        Another version of ministack is installed, or it lacks something that a patch relies on.
+    """
+    fit.check(())
+    try:
+        modules = [importlib.import_module(f"local.ministack_compat.{name}") for name in MODULES]
+    except (ImportError, AttributeError) as error:
+        # A module keeps what it wraps when it is imported, which is before its anchors can be checked.
+        raise fit.MinistackMisfitError(
+            fit.installed_version(), f"what the patches wrap, but {error}"
+        ) from error
+    for module in modules:
+        fit.check(module.ANCHORS)
+    for module in modules:
+        if hasattr(module, "apply"):
+            module.apply()

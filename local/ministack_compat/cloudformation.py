@@ -1,0 +1,84 @@
+"""Makes ministack's CloudFormation take all properties of Lambda functions, and definitions in YAML.
+
+``local.ministack_compat.apply`` calls :func:`apply`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+from ministack.services import lambda_svc, stepfunctions
+from ministack.services.cloudformation import provisioners
+
+ANCHORS = (
+    "services.cloudformation.provisioners:_RESOURCE_HANDLERS",
+    "services.cloudformation.provisioners:_lambda_create",
+    "services.cloudformation.provisioners:_lambda_update",
+    "services.stepfunctions:_state_machines",
+    "services.lambda_svc:_functions",
+)
+
+Provisioned = tuple[str, dict[str, Any]]
+
+_upstream_create = provisioners._lambda_create
+_upstream_update = provisioners._lambda_update
+
+
+def apply() -> None:
+    """Put the patches of this module in place."""
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    handlers["create"] = create_function
+    handlers["update"] = update_function
+    machines = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
+    for step in ("create", "update"):
+        machines[step] = _with_json_definition(machines[step])
+
+
+def _with_json_definition(provision: Callable[..., Provisioned]) -> Callable[..., Provisioned]:
+    """Let the definition of a state machine be YAML, as AWS does.
+
+    ministack keeps the text as it is, and every execution fails to parse it (AWS CloudFormation Template
+    Reference, AWS::StepFunctions::StateMachine: "DefinitionS3Location … in either JSON or YAML format").
+    """
+
+    def provision_with_json(*arguments: Any, **named: Any) -> Provisioned:
+        arn, attributes = provision(*arguments, **named)
+        machine = stepfunctions._state_machines[arn]
+        if not machine["definition"].lstrip().startswith("{"):
+            machine["definition"] = json.dumps(yaml.safe_load(machine["definition"]))
+        return arn, attributes
+
+    return provision_with_json
+
+
+def create_function(logical_id: str, properties: dict[str, Any], stack_name: str) -> Provisioned:
+    """Create a function with its dead-letter queue and its reserved concurrency."""
+    name, attributes = _upstream_create(logical_id, properties, stack_name)
+    _apply_left_out(name, properties)
+    return name, attributes
+
+
+def update_function(
+    physical_id: str,
+    old_properties: dict[str, Any],
+    properties: dict[str, Any],
+    stack_name: str,
+    logical_id: str | None = None,
+) -> Provisioned:
+    """Update a function with its dead-letter queue and its reserved concurrency."""
+    name, attributes = _upstream_update(physical_id, old_properties, properties, stack_name, logical_id)
+    _apply_left_out(name, properties)
+    return name, attributes
+
+
+def _apply_left_out(name: str, properties: dict[str, Any]) -> None:
+    function = lambda_svc._functions[name]
+    if properties.get("DeadLetterConfig"):
+        function["config"]["DeadLetterConfig"] = properties["DeadLetterConfig"]
+    else:
+        function["config"].pop("DeadLetterConfig", None)
+    reserved = properties.get("ReservedConcurrentExecutions")
+    function["concurrency"] = None if reserved is None else int(reserved)

@@ -1,0 +1,127 @@
+"""Makes SQS event source mappings of ministack treat batches and partial batch responses as AWS Lambda does.
+
+``local.ministack_compat.apply`` calls :func:`apply`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from ministack.services import lambda_svc
+
+from local.ministack_compat.message_store import Message
+from local.ministack_compat.sqs import delete_for_lambda
+
+ANCHORS = (
+    "services.lambda_svc:_run_sqs_batch",
+    "services.lambda_svc:_execute_function",
+    "services.lambda_svc:_sqs_message_attributes_to_camel_case",
+    "services.lambda_svc:_esm_backoff_until",
+    "services.lambda_svc:_ESM_BACKOFF_SECONDS",
+)
+
+
+class InvalidBatchResponseError(ValueError):
+    """The function's answer is not a partial batch response, so that the whole batch counts as failed."""
+
+
+def apply() -> None:
+    """Put the patches of this module in place."""
+    lambda_svc._run_sqs_batch = run_batch
+    lambda_svc._sqs_message_attributes_to_camel_case = as_record_attributes
+
+
+def as_record_attributes(attributes: dict[str, Any] | None) -> dict[str, Any]:
+    """Return message attributes in the form of a Lambda record, with the two empty lists that AWS adds."""
+    return {
+        name: {
+            **{key[:1].lower() + key[1:]: value for key, value in attribute.items()},
+            "stringListValues": [],
+            "binaryListValues": [],
+        }
+        for name, attribute in (attributes or {}).items()
+    }
+
+
+def run_batch(
+    mapping: dict[str, Any],
+    function: dict[str, Any],
+    event: dict[str, Any],
+    batch: list[Message],
+    queue_url: str,
+    _queue_name: str,
+) -> None:
+    """Invoke the function with a batch and delete what it has processed."""
+    offered = {record["messageId"] for record in event["Records"]}
+    by_id = {message["id"]: message for message in batch}
+    for record in event["Records"]:
+        source = by_id[record["messageId"]].get("sys", {}).get("DeadLetterQueueSourceArn")
+        if source:
+            record["attributes"]["DeadLetterQueueSourceArn"] = source
+    # "If a message doesn't match the filter criteria, Lambda deletes it", whatever becomes of the rest of its
+    # batch (AWS Lambda Developer Guide, "Using event filtering with an Amazon SQS event source").
+    _delete(queue_url, [message for message in batch if message["id"] not in offered])
+    batch = [message for message in batch if message["id"] in offered]
+
+    outcome = lambda_svc._execute_function(function, event)
+    if outcome.get("error"):
+        mapping["LastProcessingResult"] = "FAILED"
+        lambda_svc.logger.warning(
+            "%s failed with a batch: %s", mapping.get("FunctionArn"), outcome.get("body")
+        )
+        # The messages stay hidden for their visibility timeout; the pause keeps a broken function from
+        # spinning.
+        lambda_svc._esm_backoff_until[mapping["UUID"]] = time.time() + lambda_svc._ESM_BACKOFF_SECONDS
+        return
+    lambda_svc._esm_backoff_until.pop(mapping["UUID"], None)
+    failed: set[str] = set()
+    if "ReportBatchItemFailures" in (mapping.get("FunctionResponseTypes") or []):
+        try:
+            failed = failed_items(outcome.get("body"), offered)
+        except InvalidBatchResponseError as error:
+            failed = offered
+            lambda_svc.logger.warning("%s: %s", mapping.get("FunctionArn"), error)
+    _delete(queue_url, [message for message in batch if message["id"] not in failed])
+    mapping["LastProcessingResult"] = "OK" if not failed else f"OK - {len(failed)} partial failures"
+
+
+def failed_items(response: Any, offered: set[str]) -> set[str]:
+    """Return the ids of the messages that the function reports as failed.
+
+    AWS Lambda Developer Guide, "Implementing partial batch responses" for Amazon SQS: a null or empty
+    response and a null or empty list mean success; an invalid response, and an identifier that is missing,
+    empty or none of the batch, mean that everything failed. ministack deletes messages in the last cases and
+    fails on null.
+
+    Raises
+    ------
+    InvalidBatchResponseError
+        The whole batch has to be retried.
+    """
+    if isinstance(response, str):
+        try:
+            response = json.loads(response)
+        except ValueError:
+            raise InvalidBatchResponseError("expected a JSON object, found a text") from None
+    if response is None:
+        return set()
+    if not isinstance(response, dict):
+        raise InvalidBatchResponseError(f"expected a JSON object, found {type(response).__name__}")
+    failures = response.get("batchItemFailures")
+    if failures is None:
+        return set()
+    if not isinstance(failures, list):
+        raise InvalidBatchResponseError("expected batchItemFailures to be a list")
+    identifiers: list[Any] = [
+        failure.get("itemIdentifier") if isinstance(failure, dict) else None for failure in failures
+    ]
+    unknown = [identifier for identifier in identifiers if identifier not in offered]
+    if unknown:
+        raise InvalidBatchResponseError(f"expected identifiers of the batch, found {unknown}")
+    return set(identifiers)
+
+
+def _delete(queue_url: str, messages: list[Message]) -> None:
+    delete_for_lambda(queue_url, {message["receipt_handle"] for message in messages})

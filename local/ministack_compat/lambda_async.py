@@ -1,0 +1,169 @@
+"""Makes asynchronous invocations end in dead-letter queues and destinations with the envelopes AWS writes.
+
+``local.ministack_compat.apply`` calls :func:`apply`.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import threading
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from ministack.services import eventbridge, lambda_svc, sns, sqs
+
+ANCHORS = (
+    "services.lambda_svc:invoke_async_with_retry",
+    "services.lambda_svc:_execute_function",
+    "services.lambda_svc:_functions",
+    "services.lambda_svc:_LAMBDA_ASYNC_RETRY_BASE_SECONDS",
+    "services.lambda_svc:_LAMBDA_ASYNC_RETRY_MAX_SECONDS",
+    "services.lambda_svc:_account_region_from_function_config",
+    "services.lambda_svc:_request_account_id",
+    "services.lambda_svc:_request_region",
+    "services.lambda_svc:_get_func_record_for_ref",
+    "services.sns:publish_internal",
+    "services.eventbridge:_put_events",
+)
+
+# AWS Lambda Developer Guide, "Error handling for asynchronous invocation": two retries, events kept six
+# hours.
+DEFAULT_RETRIES = 2
+DEFAULT_MAX_AGE_SECONDS = 21600
+
+Function = dict[str, Any]
+
+
+def apply() -> None:
+    """Put the patches of this module in place."""
+    lambda_svc.invoke_async_with_retry = invoke_asynchronously
+
+
+def invoke_asynchronously(function: Function, event: Any) -> None:
+    """Run an event in the background, with the function's retries, destinations and dead-letter queue."""
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(_run_to_the_end, function, event), daemon=True).start()
+
+
+def _run_to_the_end(function: Function, event: Any) -> None:
+    config = function.get("config") or function
+    account, region = lambda_svc._account_region_from_function_config(config)
+    lambda_svc._request_account_id.set(account)
+    lambda_svc._request_region.set(region)
+    settings = _event_invoke_config(config["FunctionName"], function)
+    request_id = str(uuid.uuid4())
+    condition, attempts, outcome = _attempt(function, event, settings)
+
+    failed = condition != "Success"
+    destinations = settings.get("DestinationConfig") or {}
+    destination = (destinations.get("OnFailure" if failed else "OnSuccess") or {}).get("Destination")
+    if destination:
+        record = _invocation_record(
+            config, event, outcome, request_id=request_id, condition=condition, attempts=attempts
+        )
+        _deliver_record(destination, record, failed)
+    dead_letter_target = (config.get("DeadLetterConfig") or {}).get("TargetArn")
+    if failed and dead_letter_target:
+        _deliver_dead_letter(dead_letter_target, event, request_id, outcome)
+
+
+def _event_invoke_config(name: str, function: Function) -> dict[str, Any]:
+    current = lambda_svc._functions.get(name) or function
+    by_qualifier = current.get("event_invoke_configs") or {}
+    # SAM attaches the configuration to $LATEST, the API to the unqualified function.
+    return by_qualifier.get("$LATEST") or by_qualifier.get("") or current.get("event_invoke_config") or {}
+
+
+def _attempt(function: Function, event: Any, settings: dict[str, Any]) -> tuple[str, int, dict[str, Any]]:
+    retries = settings.get("MaximumRetryAttempts")
+    retries = DEFAULT_RETRIES if retries is None else int(retries)
+    oldest_start = time.time() + int(settings.get("MaximumEventAgeInSeconds") or DEFAULT_MAX_AGE_SECONDS)
+    attempts = 0
+    while True:
+        outcome: dict[str, Any] = lambda_svc._execute_function(function, event)
+        attempts += 1
+        if not outcome.get("error"):
+            return "Success", attempts, outcome
+        if attempts > retries:
+            return "RetriesExhausted", attempts, outcome
+        # AWS waits one minute, then two; the base is scaled down here (LAMBDA_ASYNC_RETRY_BASE_SECONDS).
+        pause = lambda_svc._LAMBDA_ASYNC_RETRY_BASE_SECONDS * 2 ** (attempts - 1)
+        pause = min(pause, lambda_svc._LAMBDA_ASYNC_RETRY_MAX_SECONDS)
+        if time.time() + pause > oldest_start:
+            return "EventAgeExceeded", attempts, outcome
+        time.sleep(pause)
+
+
+def _invocation_record(
+    config: dict[str, Any],
+    event: Any,
+    outcome: dict[str, Any],
+    *,
+    request_id: str,
+    condition: str,
+    attempts: int,
+) -> dict[str, Any]:
+    # AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations": example invocation
+    # record.
+    response: dict[str, Any] = {"statusCode": 200, "executedVersion": config.get("Version", "$LATEST")}
+    if condition != "Success":
+        response["functionError"] = "Unhandled"
+    return {
+        "version": "1.0",
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "requestContext": {
+            "requestId": request_id,
+            "functionArn": f"{config['FunctionArn']}:{config.get('Version', '$LATEST')}",
+            "condition": condition,
+            "approximateInvokeCount": attempts,
+        },
+        "requestPayload": event,
+        "responseContext": response,
+        "responsePayload": outcome.get("body"),
+    }
+
+
+def _deliver_record(destination_arn: str, record: dict[str, Any], failed: bool) -> None:
+    service = destination_arn.split(":")[2]
+    if service == "sqs":
+        _send(destination_arn, json.dumps(record), {})
+    elif service == "sns":
+        sns.publish_internal(destination_arn, json.dumps(record))
+    elif service == "lambda":
+        target, _config, _name = lambda_svc._get_func_record_for_ref(destination_arn)
+        if target:
+            invoke_asynchronously(target, record)
+    elif service == "events":
+        entry = {
+            "Source": "lambda",
+            "DetailType": f"Lambda Function Invocation Result - {'Failure' if failed else 'Success'}",
+            "Resources": [destination_arn, record["requestContext"]["functionArn"]],
+            "Detail": json.dumps(record),
+            "EventBusName": destination_arn,
+        }
+        eventbridge._put_events({"Entries": [entry]})
+
+
+def _deliver_dead_letter(target_arn: str, event: Any, request_id: str, outcome: dict[str, Any]) -> None:
+    # AWS Lambda Developer Guide, "Adding a dead-letter queue": the event itself, and these three attributes,
+    # the last of them cut to 1 KB.
+    body = outcome.get("body")
+    message = str(body.get("errorMessage", "")) if isinstance(body, dict) else ""
+    attributes = {
+        "RequestID": {"DataType": "String", "StringValue": request_id},
+        "ErrorCode": {"DataType": "Number", "StringValue": "200"},
+        "ErrorMessage": {"DataType": "String", "StringValue": message[:1024] or "Unhandled"},
+    }
+    if target_arn.split(":")[2] == "sqs":
+        _send(target_arn, json.dumps(event), attributes)
+    else:
+        sns.publish_internal(target_arn, json.dumps(event), message_attributes=attributes)
+
+
+def _send(queue_arn: str, body: str, attributes: dict[str, Any]) -> None:
+    queue = sqs._queue_by_arn(queue_arn)
+    if queue is not None:
+        sqs._act_send_message({"MessageBody": body, "MessageAttributes": attributes}, queue["url"])

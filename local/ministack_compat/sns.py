@@ -1,0 +1,64 @@
+"""Lets a state machine publish to SNS with everything the Publish call takes.
+
+``local.ministack_compat.step_functions`` dispatches ``sns:publish`` tasks to :func:`publish`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from ministack.services import sns
+
+ANCHORS = ("services.sns:_publish", "services.sns:_parse_message_attributes")
+
+PASSED_THROUGH = (
+    "TopicArn",
+    "TargetArn",
+    "PhoneNumber",
+    "Subject",
+    "MessageStructure",
+    "MessageGroupId",
+    "MessageDeduplicationId",
+)
+
+
+class PublishError(Exception):
+    """SNS refused the message; ``code`` is its error code, such as NotFound."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def publish(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Publish with the arguments of a Step Functions task; an object as Message is sent as JSON text.
+
+    ministack drops MessageAttributes, so that no filter policy matches (Step Functions Developer Guide,
+    "Publish messages to an Amazon SNS topic with Step Functions").
+
+    Raises
+    ------
+    PublishError
+        SNS refused the message.
+    """
+    message = arguments.get("Message", "")
+    request: dict[str, Any] = {name: arguments[name] for name in PASSED_THROUGH if name in arguments}
+    request["Message"] = message if isinstance(message, str) else json.dumps(message)
+    for number, (name, attribute) in enumerate((arguments.get("MessageAttributes") or {}).items(), start=1):
+        entry = f"MessageAttributes.entry.{number}"
+        request[f"{entry}.Name"] = name
+        request.update({f"{entry}.Value.{field}": value for field, value in attribute.items()})
+    status, _headers, body = sns._publish(request)
+    text = body.decode() if isinstance(body, bytes) else str(body)
+    if status >= 400:
+        raise PublishError(_element(text, "Code") or "SnsException", _element(text, "Message") or text)
+    result = {"MessageId": _element(text, "MessageId")}
+    sequence_number = _element(text, "SequenceNumber")
+    return {**result, "SequenceNumber": sequence_number} if sequence_number else result
+
+
+def _element(xml: str, name: str) -> str | None:
+    found = re.search(f"<{name}>(.*?)</{name}>", xml, re.DOTALL)
+    return found.group(1) if found else None

@@ -1,0 +1,166 @@
+"""Builds a SAM template and deploys it to the embedded cloud with the same ``sam`` commands as to an account.
+
+:meth:`local.embedded_cloud.EmbeddedCloud.deploy` calls :func:`deploy`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from local.workspace import STATE_DIRECTORY, EmbeddedCloudError, find_program, program_path
+
+CONFIG_ENVIRONMENT = "local"
+ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+# CloudFormation's short tags (!Ref) are no plain YAML, so templates are read as text.
+_CODE_PATH = re.compile(r"^\s*(?:CodeUri|ContentUri): *['\"]?([^\s'\"]+)", re.MULTILINE)
+_ARCHITECTURE_PARAMETER = re.compile(r"^  Architecture:", re.MULTILINE)
+# The SAM CLI asks CloudFormation for news this often, in seconds; its default suits a deployment of minutes.
+POLL_SECONDS = "0.3"
+
+
+def deploy(
+    cloud_environment: dict[str, str], stack_name: str, parameters: dict[str, str], template: Path
+) -> None:
+    """Run ``sam build``, unless nothing has changed since the last time, and ``sam deploy``.
+
+    The parameters of the stack are, the later ones winning: ``parameter_overrides`` of
+    ``[local.deploy.parameters]`` in the samconfig.toml beside the template; ``Architecture``, when the
+    template has it, as this machine's; and the ``parameters`` given.
+
+    Raises
+    ------
+    EmbeddedCloudError
+        ``sam`` or ``python3.13`` is missing, or one of the commands fails; the message has its output.
+    """
+    sam = find_program("sam", "run `make setup`, or `pip install aws-sam-cli`")
+    find_program("python3.13", "install Python 3.13, which the functions are built with, and put it on PATH")
+    template = template.resolve()
+    variables = _environment(cloud_environment)
+    with _built(sam, template, variables) as built_template:
+        overrides = _overrides(template, parameters)
+        command = [
+            sam,
+            "deploy",
+            *_config_options(template),
+            "--template-file",
+            str(built_template),
+            "--stack-name",
+            stack_name,
+            "--region",
+            cloud_environment["AWS_REGION"],
+            "--resolve-s3",
+            "--capabilities",
+            "CAPABILITY_IAM",
+            "CAPABILITY_NAMED_IAM",
+            "--no-confirm-changeset",
+            "--no-fail-on-empty-changeset",
+        ]
+        if overrides:
+            command += ["--parameter-overrides", *(f"{name}={value}" for name, value in overrides.items())]
+        _run(command, template.parent, variables)
+
+
+@contextmanager
+def _built(sam: str, template: Path, variables: dict[str, str]) -> Iterator[Path]:
+    """Build the template in a directory of its own, locked against other processes until it is deployed."""
+    name = hashlib.sha256(str(template).encode()).hexdigest()[:12]
+    directory = STATE_DIRECTORY / "build" / name
+    directory.mkdir(parents=True, exist_ok=True)
+    output, stamp_file = directory / "output", directory / "stamp"
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stamp = _stamp(template)
+        if not stamp_file.exists() or stamp_file.read_text() != stamp:
+            stamp_file.unlink(missing_ok=True)
+            options = [
+                *_config_options(template),
+                "--template-file",
+                str(template),
+                "--build-dir",
+                str(output),
+            ]
+            architecture = _architecture_override(template)
+            if architecture:
+                options += [
+                    "--parameter-overrides",
+                    *(f"{key}={value}" for key, value in architecture.items()),
+                ]
+            _run([sam, "build", *options], template.parent, variables)
+            stamp_file.write_text(stamp)
+        yield output / "template.yaml"
+
+
+def _stamp(template: Path) -> str:
+    """Return a digest of what a build depends on: the template, and the code that it names."""
+    digest = hashlib.sha256(platform.machine().encode())
+    digest.update(template.read_bytes())
+    for code in sorted(set(_CODE_PATH.findall(template.read_text()))):
+        for path in sorted((template.parent / code).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(str(path.relative_to(template.parent)).encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _config_options(template: Path) -> list[str]:
+    config = template.parent / "samconfig.toml"
+    return ["--config-file", str(config), "--config-env", CONFIG_ENVIRONMENT] if config.exists() else []
+
+
+def _overrides(template: Path, given: dict[str, str]) -> dict[str, str]:
+    # On the command line, --parameter-overrides replaces those of samconfig.toml instead of adding to them.
+    return {
+        **_configured_overrides(template.parent / "samconfig.toml"),
+        **_architecture_override(template),
+        **given,
+    }
+
+
+def _configured_overrides(config: Path) -> dict[str, str]:
+    if not config.exists():
+        return {}
+    document: dict[str, Any] = tomllib.loads(config.read_text())
+    section = document.get(CONFIG_ENVIRONMENT, {}).get("deploy", {}).get("parameters", {})
+    configured = section.get("parameter_overrides", [])
+    pairs = shlex.split(configured) if isinstance(configured, str) else configured
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _architecture_override(template: Path) -> dict[str, str]:
+    """Return the Architecture parameter for this machine, whose native wheels the functions run with."""
+    if not _ARCHITECTURE_PARAMETER.search(template.read_text()):
+        return {}
+    machine = platform.machine().lower()
+    if machine not in ARCHITECTURES:
+        raise EmbeddedCloudError(f"expected an x86_64 or arm64 machine, found '{machine}'")
+    return {"Architecture": ARCHITECTURES[machine]}
+
+
+def _environment(cloud_environment: dict[str, str]) -> dict[str, str]:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    variables |= cloud_environment
+    variables |= {"PATH": program_path(), "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": POLL_SECONDS}
+    # Requests to the cloud must not take a proxy; pip may need it.
+    variables["NO_PROXY"] = variables["no_proxy"] = ",".join(
+        filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1"])
+    )
+    return variables
+
+
+def _run(command: list[str], directory: Path, variables: dict[str, str]) -> None:
+    done = subprocess.run(command, cwd=directory, env=variables, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise EmbeddedCloudError(
+            f"`sam {command[1]}` failed with status {done.returncode}:\n{done.stdout}{done.stderr}"
+        )

@@ -1,0 +1,55 @@
+"""Where the embedded cloud finds its tools, and where it keeps its logs, records and builds.
+
+:mod:`local.embedded_cloud` and :mod:`local.sam_deployment` share it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE_DIRECTORY = ROOT / ".local-cloud"
+_CLOUD_PYTHON = ROOT / ".venvs" / "cloud" / "bin" / "python"
+_SAM_PROGRAMS = ROOT / ".venvs" / "sam" / "bin"
+
+
+class EmbeddedCloudError(RuntimeError):
+    """The embedded cloud cannot do what was asked; the message says what to do."""
+
+
+def cloud_python() -> str:
+    """Return the interpreter of the environment that ministack is installed in.
+
+    ministack pins botocore to another version than the tests need, so that it cannot share their environment.
+
+    Raises
+    ------
+    EmbeddedCloudError
+        The environment does not exist.
+    """
+    if not _CLOUD_PYTHON.exists():
+        raise EmbeddedCloudError(
+            f"{_CLOUD_PYTHON} is missing: run `make setup`, which installs requirements/cloud.txt"
+        )
+    return str(_CLOUD_PYTHON)
+
+
+def find_program(name: str, how_to_get: str) -> str:
+    """Return the path of a program, looked for in PATH and then in .venvs/sam.
+
+    Raises
+    ------
+    EmbeddedCloudError
+        It is in neither; the message says how to get it.
+    """
+    found = shutil.which(name, path=program_path())
+    if found is None:
+        raise EmbeddedCloudError(f"'{name}' was not found on PATH or in {_SAM_PROGRAMS}: {how_to_get}")
+    return found
+
+
+def program_path() -> str:
+    """Return PATH followed by the environment of the SAM CLI, whose Python is one that SAM can build with."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), str(_SAM_PROGRAMS)])

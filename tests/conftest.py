@@ -1,0 +1,12 @@
+"""What all tests need: a region and credentials that lead nowhere, set before any handler is imported."""
+
+import os
+
+os.environ.update(
+    AWS_DEFAULT_REGION="us-east-1",
+    AWS_ACCESS_KEY_ID="testing",
+    AWS_SECRET_ACCESS_KEY="testing",
+    POWERTOOLS_TRACE_DISABLED="true",
+)
+for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
+    os.environ.pop(name, None)

@@ -1,0 +1,320 @@
+"""Every handler takes its sample event, does its work, and asks AWS for no more than its role allows."""
+
+import json
+from collections.abc import Callable, Iterator
+from io import StringIO
+from typing import Any
+
+import boto3
+import pytest
+from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+from pydantic import ValidationError
+
+from redrive.adapters.run_table import RunTable
+from redrive.domain.errors import RejectedError
+from redrive.domain.lane import HeldRecord
+from redrive.domain.planning import parse_request
+from redrive.domain.runs import RunPlan
+from redrive.handlers.task import logger
+from tests.support import factories
+from tests.support.definitions import Function, functions
+from tests.support.moto_cloud import MotoCloud, moto_cloud
+from tests.support.samples import EVENTS, load, name_of, sample
+
+DEAD_RUN = "arn:aws:states:us-east-1:123456789012:execution:redrive:dead"
+BY_SAMPLE = {name_of(function): function for function in functions().values()}
+
+
+class Home:
+    """The account that the sample events are at home in: nine good letters and three without a store."""
+
+    def __init__(self, cloud: MotoCloud) -> None:
+        self.cloud = cloud
+        self.dlq = cloud.queue("store-events-dlq")
+        self.queue = cloud.queue("store-events", dlq=self.dlq)
+        self.quarantine = cloud.queue("redrive-quarantine")
+        self.table = RunTable(cloud.run_table("redrive-runs"))
+        boto3.client("dynamodb").create_table(
+            TableName="store-events",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "event_id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "event_id", "KeyType": "HASH"}],
+        )
+        self.outage("none")
+
+    def outage(self, stores: str) -> None:
+        boto3.client("ssm").put_parameter(
+            Name="store-events-outage", Value=stores, Type="String", Overwrite=True
+        )
+
+    def fill(self) -> None:
+        good = {"MessageBody": factories.store_event(), "MessageAttributes": factories.store_id()}
+        self.cloud.send(self.dlq, [good] * 9 + [factories.store_event()] * 3)
+
+    def letters(self) -> int:
+        return self.cloud.queues.facts(self.dlq).letters
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    with moto_cloud() as cloud:
+        yield Home(cloud)
+
+
+Invoke = Callable[..., Any]
+
+
+@pytest.fixture
+def invoke(home) -> Invoke:
+    """Return what invokes a function with its sample event, or with another one."""
+
+    def invoked(name: str, event: Any = None) -> Any:
+        function = load(BY_SAMPLE[name])
+        home.cloud.calls.clear()
+        return function(sample(name) if event is None else event)
+
+    return invoked
+
+
+def plan_in(event: Any) -> RunPlan:
+    return RunPlan.model_validate(event["plan"])
+
+
+def test_every_function_has_a_sample_event():
+    assert BY_SAMPLE.keys() <= {path.stem for path in EVENTS.glob("*.json")}
+
+
+@pytest.mark.parametrize("path", sorted((EVENTS / "executions").glob("*.json")), ids=lambda path: path.stem)
+def test_every_sample_of_an_executions_input_can_be_used(path):
+    assert parse_request(json.loads(path.read_text())).dlq
+
+
+# The redrive, step by step
+
+
+def test_plan_makes_the_plan_and_takes_the_lock(home, invoke):
+    home.fill()
+    event = sample("plan")
+    answer = invoke("plan", event)
+    plan = plan_in(answer)
+    assert (plan.dlq, plan.sources, plan.waiting, plan.rate) == (home.dlq, (home.queue,), 12, 50)
+    assert [lane["rate"] for lane in answer["tally"]["lanes"]] == [50]
+    assert home.table.wants_stop(plan) is False  # raises where the run has no lock
+
+
+def test_plan_refuses_under_the_name_that_the_workflow_catches(invoke):
+    event = sample("plan") | {"input": {"dlq": "nowhere"}}
+    with pytest.raises(RejectedError, match="there is no queue nowhere"):
+        invoke("plan", event)
+
+
+def test_sample_tells_what_the_letters_are_and_leaves_them_visible(home, invoke):
+    home.fill()
+    event = sample("sample")
+    event["plan"]["sampleSize"] = 100
+    answer = invoke("sample", event)
+    told = {(group["verdict"], group["reason"]): group["letters"] for group in answer["groups"]}
+    assert told == {("redrivable", None): 9, ("quarantined", "missing-attribute"): 3}
+    assert home.cloud.visible(home.dlq) == 12
+
+
+def test_move_returns_what_is_valid_and_quarantines_the_rest(home, invoke):
+    home.fill()
+    event = sample("move")
+    home.table.lock(plan_in(event))
+    answer = invoke("move", event)
+    assert (answer["redriven"], answer["quarantined"], answer["drained"]) == (9, 3, True)
+    assert answer["quarantineReasons"] == {"missing-attribute": 3}
+    assert (home.cloud.visible(home.queue), home.cloud.visible(home.quarantine), home.letters()) == (9, 3, 0)
+
+
+def test_tally_adds_up_and_ends_a_run_whose_queue_is_empty(invoke):
+    answer = invoke("tally")
+    assert (answer["redriven"], answer["quarantined"], answer["rounds"], answer["next"]) == (
+        9,
+        3,
+        1,
+        "settle",
+    )
+
+
+def test_settle_makes_letters_visible_again_and_gives_the_lock_back(home, invoke):
+    home.cloud.send(home.dlq, ["late"])
+    event = sample("settle")
+    plan = plan_in(event)
+    home.table.lock(plan)
+    (message,) = home.cloud.take_all(home.dlq)
+    record = HeldRecord(message["MessageId"], message["ReceiptHandle"], "came-back", failed=False)
+    home.table.note_held(plan, factories.work(), [record])
+    answer = invoke("settle", event)
+    assert (answer["redriven"], answer["skipped"]) == (9, {"came-back": 1})
+    assert home.cloud.visible(home.dlq) == 1
+    assert home.table.ask_to_stop(home.dlq.arn) is None  # nobody has the queue
+
+
+def test_report_tells_how_the_run_ended_in_a_message_that_sns_takes(invoke):
+    answer = invoke("report")
+    assert answer["report"]["status"] == "SUCCEEDED"
+    assert answer["report"]["counts"]["redriven"] == 9
+    sns = boto3.client("sns")
+    topic = sns.create_topic(Name="reports")["TopicArn"]
+    told = answer["notification"]
+    assert sns.publish(
+        TopicArn=topic,
+        Subject=told["subject"],
+        Message=told["message"],
+        MessageStructure="json",
+        MessageAttributes=told["messageAttributes"],
+    )["MessageId"]
+
+
+def test_report_tells_why_a_run_was_refused_before_it_had_a_plan(invoke):
+    report = invoke("report", sample("report-refused"))["report"]
+    assert (report["status"], report["dlq"]) == ("REJECTED", "store-events")
+    assert report["reason"].startswith("store-events is not the dead-letter queue of any queue")
+
+
+def test_report_goes_out_although_the_queue_is_gone(home, invoke):
+    home.cloud.sqs.delete_queue(QueueUrl=home.dlq.url)
+    assert invoke("report")["report"]["counts"]["remaining"] == 0
+
+
+def test_stop_asks_the_run_in_progress_to_end(home, invoke):
+    plan = plan_in(sample("move"))
+    home.table.lock(plan)
+    assert invoke("stop") == {"runId": plan.run_id}
+    assert home.table.wants_stop(plan) is True
+
+
+def test_stop_is_refused_where_no_run_is_in_progress(invoke):
+    with pytest.raises(RejectedError, match="No run is moving letters of store-events-dlq"):
+        invoke("stop")
+
+
+def test_a_whole_run_passes_from_handler_to_handler(home, invoke):
+    home.fill()
+    first = sample("plan")
+    planned = invoke("plan", first)
+    plan, tally = planned["plan"], planned["tally"]
+    # The letters were sent in this very millisecond.
+    plan["startedAt"] += 1
+    looked = invoke("sample", {"plan": plan})
+    while tally["next"] == "move":
+        slices = [invoke("move", {"plan": plan, "work": work}) for work in tally["lanes"]]
+        tally = invoke("tally", {"plan": plan, "tally": tally, "slices": slices})
+    assert tally["next"] == "settle"
+    tally = invoke("settle", {"plan": plan, "tally": tally})
+    report = invoke("report", {**first, "plan": plan, "sample": looked, "tally": tally, "failure": None})[
+        "report"
+    ]
+    assert report["status"] == "SUCCEEDED"
+    assert report["counts"] == {
+        "sampled": 10,
+        "redriven": 9,
+        "quarantined": 3,
+        "skipped": 0,
+        "bounced": 0,
+        "failed": 0,
+        "remaining": 0,
+    }
+    assert (home.cloud.visible(home.queue), home.cloud.visible(home.quarantine)) == (9, 3)
+
+
+# Rights and logs
+
+
+@pytest.mark.parametrize("function", functions().values(), ids=lambda function: function.name)
+def test_a_function_asks_for_nothing_that_its_role_does_not_allow(home, invoke, function: Function):
+    home.fill()
+    event = sample(name_of(function))
+    if "plan" in event and function.module != "redrive.handlers.plan":
+        home.table.lock(plan_in(event))
+    elif function.module == "redrive.handlers.stop":
+        home.table.lock(plan_in(sample("move")))
+    else:
+        # Somebody else's lock, whose run has ended: Plan asks Step Functions for it.
+        home.table.lock(
+            plan_in(sample("move")).model_copy(update={"run_id": "dead", "execution_arn": DEAD_RUN})
+        )
+    invoke(name_of(function), event)
+    assert set(home.cloud.calls) <= function.allowed
+    assert home.cloud.calls or "tally" in event
+
+
+@pytest.fixture
+def logged() -> Iterator[StringIO]:
+    """Return what the redrive's functions log."""
+    stream = StringIO()
+    handler = logger.registered_handler
+    earlier = handler.setStream(stream)
+    yield stream
+    handler.setStream(earlier)
+
+
+def test_nothing_of_a_message_is_logged(home, invoke, logged):
+    marks = {"ssn_no": "73190001", "name": "73190002"}
+    bad = {"MessageBody": factories.store_event(**marks), "MessageAttributes": factories.store_id("73190003")}
+    home.cloud.send(home.dlq, [bad])
+    event = sample("move")
+    home.table.lock(plan_in(event))
+    invoke("sample", {"plan": event["plan"]})
+    invoke("move", event)
+    told = logged.getvalue()
+    assert '"message":"slice done"' in told
+    assert "7319000" not in told
+
+
+def test_an_error_that_quotes_an_event_is_logged_by_name_only(invoke, logged):
+    with pytest.raises(ValidationError):
+        invoke("tally", {"plan": {"secret": "73190001"}, "tally": {}, "slices": []})
+    told = logged.getvalue()
+    assert '"error":"ValidationError"' in told
+    assert "73190001" not in told
+
+
+# Store events
+
+
+def test_the_producer_sends_as_many_events_as_ordered_and_exactly_the_bad_share(home, invoke):
+    answer = invoke("store-events-producer")
+    assert json.loads(answer["body"]) == {"message": {"status": True, "msg_cnt": 20, "bad_msg": 4}}
+    sent = home.cloud.take_all(home.queue)
+    assert sum("store_id" not in message["MessageAttributes"] for message in sent) == 4
+    assert {json.loads(message["Body"])["event_id"] for message in sent} == {
+        f"sample-{n:05}" for n in range(20)
+    }
+
+
+def test_the_consumer_processes_what_is_valid_and_returns_the_rest(invoke):
+    answer = invoke("store-events-consumer")
+    bad = sample("store-events-consumer")["Records"][1]["messageId"]
+    assert answer == {"batchItemFailures": [{"itemIdentifier": bad}]}
+    (item,) = boto3.client("dynamodb").scan(TableName="store-events")["Items"]
+    assert item == {"event_id": {"S": "sample-00001"}, "store_id": {"N": "3"}}
+
+
+def test_the_consumer_returns_the_events_of_a_store_whose_back_office_is_down(home, invoke):
+    home.outage("3,5")
+    with pytest.raises(BatchProcessingError, match="All records failed"):
+        invoke("store-events-consumer")
+    assert boto3.client("dynamodb").scan(TableName="store-events")["Count"] == 0
+
+
+def test_what_the_producer_sends_the_consumer_takes(home, invoke):
+    invoke("store-events-producer", {"count": 10, "badShare": 0})
+    records = [
+        {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "eventSource": "aws:sqs",
+            "messageAttributes": {
+                name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
+                for name, value in message["MessageAttributes"].items()
+            },
+        }
+        for message in home.cloud.take_all(home.queue)
+    ]
+    assert len(records) == 10
+    assert invoke("store-events-consumer", {"Records": records}) == {"batchItemFailures": []}
+    assert boto3.client("dynamodb").scan(TableName="store-events")["Count"] == 10

@@ -1,0 +1,125 @@
+"""Reads template.yaml and the workflow's definition as data, with CloudFormation's short forms written out.
+
+Used by the tests of both, and by those that run handlers with the environment and rights of the template.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = ROOT / "template.yaml"
+DEFINITION = ROOT / "statemachines" / "redrive.asl.yaml"
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """YAML with CloudFormation's tags."""
+
+
+def _long_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        if tag == "GetAtt":
+            value = value.split(".", 1)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
+
+
+_TemplateLoader.add_multi_constructor("!", _long_form)
+
+
+@cache
+def template() -> dict[str, Any]:
+    """Return template.yaml."""
+    loaded: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _TemplateLoader)
+    return loaded
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    """Return the properties of all resources of a type, by name."""
+    return {
+        name: resource.get("Properties", {})
+        for name, resource in template()["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+@cache
+def definition() -> dict[str, Any]:
+    """Return the workflow, with `${...}` as they stand."""
+    loaded: dict[str, Any] = yaml.safe_load(DEFINITION.read_text())
+    return loaded
+
+
+def statements(found: Any) -> Iterator[dict[str, Any]]:
+    """Return every policy statement in a part of the template."""
+    if isinstance(found, dict):
+        if "Effect" in found:
+            yield found
+            return
+        found = list(found.values())
+    if isinstance(found, list):
+        for part in found:
+            yield from statements(part)
+
+
+def listed(value: Any) -> list[Any]:
+    """Return a list, where the template may also have a single value."""
+    return value if isinstance(value, list) else [value]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A Lambda function of the template."""
+
+    name: str
+    properties: dict[str, Any]
+
+    @property
+    def module(self) -> str:
+        """The module of its handler."""
+        path: str = self.properties["Handler"]
+        return path.removesuffix(".handler")
+
+    @property
+    def variables(self) -> set[str]:
+        """The names in its environment, those that all functions share left out."""
+        return set(self.properties.get("Environment", {}).get("Variables", {}))
+
+    @property
+    def timeout(self) -> int:
+        """Seconds until Lambda ends it."""
+        seconds: int = self.properties.get("Timeout", template()["Globals"]["Function"]["Timeout"])
+        return seconds
+
+    @property
+    def allowed(self) -> set[str]:
+        """The actions that its role allows, beside what SAM adds for logs and traces."""
+        policies = self.properties.get("Policies", [])
+        if "Role" in self.properties:
+            role = self.properties["Role"]["Fn::GetAtt"][0]
+            policies = template()["Resources"][role]["Properties"]["Policies"]
+        return {action for statement in statements(policies) for action in listed(statement["Action"])}
+
+    def task_models(self) -> tuple[Any, Any]:
+        """Return the models of its event and of its answer."""
+        handler: Callable[..., Any] = importlib.import_module(self.module).handler
+        hints = get_type_hints(handler.__wrapped__)  # type: ignore[attr-defined]
+        return hints["event"], hints["return"]
+
+
+def functions() -> dict[str, Function]:
+    """Return the functions of the template, by name."""
+    return {name: Function(name, found) for name, found in resources("AWS::Serverless::Function").items()}

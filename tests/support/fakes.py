@@ -1,0 +1,62 @@
+"""Queues, locks and executions in memory, for the domain functions that take them as arguments.
+
+Used by the tests of planning; each keeps just what its protocol in `redrive.domain.planning` asks for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from redrive.domain.planning import QueueFacts
+from redrive.domain.runs import QueueRef, RunPlan
+
+
+@dataclass
+class FakeQueues:
+    """A queue directory: queues by name with their facts, and which queue is whose dead-letter queue."""
+
+    known: dict[str, tuple[QueueRef, QueueFacts]] = field(default_factory=dict)
+    dead_letter_queue_of: dict[str, str] = field(default_factory=dict)
+
+    def add(self, queue: QueueRef, facts: QueueFacts, *, dlq: str | None = None) -> QueueRef:
+        self.known[queue.name] = (queue, facts)
+        if dlq is not None:
+            self.dead_letter_queue_of[queue.name] = dlq
+        return queue
+
+    def find(self, given: str) -> QueueRef | None:
+        return next(
+            (queue for queue, _ in self.known.values() if given in {queue.name, queue.arn, queue.url}), None
+        )
+
+    def facts(self, queue: QueueRef) -> QueueFacts:
+        return self.known[queue.name][1]
+
+    def sources(self, queue: QueueRef) -> tuple[QueueRef, ...]:
+        return tuple(
+            self.known[name][0] for name, dlq in self.dead_letter_queue_of.items() if dlq == queue.name
+        )
+
+
+@dataclass
+class FakeLocks:
+    """The locks of queues: the execution that has each, by the queue's ARN."""
+
+    holders: dict[str, str] = field(default_factory=dict)
+
+    def lock(self, plan: RunPlan, instead_of: str | None = None) -> str | None:
+        holder = self.holders.get(plan.dlq.arn)
+        if holder not in {None, plan.execution_arn, instead_of}:
+            return holder
+        self.holders[plan.dlq.arn] = plan.execution_arn
+        return None
+
+
+@dataclass
+class FakeExecutions:
+    """The executions that are running."""
+
+    running: set[str] = field(default_factory=set)
+
+    def is_running(self, execution_arn: str) -> bool:
+        return execution_arn in self.running

@@ -1,0 +1,161 @@
+"""Contracts: what a valid store event is, which code a violation gets, that no error repeats a message."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ConfigDict
+
+from contracts.contract import Contract, ContractModel, ContractViolationError, Problem, Violation
+from contracts.registry import UnknownContractError, contracts_by_queue
+from contracts.store_event import STORE_EVENT
+from tests.support import factories
+
+MARK = "7319"
+
+
+def violation_of(body: str, attributes: dict, contract: Contract = STORE_EVENT) -> ContractViolationError:
+    with pytest.raises(ContractViolationError) as caught:
+        contract.parse(body, attributes)
+    return caught.value
+
+
+class Strict(ContractModel):
+    """A body that has no key but its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    amount: int
+
+
+class ByName(ContractModel):
+    """A body with keys that the sender makes up."""
+
+    amounts: dict[str, int]
+
+
+class Nothing(ContractModel):
+    """Anything goes."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Stamp(ContractModel):
+    """Attributes with one of type Binary."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    stamp: bytes
+
+
+def test_a_valid_store_event_is_parsed_with_its_store():
+    message = STORE_EVENT.parse(factories.store_event(event_id="event-7"), factories.store_id("3"))
+    assert (message.body.event_id, message.attributes.store_id) == ("event-7", 3)
+
+
+def test_attributes_mean_the_same_as_receive_message_and_as_lambda_spell_them():
+    as_lambda = {"store_id": {"stringValue": "3", "stringListValues": [], "dataType": "Number"}}
+    body = factories.store_event()
+    assert STORE_EVENT.parse(body, as_lambda) == STORE_EVENT.parse(body, factories.store_id("3"))
+
+
+def test_a_binary_attribute_is_parsed_from_its_bytes():
+    contract = Contract("stamped", Nothing, Stamp)
+    message = contract.parse("{}", {"stamp": {"DataType": "Binary", "BinaryValue": b"abc"}})
+    assert message.attributes.stamp == b"abc"
+
+
+def test_a_binary_attribute_means_the_same_to_a_consumer_and_to_the_redrive():
+    contract = Contract("stamped", Nothing, Stamp)
+    received = contract.parse("{}", {"stamp": {"DataType": "Binary", "BinaryValue": b"abc"}})
+    triggered = contract.parse("{}", {"stamp": {"dataType": "Binary", "binaryValue": "YWJj"}})
+    assert triggered == received
+
+
+@pytest.mark.parametrize(
+    ("body", "attributes", "violation"),
+    [
+        ("hello", factories.store_id(), Violation.NOT_JSON),
+        ("", factories.store_id(), Violation.NOT_JSON),
+        ('{"event_id": ', factories.store_id(), Violation.NOT_JSON),
+        ("[" * 100_000, factories.store_id(), Violation.NOT_JSON),
+        ("[]", factories.store_id(), Violation.INVALID_BODY),
+        ("null", factories.store_id(), Violation.INVALID_BODY),
+        ("{}", factories.store_id(), Violation.INVALID_BODY),
+        (factories.store_event(ssn_no="12"), factories.store_id(), Violation.INVALID_BODY),
+        (factories.store_event(gender="?"), factories.store_id(), Violation.INVALID_BODY),
+        (factories.store_event(event_id=""), factories.store_id(), Violation.INVALID_BODY),
+        (factories.store_event(), {}, Violation.MISSING_ATTRIBUTE),
+        (factories.store_event(), {"Store_Id": factories.string("3")}, Violation.MISSING_ATTRIBUTE),
+        (factories.store_event(), factories.store_id("6"), Violation.INVALID_ATTRIBUTE),
+        (factories.store_event(), factories.store_id("three"), Violation.INVALID_ATTRIBUTE),
+        (factories.store_event(), {"store_id": {"DataType": "String"}}, Violation.INVALID_ATTRIBUTE),
+    ],
+)
+def test_each_violation_has_its_code(body, attributes, violation):
+    assert violation_of(body, attributes).violation is violation
+
+
+def test_every_problem_is_told_and_the_bodys_come_first():
+    error = violation_of(factories.store_event(ssn_no="12", gender="?"), {})
+    assert error.problems == (
+        Problem("body.gender", "literal_error"),
+        Problem("body.ssn_no", "string_pattern_mismatch"),
+        Problem("attributes.store_id", "missing"),
+    )
+    assert error.violation is Violation.INVALID_BODY
+
+
+def test_the_error_names_contract_code_place_and_rule():
+    error = violation_of(factories.store_event(), factories.store_id("6"))
+    assert str(error) == (
+        "breaks the contract store-event (invalid-attribute): attributes.store_id: less_than_equal"
+    )
+
+
+def test_an_unknown_key_is_refused_without_being_repeated():
+    error = violation_of('{"amount": 1, "secret": 2}', {}, Contract("strict", Strict, Nothing))
+    assert error.problems == (Problem("body.*", "extra_forbidden"),)
+
+
+def test_a_key_of_a_mapping_is_not_repeated():
+    error = violation_of('{"amounts": {"secret": "x"}}', {}, Contract("by-name", ByName, Nothing))
+    assert error.problems == (Problem("body.amounts.*", "int_parsing"),)
+
+
+# Values that no rule or place is spelled with, so that finding one in an error means that it was repeated.
+marked = st.one_of(
+    st.text(max_size=20).map(lambda text: f"{MARK}{text}"),
+    st.integers(0, 999).map(lambda number: int(f"{MARK}{number:03}")),
+    st.lists(st.just(MARK), min_size=1, max_size=3),
+    st.fixed_dictionaries({"nested": st.just(MARK)}),
+)
+fields = st.sampled_from(sorted(json.loads(factories.store_event())))
+
+
+@given(
+    st.dictionaries(fields, marked, min_size=1),
+    st.text(max_size=20).map(lambda text: f"{MARK}{text}"),
+    st.sampled_from(["StringValue", "stringValue"]),
+)
+@settings(max_examples=50)
+def test_no_value_of_a_message_appears_in_its_error(changes, store, spelling):
+    error = violation_of(factories.store_event(**changes), {"store_id": {spelling: store}})
+    told = f"{error} {error!r} {error.problems} {error.__context__!r} {error.__cause__!r}"
+    assert MARK not in told
+
+
+@given(st.text().map(lambda text: f"{MARK}{text}"))
+def test_nothing_of_a_body_that_is_not_json_appears_in_its_error(body):
+    told = str(violation_of(body, factories.store_id()))
+    assert MARK not in told
+
+
+def test_queues_are_mapped_to_their_contracts():
+    assert contracts_by_queue({"orders": "store-event"}) == {"orders": STORE_EVENT}
+
+
+def test_a_mapping_to_an_unknown_contract_is_refused_with_the_known_ones():
+    with pytest.raises(UnknownContractError, match=r"no-such.*store-event"):
+        contracts_by_queue({"orders": "no-such"})

@@ -1,0 +1,141 @@
+"""The verdict on one letter: each way it can go, and which reason wins where several hold."""
+
+import pytest
+
+from contracts.store_event import STORE_EVENT
+from redrive.domain.history import ATTRIBUTE, History
+from redrive.domain.judging import Judge
+from redrive.domain.runs import OnInvalid
+from redrive.domain.verdicts import Quarantine, Reason, Redrive, Skip
+from tests.support import factories
+
+ORDERS, INVOICES = factories.queue("orders"), factories.queue("invoices")
+
+
+def nowhere(_arn: str) -> None:
+    return None
+
+
+def judge(contracts=None, find_queue=nowhere, **plan) -> Judge:
+    return Judge(factories.plan(**plan), contracts or {}, find_queue)
+
+
+def with_history(count: int = 1, run: str = "run-0", origin: str | None = None, **told):
+    history = History(run, count, "m-1", 5, origin)
+    return factories.letter(attributes={ATTRIBUTE: factories.string(history.to_json())}, **told)
+
+
+def test_a_letter_goes_back_to_the_queue_it_came_from():
+    verdict = judge()(factories.letter(source="orders", message_id="m-1", sent_at=5))
+    assert verdict == Redrive(ORDERS.url, False, History("run-1", 1, "m-1", 5, ORDERS.arn))
+
+
+def test_each_letter_of_a_shared_queue_goes_back_to_its_own():
+    shared = judge(sources=(ORDERS, INVOICES))
+    assert [shared(factories.letter(source=name)).queue_url for name in ("invoices", "orders")] == [
+        INVOICES.url,
+        ORDERS.url,
+    ]
+
+
+def test_a_fifo_letter_goes_back_as_fifo():
+    fifo = factories.queue("orders.fifo")
+    verdict = judge(dlq=factories.queue("orders-dlq.fifo"), sources=(fifo,))(
+        factories.letter(source="orders.fifo")
+    )
+    assert verdict.fifo
+
+
+def test_a_destination_of_the_run_goes_before_the_letters_own_queue():
+    verdict = judge(destination=INVOICES)(factories.letter(source="orders"))
+    assert verdict.queue_url == INVOICES.url
+
+
+def test_a_letter_sent_straight_to_the_queue_goes_to_the_only_source():
+    assert judge()(factories.letter(source=None)).queue_url == ORDERS.url
+
+
+@pytest.mark.parametrize("sources", [(), (ORDERS, INVOICES)])
+def test_a_letter_sent_straight_to_the_queue_of_none_or_several_has_no_destination(sources):
+    assert judge(sources=sources)(factories.letter(source=None)) == Skip(Reason.NO_DESTINATION)
+
+
+def test_a_source_that_is_none_of_the_runs_is_looked_up():
+    asked = []
+
+    def find(arn):
+        asked.append(arn)
+        return INVOICES
+
+    verdict = judge(find_queue=find)(factories.letter(source="invoices"))
+    assert (verdict.queue_url, asked) == (INVOICES.url, [INVOICES.arn])
+
+
+def test_a_source_that_is_gone_is_no_destination():
+    assert judge()(factories.letter(source="deleted")) == Skip(Reason.NO_DESTINATION)
+
+
+def test_a_letter_out_of_the_quarantine_goes_to_the_queue_it_once_came_from():
+    letter = with_history(origin=INVOICES.arn, source=None)
+    assert judge(sources=(ORDERS, INVOICES))(letter).queue_url == INVOICES.url
+
+
+def test_a_letter_that_this_run_redrove_came_back():
+    assert judge()(with_history(run="run-1")) == Skip(Reason.CAME_BACK)
+
+
+def test_a_letter_that_came_back_is_told_as_such_although_it_also_arrived_late():
+    assert judge()(with_history(run="run-1", sent_at=factories.STARTED_AT + 1)) == Skip(Reason.CAME_BACK)
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "late"), [(factories.STARTED_AT - 1, False), (factories.STARTED_AT, True)]
+)
+def test_what_was_sent_at_the_start_or_later_is_left_to_the_next_run(sent_at, late):
+    verdict = judge()(factories.letter(sent_at=sent_at))
+    assert (verdict == Skip(Reason.ARRIVED_AFTER_START)) is late
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(2, Redrive), (3, Quarantine), (4, Quarantine)])
+def test_a_letter_redriven_as_often_as_allowed_is_quarantined(count, verdict):
+    assert type(judge(max_redrives=3)(with_history(count))) is verdict
+
+
+def test_the_verdict_on_poison_tells_how_often_it_was_redriven():
+    verdict = judge(max_redrives=3)(with_history(3))
+    assert verdict.reason == Reason.REDRIVEN_TOO_OFTEN
+    assert verdict.problems == ("redriven 3 times, at most 3 are allowed",)
+    assert verdict.history.count == 3
+
+
+def test_a_letter_that_breaks_its_contract_is_quarantined_with_the_problems():
+    verdict = judge({"orders": STORE_EVENT})(factories.letter(factories.store_event()))
+    assert (verdict.reason, verdict.problems) == ("missing-attribute", ("attributes.store_id: missing",))
+    assert (verdict.history.run, verdict.history.count) == ("run-1", 0)
+
+
+def test_a_letter_that_keeps_its_contract_is_redriven():
+    letter = factories.letter(factories.store_event(), attributes=factories.store_id())
+    assert isinstance(judge({"orders": STORE_EVENT})(letter), Redrive)
+
+
+def test_the_contract_is_that_of_the_queue_the_letter_goes_to():
+    orders_only = judge({"orders": STORE_EVENT}, sources=(ORDERS, INVOICES))
+    assert isinstance(orders_only(factories.letter("no event", source="orders")), Quarantine)
+    assert isinstance(orders_only(factories.letter("no event", source="invoices")), Redrive)
+
+
+def test_the_content_of_a_queue_without_contract_is_not_judged():
+    assert isinstance(judge()(factories.letter("\x00 anything")), Redrive)
+
+
+@pytest.mark.parametrize(
+    ("letter", "reason"),
+    [
+        (factories.letter("no event"), "not-json"),
+        (with_history(3), Reason.REDRIVEN_TOO_OFTEN),
+    ],
+)
+def test_what_is_invalid_stays_where_it_is_if_the_run_says_so(letter, reason):
+    leaving = judge({"orders": STORE_EVENT}, on_invalid=OnInvalid.LEAVE)
+    assert leaving(letter) == Skip(reason)

@@ -1,0 +1,225 @@
+"""Planning: what may be asked for, what is refused before anything moves, who has the queue's lock."""
+
+import pytest
+
+from redrive.domain.errors import RejectedError
+from redrive.domain.planning import parse_request, plan_run, take_lock
+from redrive.domain.runs import OnInvalid, RedriveRequest
+from tests.support import factories
+from tests.support.fakes import FakeExecutions, FakeLocks, FakeQueues
+
+QUARANTINE = factories.queue("quarantine")
+DLQ = factories.queue("orders-dlq")
+ORDERS = factories.queue("orders")
+
+
+def directory(**dlq_facts) -> FakeQueues:
+    queues = FakeQueues()
+    queues.add(DLQ, factories.facts(**dlq_facts))
+    queues.add(ORDERS, factories.facts(has_redrive_policy=True), dlq="orders-dlq")
+    queues.add(QUARANTINE, factories.facts())
+    return queues
+
+
+def planned(request: RedriveRequest | None = None, queues: FakeQueues | None = None, **asked):
+    request = request or RedriveRequest(**({"dlq": "orders-dlq"} | asked))
+    return plan_run(request, factories.execution(), queues or directory(), QUARANTINE)
+
+
+def refusal_of(given) -> str:
+    with pytest.raises(RejectedError) as caught:
+        parse_request(given)
+    return str(caught.value)
+
+
+def test_a_queue_alone_is_enough_to_ask_for():
+    request = parse_request({"dlq": "orders-dlq"})
+    assert (request.rate, request.dry_run, request.sample_size, request.max_messages) == (50, False, 10, None)
+    assert (request.on_invalid, request.max_redrives, request.allow_nested_dlq) == (
+        OnInvalid.QUARANTINE,
+        3,
+        False,
+    )
+
+
+def test_every_key_can_be_set():
+    given = {
+        "dlq": "orders-dlq",
+        "destination": "orders",
+        "dryRun": True,
+        "rate": 0.5,
+        "maxMessages": 10,
+        "sampleSize": 100,
+        "onInvalid": "leave",
+        "maxRedrives": 1,
+        "allowNestedDlq": True,
+    }
+    assert parse_request(given).model_dump(mode="json") == given
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"rate": 0}, "rate: Input should be greater than 0"),
+        ({"rate": -1}, "rate: Input should be greater than 0"),
+        ({"rate": 10_001}, "rate: Input should be less than or equal to 10000"),
+        ({"rate": float("nan")}, "rate: Input should be a finite number"),
+        ({"rate": float("inf")}, "rate: Input should be a finite number"),
+        ({"rate": "50"}, "rate: Input should be a valid number"),
+        ({"rate": True}, "rate: Input should be a valid number"),
+        ({"rate": None}, "rate: Input should be a valid number"),
+        ({"dlq": ""}, "dlq: String should have at least 1 character"),
+        ({"dlq": 5}, "dlq: Input should be a valid string"),
+        ({"dlq": ["orders-dlq"]}, "dlq: Input should be a valid string"),
+        ({"destination": ""}, "destination: String should have at least 1 character"),
+        ({"dryRun": "true"}, "dryRun: Input should be a valid boolean"),
+        ({"dryRun": 1}, "dryRun: Input should be a valid boolean"),
+        ({"maxMessages": 0}, "maxMessages: Input should be greater than or equal to 1"),
+        ({"maxMessages": 1.5}, "maxMessages: Input should be a valid integer"),
+        ({"maxMessages": "10"}, "maxMessages: Input should be a valid integer"),
+        ({"sampleSize": 101}, "sampleSize: Input should be less than or equal to 100"),
+        ({"sampleSize": 0}, "sampleSize: Input should be greater than or equal to 1"),
+        ({"maxRedrives": 0}, "maxRedrives: Input should be greater than or equal to 1"),
+        ({"onInvalid": "drop"}, "onInvalid: Input should be 'quarantine' or 'leave'"),
+        ({"allowNestedDlq": "yes"}, "allowNestedDlq: Input should be a valid boolean"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_was_expected(changes, told):
+    assert refusal_of({"dlq": "orders-dlq"} | changes) == f"The input cannot be used. {told}."
+
+
+def test_an_unknown_key_is_refused_with_the_known_ones():
+    told = refusal_of({"dlq": "orders-dlq", "speed": 5})
+    assert told.startswith(
+        "The input cannot be used. speed: there is no such key (known: dlq, destination, dryRun, "
+    )
+
+
+def test_everything_that_is_wrong_is_told_at_once():
+    told = refusal_of({"rate": 0, "speed": 5})
+    assert all(place in told for place in ("dlq: Field required", "rate:", "speed:"))
+
+
+@pytest.mark.parametrize("given", [None, 5, "orders-dlq", [], [{"dlq": "orders-dlq"}]])
+def test_an_input_that_is_no_object_is_refused_with_an_example(given):
+    assert refusal_of(given) == (
+        'The input cannot be used. the input: expected a JSON object such as {"dlq": "orders-dlq"}.'
+    )
+
+
+@pytest.mark.parametrize("given", ["orders-dlq", DLQ.arn, DLQ.url])
+def test_the_queue_is_found_by_name_arn_and_url(given):
+    assert planned(dlq=given).dlq == DLQ
+
+
+def test_the_plan_tells_what_the_queue_holds_and_where_letters_go():
+    plan = planned(queues=directory(waiting=7, in_flight=2, delayed=1, retention=345_600))
+    assert (plan.waiting, plan.retention) == (10, 345_600)
+    assert (plan.sources, plan.destination, plan.quarantine_url) == ((ORDERS,), None, QUARANTINE.url)
+
+
+def test_the_run_is_its_execution_and_starts_when_that_started():
+    plan = planned()
+    assert (plan.run_id, plan.execution_arn) == ("run-1", factories.execution().id)
+    assert plan.started_at == factories.STARTED_AT
+
+
+def test_what_was_asked_for_is_in_the_plan():
+    plan = planned(
+        rate=5, max_messages=10, sample_size=3, dry_run=True, max_redrives=2, on_invalid=OnInvalid.LEAVE
+    )
+    assert (plan.rate, plan.max_messages, plan.sample_size) == (5, 10, 3)
+    assert (plan.dry_run, plan.max_redrives, plan.on_invalid) == (True, 2, OnInvalid.LEAVE)
+
+
+@pytest.mark.parametrize("key", ["dlq", "destination"])
+def test_an_unknown_queue_is_refused_with_how_to_look_it_up(key):
+    with pytest.raises(RejectedError, match=f"^{key}: there is no queue nowhere.*aws sqs list-queues"):
+        planned(**{key: "nowhere"})
+
+
+def test_a_queue_that_is_nobodys_dead_letter_queue_needs_a_destination():
+    queues = directory()
+    queues.add(factories.queue("attic"), factories.facts())
+    with pytest.raises(
+        RejectedError, match=r"attic is not the dead-letter queue of any queue.*Name a destination"
+    ):
+        planned(queues=queues, dlq="attic")
+    assert planned(queues=queues, dlq="attic", destination="orders").destination == ORDERS
+
+
+@pytest.mark.parametrize(
+    ("dlq", "destination", "told"),
+    [
+        (
+            "orders-dlq.fifo",
+            "orders",
+            "orders-dlq.fifo is a FIFO queue but the destination orders is a standard",
+        ),
+        (
+            "orders-dlq",
+            "orders.fifo",
+            "orders-dlq is a standard queue but the destination orders.fifo is a FIFO",
+        ),
+    ],
+)
+def test_a_destination_of_the_other_kind_is_refused(dlq, destination, told):
+    queues = directory()
+    for name in ("orders-dlq.fifo", "orders.fifo"):
+        queues.add(factories.queue(name), factories.facts())
+    with pytest.raises(RejectedError, match=told):
+        planned(queues=queues, dlq=dlq, destination=destination)
+
+
+def test_a_queue_is_not_its_own_destination():
+    with pytest.raises(RejectedError, match="orders-dlq cannot be its own destination"):
+        planned(destination=DLQ.arn)
+
+
+def test_a_queue_with_a_redrive_policy_of_its_own_is_refused_unless_allowed():
+    nested = directory(has_redrive_policy=True)
+    with pytest.raises(RejectedError, match="allowNestedDlq: true"):
+        planned(queues=nested)
+    assert planned(queues=nested, allow_nested_dlq=True).dlq == DLQ
+
+
+def test_the_quarantine_is_redriven_without_a_source_and_what_is_still_invalid_stays_there():
+    plan = planned(dlq="quarantine")
+    assert (plan.sources, plan.destination, plan.on_invalid) == ((), None, OnInvalid.LEAVE)
+
+
+def test_a_free_queue_is_locked_for_the_run():
+    locks, plan = FakeLocks(), factories.plan()
+    take_lock(plan, locks, FakeExecutions())
+    assert locks.holders == {plan.dlq.arn: plan.execution_arn}
+
+
+def test_a_second_run_is_refused_with_the_name_of_the_first():
+    locks, first = FakeLocks(), factories.plan()
+    take_lock(first, locks, FakeExecutions())
+    second = factories.plan(run_id="run-2", execution_arn="arn:run-2")
+    with pytest.raises(
+        RejectedError, match=f"Another run is moving the letters of orders-dlq: {first.execution_arn}"
+    ):
+        take_lock(second, locks, FakeExecutions({first.execution_arn}))
+
+
+def test_the_lock_of_a_run_that_has_ended_is_taken_over():
+    locks = FakeLocks({DLQ.arn: "arn:dead"})
+    plan = factories.plan()
+    take_lock(plan, locks, FakeExecutions(running=set()))
+    assert locks.holders == {DLQ.arn: plan.execution_arn}
+
+
+def test_of_two_runs_that_find_the_same_dead_one_only_the_first_gets_the_lock():
+    locks = FakeLocks({DLQ.arn: "arn:dead"})
+    first, second = factories.plan(), factories.plan(run_id="run-2", execution_arn="arn:run-2")
+
+    class BothLookedBefore(FakeExecutions):
+        def is_running(self, execution_arn: str) -> bool:
+            # While the second run asks whether the dead one runs, the first takes the lock.
+            locks.lock(first, instead_of=execution_arn)
+            return False
+
+    with pytest.raises(RejectedError, match=first.execution_arn):
+        take_lock(second, locks, BothLookedBefore())

@@ -1,0 +1,367 @@
+"""The workflow's definition: complete, reachable, in step with the handlers that it calls."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+from jsonata import Jsonata
+
+from redrive.domain import errors
+from redrive.domain.reporting import Notification
+from redrive.domain.runs import Next, Report, RunPlan, Status, Tally
+from redrive.domain.tallying import MAX_LANES
+from tests.support.definitions import DEFINITION, Function, definition, functions, resources
+from tests.support.jsonata_reading import expressions, read
+
+# Step Functions developer guide, "Handling errors in Step Functions workflows" and "Handle transient Lambda
+# service exceptions"; Lambda developer guide, "Troubleshoot invocation issues" (Runtime.ExitError).
+DOCUMENTED_ERRORS = {
+    "States.ALL",
+    "States.TaskFailed",
+    "States.Timeout",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.Unknown",
+    "Runtime.ExitError",
+    "Sandbox.Timedout",
+}
+OWN_ERRORS = {name for name, found in vars(errors).items() if isinstance(found, type)}
+# What the guide asks every caller of Lambda to try again.
+TRANSIENT = {
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+}
+NO_CATCH = {
+    "MoveSlice": "the Map around it catches",
+    "Report": "there is nothing left to report with: the execution fails with the error itself",
+}
+# JSONata's own functions are those of jsonata-python; these are Step Functions' additions (developer guide,
+# "Transforming data with JSONata").
+ADDED_FUNCTIONS = {"partition", "range", "hash", "random", "uuid", "parse"}
+MODELS = {"plan": RunPlan, "tally": Tally, "report": Report, "notification": Notification}
+ERROR_FIELDS = {"Error", "Cause"}
+EXECUTION_FIELDS = {"id", "name", "startedAt"}
+
+
+@dataclass(frozen=True)
+class State:
+    """A state, and the states that it is among."""
+
+    name: str
+    told: dict[str, Any]
+    among: dict[str, Any]
+
+    @property
+    def nexts(self) -> list[tuple[str, frozenset[str]]]:
+        """The states that may follow, each with the variables that are assigned on the way."""
+        told = self.told
+        ways = [(told[key], told.get("Assign", {})) for key in ("Next", "Default") if key in told]
+        ways += [(choice["Next"], choice.get("Assign", {})) for choice in told.get("Choices", [])]
+        ways += [(catcher["Next"], catcher.get("Assign", {})) for catcher in told.get("Catch", [])]
+        return [(name, frozenset(assigned)) for name, assigned in ways]
+
+    def own_expressions(self) -> list[tuple[tuple[str, ...], str]]:
+        """The expressions of the state, without those of the states inside it."""
+        return list(expressions({key: value for key, value in self.told.items() if key != "ItemProcessor"}))
+
+    @property
+    def inside(self) -> dict[str, Any] | None:
+        """The machine inside a Map."""
+        return self.told.get("ItemProcessor")
+
+
+def states_of(machine: dict[str, Any]) -> dict[str, State]:
+    return {name: State(name, told, machine["States"]) for name, told in machine["States"].items()}
+
+
+def every_machine() -> Iterator[dict[str, Any]]:
+    yield definition()
+    yield from (state.inside for state in states_of(definition()).values() if state.inside)
+
+
+EVERY_STATE = [state for machine in every_machine() for state in states_of(machine).values()]
+LAMBDA_TASKS = [state for state in EVERY_STATE if state.told.get("Resource", "").endswith(":lambda:invoke")]
+each_state = pytest.mark.parametrize("state", EVERY_STATE, ids=lambda state: state.name)
+each_lambda_task = pytest.mark.parametrize("state", LAMBDA_TASKS, ids=lambda state: state.name)
+
+
+def machine_resource() -> dict[str, Any]:
+    (found,) = resources("AWS::Serverless::StateMachine").values()
+    return found
+
+
+def function_of(state: State) -> Function:
+    placeholder = state.told["Arguments"]["FunctionName"].strip("${}")
+    name, attribute = machine_resource()["DefinitionSubstitutions"][placeholder]["Fn::GetAtt"]
+    assert attribute == "Arn"
+    return functions()[name]
+
+
+def keys_of(model: Any) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def routed(state: str, **variables: Any) -> str:
+    """Return where a Choice goes."""
+    told = definition()["States"][state]
+    for choice in told["Choices"]:
+        found = Jsonata(choice["Condition"][2:-2]).evaluate(None, frame(variables))
+        assert isinstance(found, bool), (
+            f"a condition is true or false, but {choice['Condition']} gave {found!r}"
+        )
+        if found:
+            return choice["Next"]
+    return told["Default"]
+
+
+def frame(variables: dict[str, Any]) -> Any:
+    made = Jsonata("null").create_frame()
+    for name, value in variables.items():
+        made.bind(name, value)
+    return made
+
+
+# The file
+
+
+def test_the_file_goes_to_aws_as_it_is_so_it_has_no_anchors_and_no_aliases():
+    events = list(yaml.parse(DEFINITION.read_text()))
+    assert not [event for event in events if getattr(event, "anchor", None) is not None]
+
+
+def test_every_placeholder_is_substituted_and_every_substitution_is_used():
+    used = set(re.findall(r"\$\{(\w+)\}", DEFINITION.read_text()))
+    assert used == machine_resource()["DefinitionSubstitutions"].keys()
+
+
+def test_the_query_language_is_jsonata_throughout():
+    assert definition()["QueryLanguage"] == "JSONata"
+    paths = {"InputPath", "OutputPath", "ResultPath", "Parameters", "ResultSelector", "ItemsPath"}
+    assert not [state.name for state in EVERY_STATE if paths & state.told.keys()]
+
+
+@each_state
+def test_every_state_has_a_comment(state):
+    assert len(state.told.get("Comment", "")) > 10
+
+
+# The graph
+
+
+@each_state
+def test_every_state_leads_to_states_that_exist_or_ends(state):
+    assert {name for name, _ in state.nexts} <= state.among.keys()
+    ends = state.told.get("End") is True or state.told["Type"] in {"Fail", "Succeed"}
+    assert ends != bool({"Next", "Default"} & state.told.keys())
+
+
+@pytest.mark.parametrize("machine", [*every_machine()], ids=lambda machine: machine["StartAt"])
+def test_every_state_can_be_reached(machine):
+    states, reached, ahead = states_of(machine), set(), [machine["StartAt"]]
+    while ahead:
+        name = ahead.pop()
+        if name not in reached:
+            reached.add(name)
+            ahead += [following for following, _ in states[name].nexts]
+    assert reached == states.keys()
+
+
+def test_every_task_and_map_catches_what_fails_or_has_a_reason_not_to():
+    without = {
+        state.name
+        for state in EVERY_STATE
+        if state.told["Type"] in {"Task", "Map"} and "Catch" not in state.told
+    }
+    assert without == NO_CATCH.keys()
+
+
+@each_state
+def test_every_error_that_is_retried_or_caught_exists(state):
+    handled = state.told.get("Retry", []) + state.told.get("Catch", [])
+    assert {name for part in handled for name in part["ErrorEquals"]} <= DOCUMENTED_ERRORS | OWN_ERRORS
+
+
+@each_state
+def test_what_matches_everything_stands_alone_and_last(state):
+    for handlers in (state.told.get("Retry", []), state.told.get("Catch", [])):
+        for place, handler in enumerate(handlers):
+            if "States.ALL" in handler["ErrorEquals"]:
+                assert handler["ErrorEquals"] == ["States.ALL"]
+                assert place == len(handlers) - 1
+
+
+@each_lambda_task
+def test_what_lambda_cannot_do_for_a_moment_is_tried_again(state):
+    retried = {name for part in state.told["Retry"] for name in part["ErrorEquals"]}
+    assert retried >= TRANSIENT
+
+
+@each_lambda_task
+def test_an_error_of_this_app_is_not_tried_again(state):
+    assert not OWN_ERRORS & {name for part in state.told["Retry"] for name in part["ErrorEquals"]}
+
+
+def test_after_the_lock_is_taken_every_error_leads_through_settle():
+    ways = {
+        state.name: {catcher["Next"] for catcher in state.told["Catch"]}
+        for state in EVERY_STATE
+        if state.name in {"Sample", "Lanes", "Tally"}
+    }
+    assert ways == {"Sample": {"Settle"}, "Lanes": {"Settle"}, "Tally": {"Settle"}}
+
+
+# What goes in and out of the functions
+
+
+@each_lambda_task
+def test_a_function_is_given_the_keys_that_its_task_names(state):
+    event, _ = function_of(state).task_models()
+    payload = state.told["Arguments"]["Payload"]
+    if payload == "{% $states.input %}":
+        (around,) = [other for other in EVERY_STATE if other.inside and state.name in other.inside["States"]]
+        payload = around.told["ItemSelector"]
+    assert payload.keys() == keys_of(event)
+
+
+@each_lambda_task
+def test_what_is_taken_from_an_answer_is_in_it(state):
+    _, answer = function_of(state).task_models()
+    taken = {
+        path[3]
+        for _, expression in state.own_expressions()
+        for path in read(expression).paths
+        if path[:3] == ("states", "result", "Payload") and len(path) > 3
+    }
+    assert taken <= keys_of(answer)
+
+
+def test_the_execution_is_told_as_the_handlers_read_it():
+    assert definition()["States"]["Begin"]["Assign"]["execution"].keys() == EXECUTION_FIELDS
+
+
+# Expressions
+
+
+@each_state
+def test_every_expression_can_be_parsed_and_calls_functions_that_exist(state):
+    known = ADDED_FUNCTIONS | {"type", "exists", "contains", "substring", "string"}
+    for _, expression in state.own_expressions():
+        assert read(expression).functions <= known
+
+
+@each_state
+def test_every_field_of_a_variable_exists_in_what_the_variable_holds(state):
+    fields = {name: keys_of(model) for name, model in MODELS.items()}
+    fields |= {"failure": ERROR_FIELDS, "execution": EXECUTION_FIELDS}
+    for _, expression in state.own_expressions():
+        for path in read(expression).paths:
+            if path[0] in fields and len(path) > 1:
+                assert path[1] in fields[path[0]], expression
+
+
+@each_state
+def test_results_are_read_where_there_are_any_and_errors_only_in_a_catch(state):
+    for where, expression in state.own_expressions():
+        parts = {path[1] for path in read(expression).paths if path[0] == "states" and len(path) > 1}
+        assert parts <= {"input", "context", "result", "errorOutput"}
+        if "result" in parts:
+            assert where[0] in {"Assign", "Output"}
+            assert state.told["Type"] in {"Task", "Map"}
+        if "errorOutput" in parts:
+            assert where[0] == "Catch"
+
+
+def test_no_expression_refers_to_a_variable_that_is_not_assigned_on_every_way_there():
+    assert not list(unassigned(definition(), frozenset()))
+
+
+def unassigned(machine: dict[str, Any], before: frozenset[str]) -> Iterator[str]:
+    """Yield each use of a variable that some way to it does not assign."""
+    states = states_of(machine)
+    known = {machine["StartAt"]: before}
+    ahead = [machine["StartAt"]]
+    while ahead:
+        name = ahead.pop()
+        for following, assigned in states[name].nexts:
+            reaching = known[name] | assigned
+            if following not in known or not known[following] <= reaching:
+                known[following] = known.get(following, reaching) & reaching
+                ahead.append(following)
+    for name, variables in known.items():
+        for _, expression in states[name].own_expressions():
+            for path in read(expression).paths:
+                if path[0] not in variables | {"states"}:
+                    yield f"{name}: ${path[0]} in {expression}"
+        if states[name].inside is not None:
+            yield from unassigned(states[name].inside, variables)
+
+
+def test_the_check_of_variables_sees_one_that_only_some_ways_assign():
+    machine = {
+        "StartAt": "A",
+        "States": {
+            "A": {"Type": "Task", "Assign": {"x": 1}, "Next": "B", "Catch": [{"Next": "B"}]},
+            "B": {"Type": "Succeed", "Output": "{% $x %}"},
+        },
+    }
+    assert list(unassigned(machine, frozenset())) == ["B: $x in $x"]
+
+
+# Decisions are made in Python: the workflow only routes
+
+
+@pytest.mark.parametrize(
+    ("step", "state"),
+    [
+        (Next.MOVE, "Lanes"),
+        (Next.WAIT, "WaitForLetters"),
+        (Next.CONTINUE, "Continue"),
+        (Next.SETTLE, "Settle"),
+    ],
+)
+def test_every_step_that_a_tally_can_name_has_its_state(step, state):
+    assert set(Next) == {Next.MOVE, Next.WAIT, Next.CONTINUE, Next.SETTLE}
+    assert routed("WhatNext", tally=Tally(next=step).model_dump(mode="json")) == state
+
+
+@pytest.mark.parametrize("status", Status)
+def test_refused_and_failed_runs_end_as_failed_and_all_others_do_not(status):
+    ends = {Status.REJECTED: "Rejected", Status.FAILED: "Failed"}
+    assert routed("HowItEnded", report={"status": status.value}) == ends.get(status, "Done")
+
+
+@pytest.mark.parametrize(("dry_run", "state"), [(True, "Settle"), (False, "Lanes")])
+def test_a_dry_run_moves_nothing(dry_run, state):
+    assert routed("IsDryRun", plan={"dryRun": dry_run}) == state
+
+
+@pytest.mark.parametrize(
+    ("given", "state"),
+    [
+        ({"dlq": "orders-dlq"}, "Plan"),
+        ({}, "Plan"),
+        ("orders-dlq", "Plan"),
+        (None, "Plan"),
+        ([{"continuation": {}}], "Plan"),
+        ({"continuation": {"plan": {}}}, "Resume"),
+    ],
+)
+def test_only_an_input_with_a_continuation_takes_a_run_over(given, state):
+    assert routed("IsContinued", input=given) == state
+
+
+def test_what_a_run_hands_over_is_what_the_next_execution_takes():
+    handed = definition()["States"]["Continue"]["Arguments"]["Input"]["continuation"]
+    taken = definition()["States"]["Resume"]["Assign"]
+    assert taken == {name: f"{{% $input.continuation.{name} %}}" for name in handed}
+
+
+def test_all_lanes_of_a_round_run_at_the_same_time():
+    assert definition()["States"]["Lanes"]["MaxConcurrency"] == MAX_LANES

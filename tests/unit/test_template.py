@@ -1,0 +1,161 @@
+"""The deployment: valid, described, encrypted, and with no more rights than each function needs."""
+
+from pathlib import Path
+
+import pytest
+from cfnlint.api import lint_file
+from cfnlint.config import ManualArgs
+
+from tests.support.definitions import TEMPLATE, functions, listed, resources, statements, template
+
+FUNCTIONS = functions()
+QUEUES = resources("AWS::SQS::Queue")
+FOURTEEN_DAYS = 14 * 24 * 3600
+each_function = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lambda function: function.name)
+
+
+def test_cfn_lint_has_nothing_to_say():
+    assert [str(match) for match in lint_file(Path(TEMPLATE), config=ManualArgs(regions=["us-east-1"]))] == []
+
+
+@pytest.mark.parametrize("section", ["Parameters", "Outputs"])
+def test_everything_a_deployer_sees_is_described(section):
+    assert not [name for name, told in template()[section].items() if not told.get("Description")]
+
+
+# Rights
+
+
+def test_only_traces_have_no_resource_to_name():
+    rights = [
+        resource
+        for resource in template()["Resources"].values()
+        if resource["Type"] not in {"AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"}
+    ]
+    unbounded = [found for found in statements(rights) if "*" in listed(found.get("Resource", []))]
+    actions = {action for found in unbounded for action in listed(found["Action"])}
+    assert {action.split(":")[0] for action in actions} == {"xray"}
+
+
+def test_no_right_is_given_by_wildcard():
+    allowed = [found for found in statements(template()["Resources"]) if found["Effect"] == "Allow"]
+    assert not [action for found in allowed for action in listed(found["Action"]) if "*" in action]
+
+
+@each_function
+def test_no_function_has_a_policy_that_is_not_written_out_here(function):
+    assert all(isinstance(policy, dict) for policy in function.properties.get("Policies", []))
+
+
+def test_no_role_has_a_managed_policy():
+    assert not [name for name, role in resources("AWS::IAM::Role").items() if "ManagedPolicyArns" in role]
+
+
+def test_a_function_that_sqs_triggers_has_a_role_of_its_own():
+    # SAM would add AWSLambdaSQSQueueExecutionRole to the role it makes, which may delete from every queue.
+    triggered = {
+        function.name
+        for function in FUNCTIONS.values()
+        if any(event["Type"] == "SQS" for event in function.properties.get("Events", {}).values())
+    }
+    assert triggered == {name for name, function in FUNCTIONS.items() if "Role" in function.properties}
+
+
+@pytest.mark.parametrize(
+    ("action", "allowed"),
+    [
+        ("sqs:DeleteMessage", {"MoveFunction", "StoreEventsConsumer"}),
+        ("sqs:SendMessage", {"MoveFunction", "StoreEventsProducer"}),
+        ("sqs:ReceiveMessage", {"MoveFunction", "SampleFunction", "StoreEventsConsumer"}),
+        ("sqs:PurgeQueue", set()),
+        ("sqs:SetQueueAttributes", set()),
+    ],
+)
+def test_what_can_lose_or_bend_a_message_is_allowed_where_it_is_needed_only(action, allowed):
+    assert {name for name, function in FUNCTIONS.items() if action in function.allowed} == allowed
+
+
+# Queues, topics, tables
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_every_queue_is_encrypted(queue):
+    assert QUEUES[queue].get("SqsManagedSseEnabled") is True or "KmsMasterKeyId" in QUEUES[queue]
+
+
+def test_every_queue_refuses_plain_http():
+    refusing = {
+        reference["Ref"]
+        for policy in resources("AWS::SQS::QueuePolicy").values()
+        for found in statements(policy)
+        if found["Effect"] == "Deny" and found["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        for reference in policy["Queues"]
+    }
+    assert refusing == QUEUES.keys()
+
+
+def test_every_topic_is_encrypted_and_refuses_plain_http():
+    topics = resources("AWS::SNS::Topic")
+    refusing = {
+        reference["Ref"]
+        for policy in resources("AWS::SNS::TopicPolicy").values()
+        for found in statements(policy)
+        if found["Effect"] == "Deny" and found["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        for reference in policy["Topics"]
+    }
+    assert refusing == topics.keys()
+    assert all("KmsMasterKeyId" in topic for topic in topics.values())
+
+
+def test_every_table_is_encrypted():
+    tables = resources("AWS::DynamoDB::Table")
+    assert tables
+    assert all(table["SSESpecification"]["SSEEnabled"] is True for table in tables.values())
+
+
+def test_dead_letters_and_the_quarantine_are_kept_for_fourteen_days():
+    dead_letter_queues = {
+        queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        for queue in QUEUES.values()
+        if "RedrivePolicy" in queue
+    }
+    kept = {name: QUEUES[name]["MessageRetentionPeriod"] for name in dead_letter_queues | {"QuarantineQueue"}}
+    assert len(kept) >= 2
+    assert set(kept.values()) == {FOURTEEN_DAYS}
+
+
+def test_a_message_stays_invisible_for_six_times_as_long_as_its_consumer_may_take():
+    # Lambda developer guide, "Configuring a queue to use with Lambda".
+    checked = 0
+    for function in FUNCTIONS.values():
+        for event in function.properties.get("Events", {}).values():
+            queue = event["Properties"]["Queue"]["Fn::GetAtt"][0]
+            assert QUEUES[queue]["VisibilityTimeout"] >= 6 * function.timeout
+            checked += 1
+    assert checked
+
+
+# Functions
+
+
+@each_function
+def test_every_function_is_described(function):
+    assert function.properties.get("Description")
+
+
+@each_function
+def test_every_function_has_a_log_group_that_does_not_keep_logs_for_ever(function):
+    group = function.properties["LoggingConfig"]["LogGroup"]["Ref"]
+    assert resources("AWS::Logs::LogGroup")[group]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+@each_function
+def test_every_handler_exists(function):
+    module = __import__(function.module, fromlist=["handler"])
+    assert callable(module.handler)
+
+
+def test_the_function_that_moves_has_time_for_the_longest_slice():
+    longest = template()["Parameters"]["SliceSeconds"]["MaxValue"]
+    # A minute on top: what is in hand is finished or given back before Lambda ends the function.
+    assert FUNCTIONS["MoveFunction"].timeout >= longest + 60
