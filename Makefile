@@ -27,7 +27,7 @@ $(VENVS)/sam/.ready: requirements/sam.txt | python
 $(VENVS)/%/.ready:
 	@echo "setting up $(VENVS)/$* from requirements/$*.txt"
 	@$(PYTHON) -m venv --clear $(VENVS)/$*
-	@$(VENVS)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/$*.txt
+	@$(VENVS)/$*/bin/python -m pip install -qq --disable-pip-version-check -r requirements/$*.txt
 	@touch $@
 
 .PHONY: setup
