@@ -55,4 +55,4 @@ local-env: setup ## print the exports that point the AWS tools at the embedded c
 	@$(PY) -m local.cloud env
 invoke: setup ## run one function on the embedded cloud: make invoke FUNCTION=PlanFunction EVENT=events/plan.json
 	@test -n "$(FUNCTION)" -a -n "$(EVENT)" || { echo "Name a function of template.yaml and an event: make invoke FUNCTION=PlanFunction EVENT=events/plan.json"; exit 2; }
-	@eval "$$($(PY) -m local.cloud env)"; $(VENVS)/sam/bin/sam remote invoke $(FUNCTION) --stack-name $(STACK) --event-file $(EVENT) --region "$$AWS_DEFAULT_REGION"
+	@$(PY) -m local.invoke $(FUNCTION) $(EVENT)

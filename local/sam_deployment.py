@@ -46,7 +46,7 @@ def deploy(
     sam = find_program("sam", "run `make setup`, or `pip install aws-sam-cli`")
     find_program("python3.13", "install Python 3.13, which the functions are built with, and put it on PATH")
     template = template.resolve()
-    variables = _environment(cloud_environment)
+    variables = tool_environment(cloud_environment)
     with _built(sam, template, variables) as built_template:
         overrides = _overrides(template, parameters)
         command = [
@@ -147,7 +147,8 @@ def _architecture_override(template: Path) -> dict[str, str]:
     return {"Architecture": ARCHITECTURES[machine]}
 
 
-def _environment(cloud_environment: dict[str, str]) -> dict[str, str]:
+def tool_environment(cloud_environment: dict[str, str]) -> dict[str, str]:
+    """Return the environment for AWS tools that must reach this cloud and nothing else."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     variables |= cloud_environment
     variables |= {"PATH": program_path(), "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": POLL_SECONDS}

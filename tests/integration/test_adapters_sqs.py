@@ -123,6 +123,16 @@ def test_sources_are_the_queues_whose_letters_come_here(cloud, dlq):
     assert cloud.queues.sources(cloud.queue("attic")) == ()
 
 
+@pytest.mark.xfail(strict=True, reason="the error is passed on as it is, and the run fails without a hint")
+def test_a_source_that_the_deployment_may_not_touch_is_refused_with_how_to_allow_it(dlq):
+    client = sqs_client()
+    with Stubber(client) as stubber:
+        stubber.add_response("list_dead_letter_source_queues", {"queueUrls": [f"{dlq.url}-source"]})
+        stubber.add_client_error("get_queue_attributes", "AccessDenied", http_status_code=403)
+        with pytest.raises(RejectedError, match="QueueNamePattern"):
+            Queues(client).sources(dlq)
+
+
 def test_a_look_leaves_every_letter_visible(cloud, dlq):
     cloud.send(dlq, [f"body-{n}" for n in range(25)])
     found = cloud.queues.peek(dlq, 15)

@@ -29,6 +29,12 @@ class Strict(ContractModel):
     amount: int
 
 
+class Amounts(ContractModel):
+    """A body with a list."""
+
+    amounts: list[int]
+
+
 class ByName(ContractModel):
     """A body with keys that the sender makes up."""
 
@@ -139,7 +145,7 @@ fields = st.sampled_from(sorted(json.loads(factories.store_event())))
     st.text(max_size=20).map(lambda text: f"{MARK}{text}"),
     st.sampled_from(["StringValue", "stringValue"]),
 )
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_no_value_of_a_message_appears_in_its_error(changes, store, spelling):
     error = violation_of(factories.store_event(**changes), {"store_id": {spelling: store}})
     told = f"{error} {error!r} {error.problems} {error.__context__!r} {error.__cause__!r}"
@@ -147,9 +153,17 @@ def test_no_value_of_a_message_appears_in_its_error(changes, store, spelling):
 
 
 @given(st.text().map(lambda text: f"{MARK}{text}"))
+@settings(deadline=None)
 def test_nothing_of_a_body_that_is_not_json_appears_in_its_error(body):
     told = str(violation_of(body, factories.store_id()))
     assert MARK not in told
+
+
+@pytest.mark.xfail(strict=True, reason="every problem is kept")
+def test_a_letter_with_very_many_problems_still_has_room_for_its_reason():
+    contract = Contract("list", Amounts, Nothing)
+    error = violation_of(json.dumps({"amounts": ["x"] * 20_000}), {}, contract)
+    assert len(error.problems) <= 100
 
 
 def test_queues_are_mapped_to_their_contracts():

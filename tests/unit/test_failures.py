@@ -19,10 +19,10 @@ GONE = Failure("QueueDoesNotExist", Trouble.GONE)
             GONE,
             r"^orders does not take letters any more \(QueueDoesNotExist\)\. What was not moved is in",
         ),
-        (Receive(10, 0.0), GONE, r"^orders-dlq cannot be read or emptied any more \(QueueDoesNotExist\)"),
+        (Receive(10, 0.0, True), GONE, r"^orders-dlq cannot be read or emptied any more \(QueueDoesNotExist\)"),
         (Delete([], []), GONE, r"^orders-dlq cannot be read or emptied any more"),
         (
-            Receive(10, 0.0),
+            Receive(10, 0.0, True),
             Failure("OverLimit", Trouble.LIMIT),
             r"no more letters of orders-dlq \(OverLimit\): 120,000.*maxMessages",
         ),

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redrive.domain.history import ATTRIBUTE, History, history_of
@@ -107,6 +107,7 @@ def test_a_binary_attribute_of_the_same_name_is_no_history():
     st.integers(0, 2**41),
     st.none() | st.text(min_size=1, max_size=200),
 )
+@settings(deadline=None)
 def test_what_is_written_is_what_is_read(run, count, message_id, sent_at, source):
     history = History(run, count, message_id, sent_at, source)
     assert history_of(letter_with(history.to_json(), source=None)) == history

@@ -1,7 +1,7 @@
 """Letters: sizes as SQS counts them, the room that our attribute takes, and that everything travels."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redrive.domain.letters import (
@@ -153,6 +153,7 @@ messages = st.builds(
 
 
 @given(messages)
+@settings(deadline=None)
 def test_everything_that_a_letter_carries_is_in_what_is_sent(message):
     letter = Letter.from_message(message)
     request = request_for(letter, "d")
@@ -164,6 +165,7 @@ def test_everything_that_a_letter_carries_is_in_what_is_sent(message):
 
 
 @given(messages, st.text(min_size=1, max_size=200))
+@settings(deadline=None)
 def test_our_attribute_bends_no_other_and_the_size_stays_true(message, text):
     letter = Letter.from_message(message)
     attributes, size = with_attribute(letter, "redrive", text)

@@ -11,7 +11,7 @@ from jsonata import Jsonata
 
 from redrive.domain import errors
 from redrive.domain.reporting import Notification
-from redrive.domain.runs import Next, Report, RunPlan, Status, Tally
+from redrive.domain.runs import Next, Report, RunPlan, Sample, Status, Tally
 from redrive.domain.tallying import MAX_LANES
 from tests.support.definitions import DEFINITION, Function, definition, functions, resources
 from tests.support.jsonata_reading import expressions, read
@@ -45,7 +45,7 @@ NO_CATCH = {
 # JSONata's own functions are those of jsonata-python; these are Step Functions' additions (developer guide,
 # "Transforming data with JSONata").
 ADDED_FUNCTIONS = {"partition", "range", "hash", "random", "uuid", "parse"}
-MODELS = {"plan": RunPlan, "tally": Tally, "report": Report, "notification": Notification}
+MODELS = {"plan": RunPlan, "sample": Sample, "tally": Tally, "report": Report, "notification": Notification}
 ERROR_FIELDS = {"Error", "Cause"}
 EXECUTION_FIELDS = {"id", "name", "startedAt"}
 
@@ -231,15 +231,13 @@ def test_a_function_is_given_the_keys_that_its_task_names(state):
 
 
 @each_lambda_task
-def test_what_is_taken_from_an_answer_is_in_it(state):
+def test_a_variable_is_given_what_its_name_says(state):
     _, answer = function_of(state).task_models()
-    taken = {
-        path[3]
-        for _, expression in state.own_expressions()
-        for path in read(expression).paths
-        if path[:3] == ("states", "result", "Payload") and len(path) > 3
-    }
-    assert taken <= keys_of(answer)
+    parts = {name: field.annotation for name, field in answer.model_fields.items()}
+    for name, expression in state.told.get("Assign", {}).items():
+        (path,) = [path for path in read(expression[2:-2]).paths if len(path) > 1]
+        assert path[:3] == ("states", "result", "Payload")
+        assert (parts[path[3]] if len(path) > 3 else answer) is MODELS[name]
 
 
 def test_the_execution_is_told_as_the_handlers_read_it():

@@ -1,7 +1,7 @@
 """Tallying: how work is shared out over lanes, and where a run goes after each round."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redrive.adapters.slices import VISIBILITY_SECONDS
@@ -63,6 +63,7 @@ rates = st.floats(0.01, 10_000)
 
 
 @given(rates, st.integers(1, 1_000_000), st.integers(0, 1_000_000), st.integers(0, 1_000_000))
+@settings(deadline=None)
 def test_quotas_add_up_to_what_is_left_and_rates_to_the_rate(rate, limit, redriven, quarantined):
     before = Tally(redriven=redriven, quarantined=quarantined, rounds=4)
     tally = after(MOVED, before=before, in_queue=9, rate=rate, max_messages=limit)
@@ -76,6 +77,7 @@ def test_quotas_add_up_to_what_is_left_and_rates_to_the_rate(rate, limit, redriv
 
 
 @given(rates)
+@settings(deadline=None)
 def test_lanes_are_numbered_and_know_their_round(rate):
     tally = after(MOVED, before=Tally(rounds=4), rate=rate)
     assert [lane.lane for lane in tally.lanes] == list(range(len(tally.lanes)))
@@ -116,6 +118,7 @@ results = st.builds(
 
 
 @given(st.lists(results), st.integers(0, 50))
+@settings(deadline=None)
 def test_it_does_not_matter_which_lane_did_what(slices, turn):
     turned = slices[turn % (len(slices) or 1) :] + slices[: turn % (len(slices) or 1)]
     assert plus(Tally(), slices) == plus(Tally(), turned)

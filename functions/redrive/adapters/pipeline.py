@@ -6,11 +6,11 @@ flight and in hand, so that a slow stage holds the others back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -34,6 +34,52 @@ from redrive.domain.lane import (
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+
+class _Workers:
+    """Threads that carry out actions; a pool of futures would hand each action over at twice the cost."""
+
+    def __init__(self, number: int, carry_out: Callable[[Action], Outcome]) -> None:
+        self._carry_out = carry_out
+        self._todo: SimpleQueue[Action | None] = SimpleQueue()
+        self._done: SimpleQueue[tuple[Action, Outcome | BaseException]] = SimpleQueue()
+        self._threads = [
+            Thread(target=self._work, name=f"sqs-{place}", daemon=True) for place in range(number)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for _ in self._threads:
+            self._todo.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def start(self, action: Action) -> None:
+        self._todo.put(action)
+
+    def ended(self, seconds: float) -> Iterator[tuple[Action, Outcome]]:
+        """Yield what has ended; wait so many seconds at most for the first."""
+        try:
+            action, outcome = self._done.get(timeout=max(0.0, seconds))
+            while True:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                yield action, outcome
+                action, outcome = self._done.get_nowait()
+        except Empty:
+            return
+
+    def _work(self) -> None:
+        while (action := self._todo.get()) is not None:
+            try:
+                self._done.put((action, self._carry_out(action)))
+            except BaseException as error:  # noqa: BLE001
+                # The edge of the thread: what nobody expected is raised in the thread that owns the lane.
+                self._done.put((action, error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +126,12 @@ class Pipeline:
         RedriveError, ClientError, BotoCoreError
             What `heartbeat` raised, after the lane has finished what was under way and given the rest back.
         """
-        done: SimpleQueue[tuple[Action, Future[Outcome]]] = SimpleQueue()
         beat_at = self.clock() + heartbeat_seconds
         trouble: Exception | None = None
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="sqs") as pool:
+        with _Workers(self.threads, self._carry_out) as workers:
             while not lane.finished:
                 for action in lane.next(self.clock()):
-                    future = pool.submit(self._carry_out, action)
-                    future.add_done_callback(lambda future, action=action: done.put((action, future)))  # type: ignore[misc]
+                    workers.start(action)
                 if lane.finished:
                     break
                 if trouble is None and self.clock() >= beat_at:
@@ -99,21 +143,11 @@ class Pipeline:
                         trouble = error
                         lane.stop()
                     beat_at = self.clock() + heartbeat_seconds
-                self._take_outcomes(lane, done, min(lane.wake_at(), beat_at))
+                for action, outcome in workers.ended(min(lane.wake_at(), beat_at) - self.clock()):
+                    lane.outcome(action, outcome, self.clock())
         if trouble is not None:
             raise trouble
         heartbeat(lane.take_records())
-
-    def _take_outcomes(
-        self, lane: Lane, done: SimpleQueue[tuple[Action, Future[Outcome]]], until: float
-    ) -> None:
-        try:
-            action, future = done.get(timeout=max(0.0, until - self.clock()))
-            while True:
-                lane.outcome(action, future.result(), self.clock())
-                action, future = done.get_nowait()
-        except Empty:
-            pass
 
     def _carry_out(self, action: Action) -> Outcome:
         try:

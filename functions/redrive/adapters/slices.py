@@ -34,6 +34,9 @@ VISIBILITY_SECONDS = 30
 # Letters in hand, in seconds of the lane's rate, within bounds.
 _IN_HAND_SECONDS = 2
 _IN_HAND = (20, 320)
+# Requests in flight: at least one of each kind, and at a rate that so many messages per second add one to.
+_FEWEST_REQUESTS = 4
+_RATE_OF_A_REQUEST = 25
 # A letter can be kept invisible for 12 hours in all (SQS developer guide, "Visibility timeout").
 _HOLD = (600, 11 * 3600)
 
@@ -90,7 +93,7 @@ class Slices:
             stops_at=stops_at,
             visibility=VISIBILITY_SECONDS,
             hold=_within(_HOLD, 1.5 * plan.waiting / plan.rate),
-            concurrency=pipeline.threads,
+            concurrency=_within((_FEWEST_REQUESTS, pipeline.threads), work.rate / _RATE_OF_A_REQUEST),
             in_hand=in_hand_limit(work.rate),
         )
         judge = Judge(plan, self.contracts, cache(self._find))

@@ -38,7 +38,7 @@ _DELETE_LINGER = 1.0
 MAX_ATTEMPTS = 6
 _MAX_PAUSE = 5.0
 _REMEMBERED = 20_000
-_RECEIVES_AT_ONCE = 6
+_RECEIVES_AT_ONCE = 10
 
 
 class Trouble(StrEnum):
@@ -78,10 +78,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Receive:
-    """Ask the dead-letter queue for letters."""
+    """Ask the dead-letter queue for letters; `empty_handed` tells that the lane has none at that time."""
 
     max_messages: int
     issued_at: float
+    empty_handed: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -496,7 +497,7 @@ class Lane:
     def _add_receives(self, actions: list[Action], now: float) -> None:
         settings = self._settings
         while not self._closing and self._free():
-            if self._receiving >= (1 if self._last_empty else _RECEIVES_AT_ONCE):
+            if self._receiving >= (1 if self._last_empty or settings.fifo else _RECEIVES_AT_ONCE):
                 return
             if now < self._receive_after:
                 self._wake = min(self._wake, self._receive_after)
@@ -513,7 +514,7 @@ class Lane:
                 return
             self._receiving += 1
             self._asked += wanted
-            self._start(actions, Receive(wanted, now))
+            self._start(actions, Receive(wanted, now, not self._in_hand))
 
     def _find_expiring(self, now: float) -> None:
         if now < self._extend_check:
@@ -558,9 +559,9 @@ class Lane:
         assert isinstance(outcome, Messages)
         self._receive_failures = 0
         self._last_empty = not outcome.messages
-        # SQS hands out nothing of a FIFO group while one of its letters is in flight: then an empty answer
-        # says nothing.
-        locked = self._settings.fifo and bool(self._in_hand)
+        # SQS hands out nothing of a FIFO group while one of its letters is in flight: an empty answer to a
+        # receive that was made with letters in hand says nothing.
+        locked = self._settings.fifo and not action.empty_handed
         self._empties = 0 if outcome.messages or locked else self._empties + 1
         visible_until = action.issued_at + self._settings.visibility
         for message in outcome.messages:

@@ -72,7 +72,7 @@ class Letter:
             source_arn=system.get("DeadLetterQueueSourceArn"),
             group_id=system.get("MessageGroupId"),
             trace_header=system.get("AWSTraceHeader"),
-            size=len(body.encode()) + attributes_size(attributes),
+            size=utf8_size(body) + attributes_size(attributes),
         )
 
 
@@ -88,14 +88,22 @@ class Outgoing:
 
 def attributes_size(attributes: AttributeMap) -> int:
     """Return the bytes that message attributes count for: names, types and values."""
-    return sum(attribute_size(name, value) for name, value in attributes.items())
+    size = 0
+    for name, value in attributes.items():
+        size += attribute_size(name, value)
+    return size
 
 
 def attribute_size(name: str, value: Mapping[str, Any]) -> int:
     """Return the bytes that one message attribute counts for."""
     text = value.get("StringValue")
-    content = len(text.encode()) if text is not None else len(value.get("BinaryValue", b""))
-    return len(name.encode()) + len(value["DataType"].encode()) + content
+    content = utf8_size(text) if text is not None else len(value.get("BinaryValue", b""))
+    return utf8_size(name) + utf8_size(value["DataType"]) + content
+
+
+def utf8_size(text: str) -> int:
+    """Return the bytes of a text in UTF-8, without encoding it where that is not needed."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def with_attribute(letter: Letter, name: str, text: str) -> tuple[AttributeMap, int]:

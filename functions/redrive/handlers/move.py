@@ -16,7 +16,8 @@ from redrive.domain.runs import LaneWork, Model, RunPlan, SliceResult
 from redrive.handlers.settings import settings
 from redrive.handlers.task import logger, task
 
-THREADS = 16
+# More bring nothing: then the processor is the limit (docs/benchmarks.md).
+THREADS = 32
 
 _settings = settings()
 _client = sqs_client(THREADS, retries=False)
