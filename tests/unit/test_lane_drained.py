@@ -12,10 +12,6 @@ from tests.support.model_sqs import Faults, ModelSqs, play
 
 VISIBILITY = 60
 FIFO = factories.plan(dlq=factories.queue("orders-dlq.fifo"), sources=(factories.queue("orders.fifo"),))
-too_early = pytest.mark.xfail(
-    strict=True,
-    reason="receives that were issued while the groups were locked are answered empty later, and count",
-)
 
 
 def fifo_letters(number: int, groups: int) -> list[dict]:
@@ -28,9 +24,7 @@ def fifo_letters(number: int, groups: int) -> list[dict]:
 
 
 @pytest.mark.parametrize("groups", [1, 3])
-@pytest.mark.parametrize(
-    "rate", [1, 5, pytest.param(50, marks=too_early), pytest.param(5000, marks=too_early)]
-)
+@pytest.mark.parametrize("rate", [1, 5, 50, 5000])
 def test_a_fifo_queue_is_moved_to_its_end_although_it_locks_groups_in_hand(rate, groups):
     sqs = ModelSqs(fifo_letters(60, groups), fifo=True)
     settings = LaneSettings(
