@@ -15,6 +15,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+# A quarantined letter carries its problems in one attribute, which has to fit in the message.
+MAX_PROBLEMS = 20
+
 
 class Violation(StrEnum):
     """Why a message breaks its contract: a stable code, fit for counting."""
@@ -90,7 +93,7 @@ class Contract[B: ContractModel, A: ContractModel]:
         Raises
         ------
         ContractViolationError
-            With the code and every problem found, body before attributes.
+            With the code and the first problems found, body before attributes.
         """
         problems: list[tuple[Violation, Problem]] = []
         parsed_body: B | None = None
@@ -106,7 +109,8 @@ class Contract[B: ContractModel, A: ContractModel]:
         except ValidationError as error:
             problems += _problems(error, "attributes", Violation.INVALID_ATTRIBUTE, self.attributes)
         if parsed_body is None or parsed_attributes is None:
-            raise ContractViolationError(self.name, problems[0][0], [problem for _, problem in problems])
+            told = [problem for _, problem in problems[:MAX_PROBLEMS]]
+            raise ContractViolationError(self.name, problems[0][0], told)
         return Message(parsed_body, parsed_attributes)
 
 

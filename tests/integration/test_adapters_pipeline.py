@@ -205,9 +205,6 @@ def test_a_queue_that_is_gone_ends_the_lane(cloud, dlq, orders):
     assert type(action).__name__ == "Receive"
 
 
-@pytest.mark.xfail(
-    strict=False, reason="receives that its own letters lock out count as empty: the lane ends too early"
-)
 def test_groups_of_a_fifo_queue_arrive_in_order(cloud):
     dlq = cloud.queue("orders-dlq.fifo")
     orders = cloud.queue("orders.fifo", dlq=dlq)

@@ -123,7 +123,6 @@ def test_sources_are_the_queues_whose_letters_come_here(cloud, dlq):
     assert cloud.queues.sources(cloud.queue("attic")) == ()
 
 
-@pytest.mark.xfail(strict=True, reason="the error is passed on as it is, and the run fails without a hint")
 def test_a_source_that_the_deployment_may_not_touch_is_refused_with_how_to_allow_it(dlq):
     client = sqs_client()
     with Stubber(client) as stubber:

@@ -152,7 +152,6 @@ def test_settle_makes_letters_visible_again_and_gives_the_lock_back(home, invoke
     assert home.table.ask_to_stop(home.dlq.arn) is None  # nobody has the queue
 
 
-@pytest.mark.xfail(strict=True, reason="releasing raises before the lock is given back")
 def test_settle_gives_the_lock_back_although_the_queue_is_gone(home, invoke):
     event = sample("settle")
     plan = plan_in(event)

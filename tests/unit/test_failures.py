@@ -19,7 +19,11 @@ GONE = Failure("QueueDoesNotExist", Trouble.GONE)
             GONE,
             r"^orders does not take letters any more \(QueueDoesNotExist\)\. What was not moved is in",
         ),
-        (Receive(10, 0.0, True), GONE, r"^orders-dlq cannot be read or emptied any more \(QueueDoesNotExist\)"),
+        (
+            Receive(10, 0.0, True),
+            GONE,
+            r"^orders-dlq cannot be read or emptied any more \(QueueDoesNotExist\)",
+        ),
         (Delete([], []), GONE, r"^orders-dlq cannot be read or emptied any more"),
         (
             Receive(10, 0.0, True),

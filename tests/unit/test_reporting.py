@@ -227,7 +227,6 @@ def test_sns_takes_the_subject_and_attributes_whatever_the_queue_is_called(name)
         assert text.isprintable()
 
 
-@pytest.mark.xfail(strict=True, reason="reason and queue name are told in full, however long they are")
 def test_sns_takes_the_message_however_long_the_reason_is():
     made = report(given={"dlq": "q" * 200_000}, failure=failed("RejectedError", "x" * 200_000), plan=None)
     # SNS developer guide, "Message size": 256 KiB with the attributes.

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -131,17 +132,11 @@ class Queues:
         if owner is not None:
             asked["QueueOwnerAWSAccountId"] = owner
         try:
-            url = self._client.get_queue_url(**asked)["QueueUrl"]
-            return self._ref(url)
+            with _denied_as_rejected(name):
+                return self._ref(self._client.get_queue_url(**asked)["QueueUrl"])
         except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in _NO_QUEUE:
+            if error.response["Error"]["Code"] in _NO_QUEUE:
                 return None
-            if code in _DENIED:
-                raise RejectedError(
-                    f"This deployment may not touch the queue {name}. Deploy it with a QueueNamePattern "
-                    "that matches the queue's name, or name another queue."
-                ) from None
             raise
 
     def facts(self, queue: QueueRef) -> QueueFacts:
@@ -158,7 +153,11 @@ class Queues:
     def sources(self, queue: QueueRef) -> tuple[QueueRef, ...]:
         """Return the queues whose redrive policy names `queue`."""
         pages = self._client.get_paginator("list_dead_letter_source_queues").paginate(QueueUrl=queue.url)
-        return tuple(self._ref(url) for page in pages for url in page.get("queueUrls", []))
+        sources = []
+        for url in [url for page in pages for url in page.get("queueUrls", [])]:
+            with _denied_as_rejected(url.rsplit("/", 1)[1]):
+                sources.append(self._ref(url))
+        return tuple(sources)
 
     def peek(self, queue: QueueRef, most: int) -> list[dict[str, Any]]:
         """Return up to `most` messages, visible again at once; nothing else changes but receive counts."""
@@ -189,13 +188,17 @@ class Queues:
             )
 
     def _release(self, queue: QueueRef, receipt_handles: Sequence[str]) -> int:
-        answer = self._client.change_message_visibility_batch(
-            QueueUrl=queue.url,
-            Entries=[
-                {"Id": entry["Id"], "ReceiptHandle": entry["ReceiptHandle"], "VisibilityTimeout": 0}
-                for entry in receipts_by_place(receipt_handles)
-            ],
-        )
+        try:
+            answer = self._client.change_message_visibility_batch(
+                QueueUrl=queue.url,
+                Entries=[
+                    {"Id": entry["Id"], "ReceiptHandle": entry["ReceiptHandle"], "VisibilityTimeout": 0}
+                    for entry in receipts_by_place(receipt_handles)
+                ],
+            )
+        except ClientError:
+            # The caller is told how many; they come back by themselves, or are gone with the queue.
+            return len(receipt_handles)
         return len(answer.get("Failed", []))
 
     def _parsed(self, given: str) -> tuple[str, str | None]:
@@ -235,6 +238,19 @@ class Queues:
         arn = answer["Attributes"]["QueueArn"]
         name = arn.rsplit(":", 1)[1]
         return QueueRef(name=name, arn=arn, url=url, fifo=name.endswith(".fifo"))
+
+
+@contextmanager
+def _denied_as_rejected(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _DENIED:
+            raise
+        raise RejectedError(
+            f"This deployment may not touch the queue {name}. Deploy it with a QueueNamePattern that matches "
+            "the queue's name, or name another queue."
+        ) from None
 
 
 def receipts_by_place(handles: Iterable[str]) -> Iterator[dict[str, str]]:

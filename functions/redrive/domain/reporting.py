@@ -29,6 +29,9 @@ from redrive.domain.verdicts import Reason
 # SNS refuses longer subjects, and those with line breaks or other than printable ASCII (SNS API reference,
 # Publish).
 _SUBJECT_LENGTH = 100
+# The report is the cause of a failed execution, which holds 32,768 characters (Step Functions API reference,
+# FailExecution).
+_TEXT_LENGTH = 2000
 
 
 class Failure(Model):
@@ -111,7 +114,7 @@ def make_report(
     return Report(
         run_id=plan.run_id if plan else execution.name,
         status=status_of(plan, tally, failure),
-        reason=reason_of(failure) or tally.failure,
+        reason=_short(reason_of(failure) or tally.failure),
         dlq=plan.dlq.name if plan else _text(asked),
         destination=_destination(plan) if plan else _text(wanted),
         started_at=plan.started if plan else execution.started_at,
@@ -160,11 +163,15 @@ def _remaining(tally: Tally, in_queue: int | None) -> int:
 def _destination(plan: RunPlan) -> str | None:
     if plan.destination is not None:
         return plan.destination.name
-    return ", ".join(sorted(source.name for source in plan.sources)) or None
+    return _short(", ".join(sorted(source.name for source in plan.sources)) or None)
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return _short(value) if isinstance(value, str) else None
+
+
+def _short(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _TEXT_LENGTH else text[:_TEXT_LENGTH] + " ..."
 
 
 def _ascii(text: str) -> str:
