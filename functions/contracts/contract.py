@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError
 
 # A quarantined letter carries its problems in one attribute, which has to fit in the message.
 MAX_PROBLEMS = 20
@@ -137,7 +137,11 @@ def _field_names(model: type[ContractModel]) -> frozenset[str]:
             for part in schema:
                 collect(part)
 
-    collect(model.model_json_schema())
+    try:
+        collect(model.model_json_schema())
+    except PydanticUserError:
+        # A type that JSON Schema cannot tell: then only the outermost names are known.
+        names.update(model.model_fields)
     return frozenset(names)
 
 

@@ -12,8 +12,8 @@ from tests.support.eventually import eventually
     ("given", "told"),
     [
         ({"dlq": "there-is-no-such-queue"}, "there is no queue there-is-no-such-queue"),
-        ({"dlq": "there-is-no-such-queue", "rate": 0}, "rate: Input should be greater than 0"),
-        ({"dlq": "there-is-no-such-queue", "rate": -5}, "rate: Input should be greater than 0"),
+        ({"dlq": "there-is-no-such-queue", "rate": 0}, "rate: Input should be greater than or equal to 0.1"),
+        ({"dlq": "there-is-no-such-queue", "rate": -5}, "rate: Input should be greater than or equal to 0.1"),
         ({"dlq": "there-is-no-such-queue", "rate": "fast"}, "rate: Input should be a valid number"),
         (
             {"dlq": "there-is-no-such-queue", "speed": 5},

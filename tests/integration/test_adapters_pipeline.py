@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.sqs import sqs_client
+from redrive.domain.destinations import Allowed
 from redrive.domain.history import ATTRIBUTE
 from redrive.domain.judging import Judge
 from redrive.domain.lane import HeldRecord, Lane, LaneSettings, Trouble
@@ -60,7 +62,13 @@ def moved(
         visibility=VISIBILITY,
         concurrency=threads,
     )
-    lane = Lane(settings, Judge(plan, {}, lambda _: None), Pacer(5000), already_sent, random.Random(1).random)
+    lane = Lane(
+        settings,
+        Judge(plan, {}, lambda _: None, Allowed()),
+        Pacer(5000),
+        already_sent,
+        random.Random(1).random,
+    )
     kept: list[HeldRecord] = []
 
     def heartbeat(records: list[HeldRecord]) -> bool:
@@ -68,7 +76,9 @@ def moved(
         return False
 
     client = client or sqs_client(threads, retries=False)
-    Pipeline(client, plan.dlq.url, VISIBILITY, threads, time.monotonic).run(lane, heartbeat, 2.0)
+    Pipeline(client, plan.dlq.url, VISIBILITY, threads, time.monotonic, Deliveries(threads)).run(
+        lane, heartbeat, 2.0
+    )
     return lane, kept
 
 

@@ -8,10 +8,12 @@ import pytest
 
 from contracts.store_event import STORE_EVENT
 from redrive.adapters import slices
+from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.slices import Slices, in_hand_limit
 from redrive.adapters.sqs import sqs_client
+from redrive.domain.destinations import Allowed
 from redrive.domain.errors import LockLostError
 from redrive.domain.lane import HeldRecord
 from redrive.domain.runs import LaneWork, RunPlan, SliceResult
@@ -50,10 +52,13 @@ class Stage:
     ) -> SliceResult:
         client = client or sqs_client(THREADS, retries=False)
         made = Slices(
-            pipeline=lambda url: Pipeline(client, url, slices.VISIBILITY_SECONDS, THREADS, time.monotonic),
+            pipeline=lambda url: Pipeline(
+                client, url, slices.VISIBILITY_SECONDS, THREADS, time.monotonic, Deliveries(THREADS)
+            ),
             find_queue=self.cloud.queues.find,
             table=self.table,
             contracts=contracts or {},
+            allowed=Allowed(),
         )
         return made.run(plan, work or factories.work(rate=5000), seconds=20, seconds_left=60)
 

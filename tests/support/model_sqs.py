@@ -140,7 +140,7 @@ class ModelSqs:
             elif dice.random() < faults.entry_failed:
                 failed[place] = Failure("InternalError", Trouble.THROTTLED)
             elif request.get("MessageDeduplicationId") not in self._deduplicated:
-                self.sent.append((action.queue_url, request))
+                self.sent.append((action.destination.address, request))
                 if "MessageDeduplicationId" in request:
                     self._deduplicated.add(request["MessageDeduplicationId"])
         return BatchResult(failed)

@@ -25,6 +25,8 @@ VALUES = {
     "QUARANTINE_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:redrive-quarantine",
     "QUEUE_CONTRACTS": '{"store-events": "store-event"}',
     "SLICE_SECONDS": "10",
+    "FUNCTION_NAME_PATTERNS": "redrive-*",
+    "STATE_MACHINE_NAME_PATTERNS": "",
     "QUEUE_URL": f"{ACCOUNT}/store-events",
     "EVENTS_TABLE": "store-events",
     "OUTAGE_PARAMETER": "store-events-outage",

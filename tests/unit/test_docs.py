@@ -6,6 +6,7 @@ import re
 import pytest
 
 from contracts.contract import Violation
+from redrive.domain.envelopes import NotRedrivable
 from redrive.domain.runs import RedriveRequest
 from redrive.domain.verdicts import Reason
 from tests.support.definitions import ROOT
@@ -31,11 +32,11 @@ def test_every_key_of_an_executions_input_is_described():
     assert not [name for name, told in properties.items() if not told.get("description")]
 
 
-@pytest.mark.parametrize("code", [*Violation, *Reason])
+@pytest.mark.parametrize("code", [*Violation, *NotRedrivable, *Reason])
 def test_every_reason_has_its_meaning_its_consequence_and_what_to_do(code):
     assert len(rows()[code]) == 3
     assert all(len(cell) > 10 for cell in rows()[code])
 
 
 def test_no_reason_is_explained_that_does_not_exist():
-    assert rows().keys() == {*Violation, *Reason}
+    assert rows().keys() == {*Violation, *NotRedrivable, *Reason}

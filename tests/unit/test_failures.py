@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from redrive.domain.destinations import queue
 from redrive.domain.failures import explain
 from redrive.domain.lane import Delete, Failure, Receive, Send, Trouble
 from tests.support import factories
@@ -15,7 +16,7 @@ GONE = Failure("QueueDoesNotExist", Trouble.GONE)
     ("action", "failure", "told"),
     [
         (
-            Send(factories.queue("orders").url, []),
+            Send(queue(factories.queue("orders")), []),
             GONE,
             r"^orders does not take letters any more \(QueueDoesNotExist\)\. What was not moved is in",
         ),

@@ -3,6 +3,7 @@
 import pytest
 
 from contracts.store_event import STORE_EVENT
+from redrive.domain.destinations import Allowed, Destination, Kind, queue
 from redrive.domain.history import ATTRIBUTE, History
 from redrive.domain.judging import Judge
 from redrive.domain.runs import OnInvalid
@@ -10,6 +11,8 @@ from redrive.domain.verdicts import Quarantine, Reason, Redrive, Skip
 from tests.support import factories
 
 ORDERS, INVOICES = factories.queue("orders"), factories.queue("invoices")
+ALLOWED = Allowed(functions=("on-*",), state_machines=("orders-*",))
+HOME = "us-east-1:123456789012"
 
 
 def nowhere(_arn: str) -> None:
@@ -17,7 +20,7 @@ def nowhere(_arn: str) -> None:
 
 
 def judge(contracts=None, find_queue=nowhere, **plan) -> Judge:
-    return Judge(factories.plan(**plan), contracts or {}, find_queue)
+    return Judge(factories.plan(**plan), contracts or {}, find_queue, ALLOWED)
 
 
 def with_history(count: int = 1, run: str = "run-0", origin: str | None = None, **told):
@@ -26,13 +29,13 @@ def with_history(count: int = 1, run: str = "run-0", origin: str | None = None, 
 
 
 def test_a_letter_goes_back_to_the_queue_it_came_from():
-    verdict = judge()(factories.letter(source="orders", message_id="m-1", sent_at=5))
-    assert verdict == Redrive(ORDERS.url, False, History("run-1", 1, "m-1", 5, ORDERS.arn))
+    letter = factories.letter(source="orders", message_id="m-1", sent_at=5)
+    assert judge()(letter) == Redrive(queue(ORDERS), letter, History("run-1", 1, "m-1", 5, ORDERS.arn))
 
 
 def test_each_letter_of_a_shared_queue_goes_back_to_its_own():
     shared = judge(sources=(ORDERS, INVOICES))
-    assert [shared(factories.letter(source=name)).queue_url for name in ("invoices", "orders")] == [
+    assert [shared(factories.letter(source=name)).destination.address for name in ("invoices", "orders")] == [
         INVOICES.url,
         ORDERS.url,
     ]
@@ -43,16 +46,16 @@ def test_a_fifo_letter_goes_back_as_fifo():
     verdict = judge(dlq=factories.queue("orders-dlq.fifo"), sources=(fifo,))(
         factories.letter(source="orders.fifo")
     )
-    assert verdict.fifo
+    assert verdict.destination.kind is Kind.FIFO_QUEUE
 
 
 def test_a_destination_of_the_run_goes_before_the_letters_own_queue():
     verdict = judge(destination=INVOICES)(factories.letter(source="orders"))
-    assert verdict.queue_url == INVOICES.url
+    assert verdict.destination.address == INVOICES.url
 
 
 def test_a_letter_sent_straight_to_the_queue_goes_to_the_only_source():
-    assert judge()(factories.letter(source=None)).queue_url == ORDERS.url
+    assert judge()(factories.letter(source=None)).destination.address == ORDERS.url
 
 
 @pytest.mark.parametrize("sources", [(), (ORDERS, INVOICES)])
@@ -68,7 +71,7 @@ def test_a_source_that_is_none_of_the_runs_is_looked_up():
         return INVOICES
 
     verdict = judge(find_queue=find)(factories.letter(source="invoices"))
-    assert (verdict.queue_url, asked) == (INVOICES.url, [INVOICES.arn])
+    assert (verdict.destination.address, asked) == (INVOICES.url, [INVOICES.arn])
 
 
 def test_a_source_that_is_gone_is_no_destination():
@@ -77,7 +80,7 @@ def test_a_source_that_is_gone_is_no_destination():
 
 def test_a_letter_out_of_the_quarantine_goes_to_the_queue_it_once_came_from():
     letter = with_history(origin=INVOICES.arn, source=None)
-    assert judge(sources=(ORDERS, INVOICES))(letter).queue_url == INVOICES.url
+    assert judge(sources=(ORDERS, INVOICES))(letter).destination.address == INVOICES.url
 
 
 def test_a_letter_that_this_run_redrove_came_back():
@@ -139,3 +142,50 @@ def test_the_content_of_a_queue_without_contract_is_not_judged():
 def test_what_is_invalid_stays_where_it_is_if_the_run_says_so(letter, reason):
     leaving = judge({"orders": STORE_EVENT}, on_invalid=OnInvalid.LEAVE)
     assert leaving(letter) == Skip(reason)
+
+
+# Letters that services wrapped
+
+
+def of_rule(target: str):
+    attributes = {"RULE_ARN": factories.string("arn:aws:events:x"), "TARGET_ARN": factories.string(target)}
+    return factories.letter('{"detail": 1}', source=None, attributes=attributes)
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "name"),
+    [
+        (f"arn:aws:lambda:{HOME}:function:on-order:live", Kind.FUNCTION, "on-order"),
+        (f"arn:aws:states:{HOME}:stateMachine:orders-flow", Kind.STATE_MACHINE, "orders-flow"),
+    ],
+)
+def test_a_letter_goes_to_the_target_that_its_rule_could_not_reach(target, kind, name):
+    verdict = judge()(of_rule(target))
+    assert verdict.destination == Destination(kind, target, name)
+    assert verdict.letter.attributes == {}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "arn:aws:lambda:us-east-1:999999999999:function:on-order",
+        "arn:aws:lambda:eu-west-1:123456789012:function:on-order",
+        f"arn:aws:lambda:{HOME}:function:payroll",
+        f"arn:aws:states:{HOME}:stateMachine:payroll",
+        f"arn:aws:events:{HOME}:event-bus/default",
+        "arn:aws:lambda",
+        "on-order",
+    ],
+)
+def test_what_this_deployment_may_not_deliver_to_stays_in_the_queue(target):
+    assert judge()(of_rule(target)) == Skip(Reason.DESTINATION_NOT_ALLOWED)
+
+
+def test_a_target_that_is_a_queue_is_looked_up():
+    verdict = judge(find_queue={INVOICES.arn: INVOICES}.get)(of_rule(INVOICES.arn))
+    assert verdict.destination == queue(INVOICES)
+
+
+def test_what_a_run_names_goes_before_what_the_envelope_tells():
+    verdict = judge(destination=INVOICES)(of_rule(f"arn:aws:lambda:{HOME}:function:on-order"))
+    assert verdict.destination == queue(INVOICES)

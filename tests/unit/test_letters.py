@@ -18,7 +18,7 @@ DESTINATION = factories.queue().url
 
 
 def request_for(letter: Letter, deduplication_id: str | None = None) -> dict:
-    return dict(outgoing(letter, DESTINATION, letter.attributes, letter.size, deduplication_id).request)
+    return dict(outgoing(letter, letter.attributes, letter.size, deduplication_id).request)
 
 
 def strings(number: int) -> dict:
@@ -118,8 +118,8 @@ def test_the_letters_own_deduplication_id_is_not_used_again():
 
 def test_only_a_fifo_destination_keeps_groups_in_order():
     letter = factories.letter(system={"MessageGroupId": "g"})
-    standard = outgoing(letter, DESTINATION, {}, letter.size, None)
-    fifo = outgoing(letter, DESTINATION, {}, letter.size, "d")
+    standard = outgoing(letter, {}, letter.size, None)
+    fifo = outgoing(letter, {}, letter.size, "d")
     assert (standard.group_id, fifo.group_id) == (None, "g")
 
 

@@ -60,8 +60,8 @@ def test_every_key_can_be_set():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"rate": 0}, "rate: Input should be greater than 0"),
-        ({"rate": -1}, "rate: Input should be greater than 0"),
+        ({"rate": 0}, "rate: Input should be greater than or equal to 0.1"),
+        ({"rate": -1}, "rate: Input should be greater than or equal to 0.1"),
         ({"rate": 10_001}, "rate: Input should be less than or equal to 10000"),
         ({"rate": float("nan")}, "rate: Input should be a finite number"),
         ({"rate": float("inf")}, "rate: Input should be a finite number"),
@@ -138,13 +138,10 @@ def test_an_unknown_queue_is_refused_with_how_to_look_it_up(key):
         planned(**{key: "nowhere"})
 
 
-def test_a_queue_that_is_nobodys_dead_letter_queue_needs_a_destination():
+def test_a_queue_that_is_nobodys_dead_letter_queue_gets_a_plan_since_its_letters_may_tell_where_they_belong():
     queues = directory()
     queues.add(factories.queue("attic"), factories.facts())
-    with pytest.raises(
-        RejectedError, match=r"attic is not the dead-letter queue of any queue.*Name a destination"
-    ):
-        planned(queues=queues, dlq="attic")
+    assert planned(queues=queues, dlq="attic").sources == ()
     assert planned(queues=queues, dlq="attic", destination="orders").destination == ORDERS
 
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from redrive.domain.destinations import queue
 from redrive.domain.errors import RejectedError
 from redrive.domain.history import History
 from redrive.domain.runs import SampleGroup
@@ -13,7 +14,7 @@ from tests.support import factories
 
 NOW = datetime.fromtimestamp(factories.STARTED_AT / 1000, UTC)
 HISTORY = History("run-1", 1, "m-1", 5, None)
-GO = Redrive(factories.queue("orders").url, False, HISTORY)
+GO = Redrive(queue(factories.queue("orders")), factories.letter(), HISTORY)
 
 
 def test_an_empty_queue_gives_an_empty_sample():

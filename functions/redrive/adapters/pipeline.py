@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.sqs import entry_failure_of, failure_of, receipts_by_place
-from redrive.domain.errors import RedriveError
+from redrive.domain.errors import LockLostError
 from redrive.domain.lane import (
     POLL_SECONDS,
     Action,
@@ -98,6 +99,8 @@ class Pipeline:
         Requests in flight at a time; at least the lane's `concurrency`.
     clock : Callable[[], float]
         A monotonic clock in seconds, the one that the lane's times are on.
+    deliveries : Deliveries
+        Delivers to what is no queue.
     """
 
     client: SQSClient
@@ -105,6 +108,7 @@ class Pipeline:
     visibility: int
     threads: int
     clock: Callable[[], float]
+    deliveries: Deliveries
 
     def run(
         self, lane: Lane, heartbeat: Callable[[list[HeldRecord]], bool], heartbeat_seconds: float
@@ -123,31 +127,40 @@ class Pipeline:
 
         Raises
         ------
-        RedriveError, ClientError, BotoCoreError
+        LockLostError
             What `heartbeat` raised, after the lane has finished what was under way and given the rest back.
+        ClientError, BotoCoreError
+            What the last `heartbeat` raised; earlier ones are made up for by the next.
         """
         beat_at = self.clock() + heartbeat_seconds
-        trouble: Exception | None = None
+        records: list[HeldRecord] = []
+        lost: LockLostError | None = None
         with _Workers(self.threads, self._carry_out) as workers:
             while not lane.finished:
                 for action in lane.next(self.clock()):
                     workers.start(action)
                 if lane.finished:
                     break
-                if trouble is None and self.clock() >= beat_at:
+                if lost is None and self.clock() >= beat_at:
+                    records += lane.take_records()
                     try:
-                        if heartbeat(lane.take_records()):
+                        if heartbeat(records):
                             lane.stop()
-                    except (RedriveError, ClientError, BotoCoreError) as error:
+                        records = []
+                    except LockLostError as error:
                         # What is under way has to be finished all the same: sent letters must be deleted.
-                        trouble = error
+                        lost = error
                         lane.stop()
+                    except (ClientError, BotoCoreError):
+                        # Notes can wait: the next beat brings them too, and the last one has to succeed.
+                        pass
                     beat_at = self.clock() + heartbeat_seconds
-                for action, outcome in workers.ended(min(lane.wake_at(), beat_at) - self.clock()):
+                until = lane.wake_at() if lost else min(lane.wake_at(), beat_at)
+                for action, outcome in workers.ended(until - self.clock()):
                     lane.outcome(action, outcome, self.clock())
-        if trouble is not None:
-            raise trouble
-        heartbeat(lane.take_records())
+        if lost is not None:
+            raise lost
+        heartbeat(records + lane.take_records())
 
     def _carry_out(self, action: Action) -> Outcome:
         try:
@@ -176,12 +189,14 @@ class Pipeline:
         return Messages(answer.get("Messages", []))
 
     def _send(self, action: Send) -> BatchResult:
+        if not action.destination.takes_batches:
+            return self.deliveries.deliver(action.destination, action.letters[0])
         entries: list[Any] = []
         for place, held in enumerate(action.letters):
             assert held.outgoing is not None
             entries.append({"Id": str(place), **held.outgoing.request})
         return _batch_result(
-            self.client.send_message_batch(QueueUrl=action.queue_url, Entries=entries), len(entries)
+            self.client.send_message_batch(QueueUrl=action.destination.address, Entries=entries), len(entries)
         )
 
     def _delete(self, action: Delete) -> BatchResult:

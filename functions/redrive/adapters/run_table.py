@@ -8,7 +8,7 @@ pk                 sk                          what
 dlq#ARN            lock                        the run that has the queue; `stop` asks it to end
 run#ID             lane#LANE                   counts of the lane's present slice
 run#ID             held#TIME#LANE#N            letters kept invisible until the run ends
-run#ID             undeleted#LANE#ROUND        letters sent but perhaps not deleted
+run#ID             undeleted#LANE#ROUND#N      letters sent but perhaps not deleted
 =================  ==========================  ==================================================
 """
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _KEEP_SECONDS = 14 * 24 * 3600
 # About 450 bytes a record; an item holds 400 KB (DynamoDB developer guide, "Quotas").
 _RECORDS_AN_ITEM = 500
+_IDS_AN_ITEM = 5000
 
 
 class RunTable:
@@ -190,13 +191,13 @@ class RunTable:
 
     def note_undeleted(self, plan: RunPlan, work: LaneWork, message_ids: Sequence[str]) -> None:
         """Write down letters that were sent and may still be in the dead-letter queue."""
-        if message_ids:
+        for place, chunk in enumerate(batched(message_ids, _IDS_AN_ITEM, strict=False)):
             self._client.put_item(
                 TableName=self._name,
                 Item=self._item(
                     f"run#{plan.run_id}",
-                    f"undeleted#{work.lane:03}#{work.round:06}",
-                    ids={"B": zlib.compress(json.dumps(list(message_ids)).encode())},
+                    f"undeleted#{work.lane:03}#{work.round:06}#{place:04}",
+                    ids={"B": zlib.compress(json.dumps(chunk).encode())},
                 ),
             )
 

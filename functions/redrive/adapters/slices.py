@@ -14,6 +14,7 @@ from typing import Any
 from contracts.contract import Contract
 from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.run_table import RunTable
+from redrive.domain.destinations import Allowed
 from redrive.domain.errors import RejectedError
 from redrive.domain.failures import explain
 from redrive.domain.judging import Judge
@@ -54,13 +55,16 @@ class Slices:
     table : RunTable
         The table of runs.
     contracts : Mapping[str, Contract]
-        Contract by queue name.
+        Contract by name of queue or function.
+    allowed : Allowed
+        What may be delivered to beside queues.
     """
 
     pipeline: Callable[[str], Pipeline]
     find_queue: Callable[[str], QueueRef | None]
     table: RunTable
     contracts: Mapping[str, Contract[Any, Any]]
+    allowed: Allowed
 
     def run(self, plan: RunPlan, work: LaneWork, seconds: float, seconds_left: float) -> SliceResult:
         """Move letters and return what was done.
@@ -96,13 +100,15 @@ class Slices:
             concurrency=_within((_FEWEST_REQUESTS, pipeline.threads), work.rate / _RATE_OF_A_REQUEST),
             in_hand=in_hand_limit(work.rate),
         )
-        judge = Judge(plan, self.contracts, cache(self._find))
+        judge = Judge(plan, self.contracts, cache(self._find), self.allowed)
         lane = Lane(settings, judge, Pacer(work.rate), self.table.undeleted(plan), random.random)
 
         def heartbeat(records: list[HeldRecord]) -> bool:
             self.table.note_held(plan, work, records)
             result = _plus(before, lane.result())
-            self.table.note_progress(plan, work, result, in_hand=0 if plan.dlq.fifo else settings.in_hand)
+            # What a FIFO destination gets twice it drops, and a lane that has finished has nothing in hand.
+            safe = plan.dlq.fifo or lane.finished
+            self.table.note_progress(plan, work, result, in_hand=0 if safe else settings.in_hand)
             return self.table.wants_stop(plan)
 
         heartbeat([])

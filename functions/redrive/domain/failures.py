@@ -16,10 +16,10 @@ def explain(plan: RunPlan, action: Action, failure: Failure) -> str:
             "Start runs with maxMessages."
         )
     if isinstance(action, Send):
-        name = action.queue_url.rsplit("/", 1)[1]
+        name = action.destination.name
         return (
             f"{name} does not take letters any more ({failure.code}). What was not moved is in "
-            f"{plan.dlq.name} still: restore the queue or its permissions, or name another destination, "
+            f"{plan.dlq.name} still: restore it or its permissions, or name another destination, "
             "and start again."
         )
     return (

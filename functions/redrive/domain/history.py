@@ -71,7 +71,7 @@ def history_of(letter: Letter) -> History:
             told = json.loads(value)
             return History(
                 str(told["run"]),
-                int(told["count"]),
+                max(0, int(told["count"])),
                 str(told["id"]),
                 int(told["sent"]),
                 letter.source_arn or _source(told.get("source")),

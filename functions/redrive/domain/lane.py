@@ -15,6 +15,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+from redrive.domain.destinations import Destination, Kind
 from redrive.domain.history import ATTRIBUTE
 from redrive.domain.letters import MAX_BATCH_ENTRIES, MAX_BYTES, Letter, Outgoing, outgoing, with_attribute
 from redrive.domain.pacing import Pacer
@@ -87,9 +88,9 @@ class Receive:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Send:
-    """Send letters to one queue."""
+    """Send letters to one destination."""
 
-    queue_url: str
+    destination: Destination
     letters: Sequence[Held]
 
 
@@ -191,11 +192,12 @@ class LaneSettings:
 
 
 class _Outbox:
-    """Letters waiting to be sent to one queue; in a FIFO queue, at most one of each group is under way."""
+    """Letters waiting for one destination; for a FIFO queue, at most one of each group is under way."""
 
-    def __init__(self, *, paced: bool, fifo: bool) -> None:
+    def __init__(self, destination: Destination, *, paced: bool) -> None:
+        self.destination = destination
         self.paced = paced
-        self._fifo = fifo
+        self._fifo = destination.kind is Kind.FIFO_QUEUE
         self._groups: OrderedDict[str, deque[Held]] = OrderedDict()
         self._busy: set[str] = set()
         self.size = 0
@@ -296,6 +298,9 @@ class Lane:
         self.pacer = pacer
         self.failure: tuple[Action, Failure] | None = None
         self._settings = settings
+        self._quarantine = Destination(
+            Kind.QUEUE, settings.quarantine_url, settings.quarantine_url.rsplit("/", 1)[-1]
+        )
         self._judge = judge
         self._jitter = jitter
         self._in_hand: dict[str, Held] = {}
@@ -310,6 +315,7 @@ class Lane:
         self._blocked_groups: set[str | None] = set()
         self._releasing: Counter[str | None] = Counter()
         self._sent: OrderedDict[str, None] = OrderedDict.fromkeys(already_sent)
+        self._sent_before = frozenset(self._sent)
         self._undeleted: set[str] = set(self._sent)
         self._records: list[HeldRecord] = []
         self._flying = 0
@@ -356,8 +362,8 @@ class Lane:
 
     @property
     def undeleted(self) -> frozenset[str]:
-        """Ids of letters that were sent and may still be in the dead-letter queue."""
-        return frozenset(self._undeleted)
+        """Ids of letters that this lane sent and that may still be in the dead-letter queue."""
+        return frozenset(self._undeleted - self._sent_before)
 
     def take_records(self) -> list[HeldRecord]:
         """Return the letters kept invisible since the last call."""
@@ -459,9 +465,10 @@ class Lane:
 
     def _add_sends(self, actions: list[Action], now: float) -> None:
         # The queue whose letters have waited longest first, so that none starves another at a low rate.
-        for url, outbox in sorted(self._outboxes.items(), key=lambda entry: entry[1].oldest()):
+        for outbox in sorted(self._outboxes.values(), key=_Outbox.oldest):
             while outbox.size and self._free():
                 most = self.pacer.batch_size if outbox.paced else MAX_BATCH_ENTRIES
+                most = most if outbox.destination.takes_batches else 1
                 ripe_at = outbox.oldest() + _SEND_LINGER
                 if outbox.size < most and now < ripe_at and self._receiving and not self._closing:
                     self._wake = min(self._wake, ripe_at)
@@ -480,7 +487,7 @@ class Lane:
                     self._sending_since = min(self._sending_since, now)
                     self._sending_until = now + len(batch) / self.pacer.rate
                 self._sending += 1
-                self._start(actions, Send(url, batch))
+                self._start(actions, Send(outbox.destination, batch))
 
     def _too_late(self, held: Held, outbox: _Outbox, now: float) -> bool:
         if held.visible_until > now + _TOO_LATE:
@@ -593,32 +600,41 @@ class Lane:
             verdict = self._judge(letter)
         match verdict:
             case Redrive():
-                self._prepare(held, verdict.queue_url, verdict.history.to_json(), verdict)
+                self._redrive(held, verdict)
             case Quarantine():
                 text = verdict.history.to_json(verdict.reason, list(verdict.problems))
                 held.reason = verdict.reason
-                self._prepare(held, self._settings.quarantine_url, text, None)
+                held.outgoing = outgoing(letter, *with_attribute(letter, ATTRIBUTE, text), None)
+                self._put(held, self._quarantine, paced=False)
             case Skip():
                 self._skip(held, verdict.reason)
 
-    def _prepare(self, held: Held, queue_url: str, text: str, redrive: Redrive | None) -> None:
-        letter = held.letter
-        attributes, size = with_attribute(letter, ATTRIBUTE, text)
-        deduplication_id = None
-        if redrive is not None and redrive.fifo:
-            deduplication_id = f"{letter.message_id}-{redrive.history.count}"
-        held.redrive = redrive is not None
-        held.outgoing = outgoing(letter, queue_url, attributes, size, deduplication_id)
+    def _redrive(self, held: Held, verdict: Redrive) -> None:
+        letter, destination = verdict.letter, verdict.destination
+        again = f"{letter.message_id}-{verdict.history.count}"
+        match destination.kind:
+            case Kind.FUNCTION:
+                held.outgoing = Outgoing({"Payload": letter.body}, letter.size)
+            case Kind.STATE_MACHINE:
+                # An execution's name is its deduplication id.
+                held.outgoing = Outgoing({"input": letter.body, "name": again}, letter.size, again)
+            case _:
+                told = with_attribute(letter, ATTRIBUTE, verdict.history.to_json())
+                fifo = destination.kind is Kind.FIFO_QUEUE
+                held.outgoing = outgoing(letter, *told, again if fifo else None)
+        held.redrive = True
+        self._put(held, destination, paced=True)
+
+    def _put(self, held: Held, destination: Destination, *, paced: bool) -> None:
         if self._uncommitted is not None:
             self._uncommitted -= 1
-        if queue_url not in self._outboxes:
-            self._outboxes[queue_url] = _Outbox(
-                paced=redrive is not None, fifo=redrive is not None and redrive.fifo
-            )
-        self._outboxes[queue_url].add(held)
+        outbox = self._outboxes.get(destination.address)
+        if outbox is None:
+            outbox = self._outboxes[destination.address] = _Outbox(destination, paced=paced)
+        outbox.add(held)
 
     def _after_send(self, action: Send, outcome: Outcome, now: float) -> None:
-        outbox = self._outboxes[action.queue_url]
+        outbox = self._outboxes[action.destination.address]
         for place, held in enumerate(action.letters):
             failure = outcome if isinstance(outcome, Failure) else _failed(outcome).get(place)
             if failure is None:

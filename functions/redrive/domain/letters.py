@@ -78,9 +78,8 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A letter ready to be sent: what SendMessageBatch takes, without the entry's `Id`."""
+    """A letter ready to be sent: what the request to its destination takes (without the `Id` of an entry)."""
 
-    queue_url: str
     request: Mapping[str, Any]
     size: int
     group_id: str | None = None
@@ -123,17 +122,13 @@ def with_attribute(letter: Letter, name: str, text: str) -> tuple[AttributeMap, 
     return {**letter.attributes, name: ours}, size
 
 
-def outgoing(
-    letter: Letter, queue_url: str, attributes: AttributeMap, size: int, deduplication_id: str | None
-) -> Outgoing:
+def outgoing(letter: Letter, attributes: AttributeMap, size: int, deduplication_id: str | None) -> Outgoing:
     """Return what sends `letter` to a queue with everything it carries.
 
     Parameters
     ----------
     letter : Letter
         The dead letter.
-    queue_url : str
-        Where it goes.
     attributes : AttributeMap
         Its message attributes, ours included.
     size : int
@@ -153,4 +148,4 @@ def outgoing(
         request["MessageGroupId"] = letter.group_id
     if deduplication_id is not None:
         request["MessageDeduplicationId"] = deduplication_id
-    return Outgoing(queue_url, request, size, letter.group_id if deduplication_id is not None else None)
+    return Outgoing(request, size, letter.group_id if deduplication_id is not None else None)

@@ -106,13 +106,8 @@ def plan_run(
     sources = queues.sources(dlq)
     in_quarantine = dlq.arn == quarantine.arn
     destination = None if request.destination is None else _found(queues, request.destination, "destination")
-    if destination is None and not sources and not in_quarantine:
-        raise RejectedError(
-            f"{dlq.name} is not the dead-letter queue of any queue, so its letters have nowhere to go back "
-            "to. Name a destination, or the dead-letter queue that you meant."
-        )
     if destination is not None:
-        _check_destination(dlq, destination)
+        _check_destination(dlq, destination, quarantine)
     facts = queues.facts(dlq)
     if facts.has_redrive_policy and not request.allow_nested_dlq:
         raise RejectedError(
@@ -170,7 +165,12 @@ def _found(queues: QueueDirectory, given: str, key: str) -> QueueRef:
     return queue
 
 
-def _check_destination(dlq: QueueRef, destination: QueueRef) -> None:
+def _check_destination(dlq: QueueRef, destination: QueueRef, quarantine: QueueRef) -> None:
+    if destination.arn == quarantine.arn:
+        raise RejectedError(
+            f"{destination.name} is the quarantine, where letters go that must not be redriven. Name "
+            "another destination."
+        )
     if destination.arn == dlq.arn:
         raise RejectedError(f"{dlq.name} cannot be its own destination. Name another queue, or none.")
     if dlq.fifo != destination.fifo:

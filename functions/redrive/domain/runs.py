@@ -51,7 +51,7 @@ class Status(StrEnum):
 
 
 # Strict, so that "50" or true is refused as what it is instead of being taken for a number.
-type Rate = Annotated[float, Field(strict=True, gt=0, le=10_000, allow_inf_nan=False)]
+type Rate = Annotated[float, Field(strict=True, ge=0.1, le=10_000, allow_inf_nan=False)]
 type Count = Annotated[int, Field(strict=True, ge=1)]
 
 
@@ -143,6 +143,11 @@ class RunPlan(Model):
     max_redrives: int
     retention: int
     waiting: int
+
+    @property
+    def in_quarantine(self) -> bool:
+        """Whether the run redrives what was quarantined."""
+        return self.dlq.url == self.quarantine_url
 
     @property
     def started(self) -> datetime:

@@ -41,10 +41,18 @@ def summarize(plan: RunPlan, judged: Iterable[tuple[Letter, Verdict]], now: date
     letters = list(judged)
     groups = Counter(_key(verdict) for _, verdict in letters)
     homeless = sum(number for (_, reason, _), number in groups.items() if reason == Reason.NO_DESTINATION)
+    known = plan.sources or plan.destination or plan.in_quarantine
+    if not known and (homeless or not letters):
+        raise RejectedError(
+            f"{plan.dlq.name} is not the dead-letter queue of any queue, and {homeless} of {len(letters)} "
+            "sampled letters do not tell where they belong. Name a destination, or the dead-letter queue "
+            "that you meant."
+        )
     if homeless:
         raise RejectedError(
             f"{homeless} of {len(letters)} sampled letters in {plan.dlq.name} do not tell which queue they "
-            f"came from, and {len(plan.sources)} queues use it. Start the run with a destination."
+            f"came from, or it is gone, and {len(plan.sources)} queues use it. Start the run with a "
+            "destination."
         )
     sent = [letter.sent_at for letter, _ in letters]
     expires_before = now.timestamp() * 1000 + (NEAR_EXPIRY_SECONDS - plan.retention) * 1000
@@ -64,7 +72,7 @@ def summarize(plan: RunPlan, judged: Iterable[tuple[Letter, Verdict]], now: date
 def _key(verdict: Verdict) -> _Key:
     match verdict:
         case Redrive():
-            return "redrivable", None, verdict.queue_url.rsplit("/", 1)[1]
+            return "redrivable", None, verdict.destination.name
         case Quarantine():
             return "quarantined", verdict.reason, None
         case Skip():

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from redrive.domain.destinations import Destination
 from redrive.domain.history import History
+from redrive.domain.letters import Letter
 
 
 class Reason(StrEnum):
@@ -19,15 +21,26 @@ class Reason(StrEnum):
     CAME_BACK = "came-back"
     ARRIVED_AFTER_START = "arrived-after-start"
     NO_DESTINATION = "no-destination"
+    DESTINATION_NOT_ALLOWED = "destination-not-allowed"
     GROUP_WAITS = "group-waits"
 
 
 @dataclass(frozen=True, slots=True)
 class Redrive:
-    """Send the letter to the queue that it belongs to."""
+    """Send the letter to where it belongs.
 
-    queue_url: str
-    fifo: bool
+    Attributes
+    ----------
+    destination : Destination
+        What takes it.
+    letter : Letter
+        The letter as it goes on: without what a service wrapped around it.
+    history : History
+        What is told of it in the attribute that is added.
+    """
+
+    destination: Destination
+    letter: Letter
     history: History
 
 

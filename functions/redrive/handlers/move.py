@@ -8,6 +8,7 @@ import time
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contracts.registry import contracts_by_queue
+from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.slices import VISIBILITY_SECONDS, Slices
@@ -21,12 +22,14 @@ THREADS = 32
 
 _settings = settings()
 _client = sqs_client(THREADS, retries=False)
+_deliveries = Deliveries(THREADS)
 _slices = Slices(
-    pipeline=lambda url: Pipeline(_client, url, VISIBILITY_SECONDS, THREADS, time.monotonic),
+    pipeline=lambda url: Pipeline(_client, url, VISIBILITY_SECONDS, THREADS, time.monotonic, _deliveries),
     # Few runs meet a letter of a queue that they do not know, so its client is not made in the cold start.
     find_queue=lambda arn: Queues(sqs_client()).find(arn),
     table=RunTable(_settings.run_table),
     contracts=contracts_by_queue(_settings.queue_contracts),
+    allowed=_settings.allowed,
 )
 
 

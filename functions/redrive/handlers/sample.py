@@ -17,7 +17,8 @@ from redrive.handlers.settings import settings
 from redrive.handlers.task import logger, task
 
 _queues = Queues(sqs_client())
-_contracts = contracts_by_queue(settings().queue_contracts)
+_settings = settings()
+_contracts = contracts_by_queue(_settings.queue_contracts)
 
 
 class SampleTask(Model):
@@ -30,7 +31,7 @@ class SampleTask(Model):
 def handler(event: SampleTask, _context: LambdaContext) -> Sample:
     """Return what the sampled letters are, or raise RejectedError where they have nowhere to go."""
     plan = event.plan
-    judge = Judge(plan, _contracts, _queues.find)
+    judge = Judge(plan, _contracts, _queues.find, _settings.allowed)
     letters = [Letter.from_message(message) for message in _queues.peek(plan.dlq, plan.sample_size)]
     sample = summarize(plan, [(letter, judge(letter)) for letter in letters], datetime.now(UTC))
     logger.info("sampled", dlq=plan.dlq.name, sampled=sample.sampled, nearExpiry=sample.near_expiry)

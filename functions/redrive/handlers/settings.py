@@ -9,6 +9,7 @@ import os
 
 from pydantic import BaseModel, Json
 
+from redrive.domain.destinations import Allowed
 from redrive.domain.tallying import MAX_HISTORY_EVENTS
 
 
@@ -27,6 +28,8 @@ class Settings(BaseModel):
         How long one slice moves letters.
     max_history_events : int
         Events in an execution's history after which the run goes on in a new one.
+    function_name_patterns, state_machine_name_patterns : str
+        Names of what may be delivered to beside queues, with blanks between and the wildcard `*` in them.
     """
 
     run_table: str = ""
@@ -35,6 +38,15 @@ class Settings(BaseModel):
     queue_contracts: Json[dict[str, str]] = {}
     slice_seconds: float = 60.0
     max_history_events: int = MAX_HISTORY_EVENTS
+    function_name_patterns: str = ""
+    state_machine_name_patterns: str = ""
+
+    @property
+    def allowed(self) -> Allowed:
+        """What may be delivered to beside queues."""
+        return Allowed(
+            tuple(self.function_name_patterns.split()), tuple(self.state_machine_name_patterns.split())
+        )
 
 
 def settings() -> Settings:

@@ -1,0 +1,396 @@
+"""Recognises what AWS services wrapped around a message on its way to a dead-letter queue, and unwraps it.
+
+Called by the judging. Recognition goes by structure and attributes, never by guess: what matches nothing is
+raw. The forms are those of the AWS documentation, named beside each model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from redrive.domain.letters import AttributeMap, Letter, attributes_size, utf8_size
+
+# Envelopes in envelopes are opened to this depth; what lies deeper is left as it is.
+MAX_DEPTH = 5
+# A body without any of these is raw: most are, and need not be parsed to know it.
+_MARKS = ("requestContext", "TopicArn", "aws:s3", "s3:TestEvent")
+_DECODER = json.JSONDecoder()
+
+
+class Envelope(StrEnum):
+    """What a service wrapped around a message."""
+
+    NONE = "none"
+    LAMBDA_DESTINATION = "lambda-destination"
+    LAMBDA_ASYNC_DLQ = "lambda-async-dlq"
+    STREAM_BATCH_POINTER = "stream-batch-pointer"
+    SNS_NOTIFICATION = "sns-notification"
+    EVENTBRIDGE_RULE = "eventbridge-rule"
+    EVENTBRIDGE_SCHEDULER = "eventbridge-scheduler"
+    S3_EVENT = "s3-event"
+
+
+class NotRedrivable(StrEnum):
+    """Why a letter cannot be redriven whatever its contract says; stable codes."""
+
+    NO_PAYLOAD = "no-payload"
+    SUCCEEDED = "succeeded"
+    PAYLOAD_TRUNCATED = "payload-truncated"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How the message failed, as far as the envelope tells.
+
+    Attributes
+    ----------
+    error_type, message, code : str | None
+        Name of the error, its text (which may quote the payload: never log it), the service's code.
+    attempts : int | None
+        Attempts before the message was given up.
+    failed_at : str | None
+        When, as the service wrote it.
+    """
+
+    error_type: str | None = None
+    message: str | None = None
+    code: str | None = None
+    attempts: int | None = None
+    failed_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unwrapped:
+    """A letter without its envelope.
+
+    Attributes
+    ----------
+    envelopes : tuple[Envelope, ...]
+        Outermost first; (`NONE`,) for a raw letter.
+    letter : Letter
+        What goes on: the letter with the body that its destination reads, and without the attributes that the
+        service added.
+    payload : str
+        What the contract is about: the innermost content.
+    payload_attributes : AttributeMap
+        Message attributes of the payload.
+    failure : Failure | None
+        How it failed.
+    origin : str | None
+        ARN of the function, rule, schedule, topic or bucket that the message comes from.
+    destination : str | None
+        ARN that the message was meant for, where the envelope tells.
+    obstacle : NotRedrivable | None
+        Why it cannot be redriven.
+    """
+
+    envelopes: tuple[Envelope, ...]
+    letter: Letter
+    payload: str
+    payload_attributes: AttributeMap
+    failure: Failure | None = None
+    origin: str | None = None
+    destination: str | None = None
+    obstacle: NotRedrivable | None = None
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, defer_build=True)
+
+
+class _RequestContext(_Form):
+    request_id: str = Field(alias="requestId")
+    function_arn: str = Field(alias="functionArn")
+    condition: str
+    attempts: int = Field(alias="approximateInvokeCount")
+
+
+class _ResponsePayload(_Form):
+    error_type: str | None = Field(default=None, alias="errorType")
+    error_message: str | None = Field(default=None, alias="errorMessage")
+
+
+class LambdaDestination(_Form):
+    """The record of an asynchronous invocation (Lambda developer guide, "Capturing records")."""
+
+    version: str
+    timestamp: str
+    context: _RequestContext = Field(alias="requestContext")
+    response: Any = Field(default=None, alias="responsePayload")
+
+
+class StreamBatchPointer(_Form):
+    """A failed batch of a stream: shard and range, no data (Lambda developer guide, "Kinesis")."""
+
+    timestamp: str
+    context: _RequestContext = Field(alias="requestContext")
+
+
+class SnsNotification(_Form):
+    """What SNS sends to a queue without raw delivery (SNS developer guide, "Parsing message formats")."""
+
+    type: str = Field(alias="Type", pattern="^Notification$")
+    message_id: str = Field(alias="MessageId")
+    topic: str = Field(alias="TopicArn", pattern="^arn:")
+    message: str = Field(alias="Message")
+    attributes: dict[str, dict[str, Any]] = Field(default_factory=dict, alias="MessageAttributes")
+
+
+def unwrap(letter: Letter) -> Unwrapped:
+    """Return the letter without what services wrapped around it.
+
+    A letter that an SQS redrive policy moved goes back to its queue as it is: its consumer reads what lies
+    in that queue. Only its contract looks inside.
+    """
+    if letter.source_arn is None:
+        for recognise in (_of_scheduler, _of_rule, _of_async_dlq):
+            found = recognise(letter)
+            if found is not None:
+                return found
+    inside = _object_in(letter.body) if any(mark in letter.body for mark in _MARKS) else None
+    if inside is None:
+        return Unwrapped((Envelope.NONE,), letter, letter.body, letter.attributes)
+    if letter.source_arn is None:
+        found = _of_lambda(letter, *inside)
+        if found is not None:
+            return found
+    return _inner(letter, inside)
+
+
+# Envelopes told by attributes
+
+
+def _text(letter: Letter, name: str) -> str | None:
+    value: str | None = letter.attributes.get(name, {}).get("StringValue")
+    return value
+
+
+def _without(letter: Letter, names: frozenset[str]) -> Letter:
+    attributes = {name: value for name, value in letter.attributes.items() if name not in names}
+    return replace(letter, attributes=attributes, size=utf8_size(letter.body) + attributes_size(attributes))
+
+
+# EventBridge user guide, "Using dead-letter queues to process undelivered events".
+_RULE_ATTRIBUTES = frozenset(
+    {"RULE_ARN", "TARGET_ARN", "ERROR_CODE", "ERROR_MESSAGE", "EXHAUSTED_RETRY_CONDITION", "RETRY_ATTEMPTS"}
+)
+# EventBridge Scheduler user guide, "Configuring a dead-letter queue for a schedule".
+_SCHEDULE_ATTRIBUTES = _RULE_ATTRIBUTES - {"RULE_ARN"} | {
+    "SCHEDULE_ARN",
+    "SCHEDULED_TIME",
+    "EXECUTION_ID",
+    "IS_PAYLOAD_TRUNCATED",
+}
+# Lambda developer guide, "Dead-letter queues": the error's text is cut at 1 KB.
+_ASYNC_DLQ_ATTRIBUTES = frozenset({"RequestID", "ErrorCode", "ErrorMessage"})
+
+
+def _delivery_failure(letter: Letter) -> Failure:
+    attempts = _text(letter, "RETRY_ATTEMPTS")
+    return Failure(
+        message=_text(letter, "ERROR_MESSAGE"),
+        code=_text(letter, "ERROR_CODE"),
+        attempts=int(attempts) if attempts is not None and attempts.isdigit() else None,
+    )
+
+
+def _of_scheduler(letter: Letter) -> Unwrapped | None:
+    origin, target = _text(letter, "SCHEDULE_ARN"), _text(letter, "TARGET_ARN")
+    if origin is None or target is None:
+        return None
+    stripped = _without(letter, _SCHEDULE_ATTRIBUTES)
+    truncated = (_text(letter, "IS_PAYLOAD_TRUNCATED") or "").lower() == "true"
+    return Unwrapped(
+        envelopes=(Envelope.EVENTBRIDGE_SCHEDULER,),
+        letter=stripped,
+        payload=stripped.body,
+        payload_attributes=stripped.attributes,
+        failure=_delivery_failure(letter),
+        origin=origin,
+        destination=target,
+        obstacle=NotRedrivable.PAYLOAD_TRUNCATED if truncated else None,
+    )
+
+
+def _of_rule(letter: Letter) -> Unwrapped | None:
+    origin, target = _text(letter, "RULE_ARN"), _text(letter, "TARGET_ARN")
+    if origin is None or target is None:
+        return None
+    stripped = _without(letter, _RULE_ATTRIBUTES)
+    return Unwrapped(
+        envelopes=(Envelope.EVENTBRIDGE_RULE,),
+        letter=stripped,
+        payload=stripped.body,
+        payload_attributes=stripped.attributes,
+        failure=_delivery_failure(letter),
+        origin=origin,
+        destination=target,
+    )
+
+
+def _of_async_dlq(letter: Letter) -> Unwrapped | None:
+    code = letter.attributes.get("ErrorCode", {})
+    if _text(letter, "RequestID") is None or code.get("DataType") != "Number":
+        return None
+    stripped = _without(letter, _ASYNC_DLQ_ATTRIBUTES)
+    return Unwrapped(
+        envelopes=(Envelope.LAMBDA_ASYNC_DLQ,),
+        letter=stripped,
+        payload=stripped.body,
+        payload_attributes=stripped.attributes,
+        failure=Failure(message=_text(letter, "ErrorMessage"), code=code.get("StringValue")),
+    )
+
+
+# Envelopes told by the body
+
+
+def _of_lambda(letter: Letter, text: str, content: Mapping[str, Any]) -> Unwrapped | None:
+    if "requestContext" not in content:
+        return None
+    if "KinesisBatchInfo" in content or "DDBStreamBatchInfo" in content:
+        pointer = _parsed(StreamBatchPointer, content)
+        return None if pointer is None else _of_stream(letter, pointer)
+    record = _parsed(LambdaDestination, content)
+    if record is None or "requestPayload" not in content:
+        return None
+    payload = member_text(text, "requestPayload")
+    error = _parsed(_ResponsePayload, record.response) if isinstance(record.response, Mapping) else None
+    succeeded = record.context.condition == "Success"
+    return Unwrapped(
+        envelopes=(Envelope.LAMBDA_DESTINATION,),
+        letter=replace(letter, body=payload, size=utf8_size(payload) + attributes_size(letter.attributes)),
+        payload=payload,
+        payload_attributes=letter.attributes,
+        failure=None
+        if succeeded
+        else Failure(
+            error_type=error.error_type if error else None,
+            message=error.error_message if error else None,
+            code=record.context.condition,
+            attempts=record.context.attempts,
+            failed_at=record.timestamp,
+        ),
+        origin=record.context.function_arn,
+        destination=record.context.function_arn,
+        obstacle=NotRedrivable.SUCCEEDED if succeeded else None,
+    )
+
+
+def _of_stream(letter: Letter, pointer: StreamBatchPointer) -> Unwrapped:
+    return Unwrapped(
+        envelopes=(Envelope.STREAM_BATCH_POINTER,),
+        letter=letter,
+        payload=letter.body,
+        payload_attributes=letter.attributes,
+        failure=Failure(
+            code=pointer.context.condition, attempts=pointer.context.attempts, failed_at=pointer.timestamp
+        ),
+        origin=pointer.context.function_arn,
+        obstacle=NotRedrivable.NO_PAYLOAD,
+    )
+
+
+def _inner(letter: Letter, inside: tuple[str, Mapping[str, Any]] | None) -> Unwrapped:
+    """Open notifications, one inside another; the letter itself goes on as it is."""
+    kinds: list[Envelope] = []
+    payload, attributes, origin = letter.body, letter.attributes, None
+    while inside is not None and len(kinds) < MAX_DEPTH:
+        _, content = inside
+        notification = _parsed(SnsNotification, content) if "TopicArn" in content else None
+        if notification is not None:
+            kinds.append(Envelope.SNS_NOTIFICATION)
+            origin = origin or notification.topic
+            payload = notification.message
+            attributes = {
+                name: {"DataType": str(value.get("Type")), "StringValue": str(value.get("Value"))}
+                for name, value in notification.attributes.items()
+            }
+            inside = _object_in(payload)
+            continue
+        if _is_s3(content):
+            kinds.append(Envelope.S3_EVENT)
+            origin = origin or _bucket(content)
+        break
+    return Unwrapped(tuple(kinds) or (Envelope.NONE,), letter, payload, attributes, origin=origin)
+
+
+def _is_s3(content: Mapping[str, Any]) -> bool:
+    """Tell an S3 event, or the test event of a new notification (S3 user guide, "Event message format")."""
+    if content.get("Event") == "s3:TestEvent" and content.get("Service") == "Amazon S3":
+        return True
+    records = content.get("Records")
+    return isinstance(records, list) and any(
+        isinstance(record, Mapping) and record.get("eventSource") == "aws:s3" for record in records
+    )
+
+
+def _bucket(content: Mapping[str, Any]) -> str | None:
+    try:
+        arn = content["Records"][0]["s3"]["bucket"]["arn"]
+    except (KeyError, IndexError, TypeError):
+        return None
+    return arn if isinstance(arn, str) else None
+
+
+# Reading JSON
+
+
+def member_text(text: str, name: str) -> str:
+    """Return the JSON text of a member of an object, letter for letter as it stands there.
+
+    Parsing and writing it anew would bend numbers: 1.0 and 1E0, or more digits than a float holds.
+
+    Raises
+    ------
+    KeyError
+        Where the object has no such member. Of several the last counts, as everywhere.
+    """
+    found: str | None = None
+    place = _skip(text, 0) + 1
+    while text[(place := _skip(text, place))] == '"':
+        key, place = _DECODER.raw_decode(text, place)
+        start = _skip(text, _skip(text, place) + 1)
+        _, place = _DECODER.raw_decode(text, start)
+        if key == name:
+            found = text[start:place]
+        place = _skip(text, place)
+        if text[place] != ",":
+            break
+        place += 1
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
+def _skip(text: str, place: int) -> int:
+    while text[place] in " \t\r\n":
+        place += 1
+    return place
+
+
+def _object_in(text: str) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the JSON object that a text is, or that lies in a JSON string: its text, and what was read."""
+    for _ in range(MAX_DEPTH):
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        if isinstance(content, str):
+            text = content
+            continue
+        return (text, content) if isinstance(content, dict) else None
+    return None
+
+
+def _parsed[F: _Form](form: type[F], content: Any) -> F | None:
+    try:
+        return form.model_validate(content)
+    except ValidationError:
+        return None

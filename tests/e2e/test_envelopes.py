@@ -1,0 +1,185 @@
+"""Letters that AWS services wrapped, most put into queues by the services, go back to where they belong."""
+
+import io
+import json
+import zipfile
+
+import pytest
+
+from tests.support import factories
+from tests.support.app import App, Queue
+from tests.support.eventually import eventually
+
+ROLE = "arn:aws:iam::000000000000:role/any"
+# Fails as long as its variable says so; then it tells the queue what it got.
+FUNCTION = """
+import json, os, boto3
+
+class DownError(Exception):
+    pass
+
+def handler(event, context):
+    if os.environ["DOWN"] == "yes":
+        raise DownError("the downstream is down")
+    boto3.client("sqs").send_message(QueueUrl=os.environ["RESULTS"], MessageBody=json.dumps(event))
+"""
+
+
+class Function:
+    """A function of a user's, deployed beside the app."""
+
+    def __init__(self, app: App, name: str, results: Queue, **configuration) -> None:
+        self.name, self.results = name, results
+        self.client = app.cloud.client("lambda")
+        package = io.BytesIO()
+        with zipfile.ZipFile(package, "w") as archive:
+            archive.writestr("app.py", FUNCTION)
+        self.arn = self.client.create_function(
+            FunctionName=name,
+            Runtime="python3.13",
+            Role=ROLE,
+            Handler="app.handler",
+            Code={"ZipFile": package.getvalue()},
+            Timeout=10,
+            Environment={"Variables": {"DOWN": "yes", "RESULTS": results.url}},
+            **configuration,
+        )["FunctionArn"]
+
+    def recover(self) -> None:
+        variables = {"DOWN": "no", "RESULTS": self.results.url}
+        self.client.update_function_configuration(
+            FunctionName=self.name, Environment={"Variables": variables}
+        )
+
+    def invoke(self, event: dict) -> None:
+        self.client.invoke(FunctionName=self.name, InvocationType="Event", Payload=json.dumps(event))
+
+
+def bodies(app: App, queue: Queue) -> list:
+    return sorted((json.loads(message["Body"]) for message in app.take(queue)), key=str)
+
+
+def test_a_function_that_failed_gets_its_events_again_from_its_on_failure_destination(app: App):
+    failures, results = app.queue("failures"), app.queue("results")
+    function = Function(app, "on-order-placed", results)
+    function.client.put_function_event_invoke_config(
+        FunctionName=function.name,
+        MaximumRetryAttempts=0,
+        DestinationConfig={"OnFailure": {"Destination": failures.arn}},
+    )
+    events = [{"order": number, "price": 1.50} for number in range(7)]
+    for event in events:
+        function.invoke(event)
+    eventually(lambda: app.depth(failures) == 7, timeout=30)
+    function.recover()
+    run = app.redrive(failures)
+    assert run.report["status"] == "SUCCEEDED"
+    assert run.report["counts"]["redriven"] == 7
+    eventually(lambda: app.depth(results) == 7, timeout=30)
+    assert bodies(app, results) == sorted(events, key=str)
+    assert app.depth(failures) == 0
+
+
+def test_a_function_that_fails_again_is_told_as_bounced_and_its_letters_stay(app: App):
+    failures = app.queue("failures")
+    function = Function(app, "on-order-lost", app.queue("results"))
+    function.client.put_function_event_invoke_config(
+        FunctionName=function.name,
+        MaximumRetryAttempts=0,
+        DestinationConfig={"OnFailure": {"Destination": failures.arn}},
+    )
+    for number in range(3):
+        function.invoke({"order": number})
+    eventually(lambda: app.depth(failures) == 3, timeout=30)
+    counts = app.redrive(failures).report["counts"]
+    assert counts["redriven"] == 3
+    assert counts["skipped"] == counts["bounced"] <= 3
+    eventually(lambda: app.visible(failures) == 3, timeout=10)
+
+
+def test_letters_of_a_functions_dead_letter_queue_go_to_the_queue_that_the_run_names(app: App):
+    dlq, destination = app.queue("function-dlq"), app.queue("replay")
+    function = Function(app, "on-order-paid", app.queue("results"), DeadLetterConfig={"TargetArn": dlq.arn})
+    function.client.put_function_event_invoke_config(FunctionName=function.name, MaximumRetryAttempts=0)
+    function.invoke({"order": 1})
+    eventually(lambda: app.depth(dlq) == 1, timeout=30)
+    refused = app.redrive(dlq)
+    assert refused.report["status"] == "REJECTED"
+    assert "Name a destination" in refused.report["reason"]
+    assert app.redrive(dlq, destination=destination.name).report["counts"]["redriven"] == 1
+    (message,) = app.take(destination)
+    assert json.loads(message["Body"]) == {"order": 1}
+    assert message["MessageAttributes"].keys() == {"redrive"}
+
+
+def test_notifications_of_a_topic_go_back_to_the_subscribed_queue_as_its_consumer_reads_them(app: App):
+    pair = app.pair()
+    sns = app.cloud.client("sns")
+    topic = sns.create_topic(Name="orders")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=pair.source.arn)
+    sns.publish(TopicArn=topic, Message='{"order": 1}', Subject="placed")
+
+    def dead() -> bool:
+        app.sqs.receive_message(QueueUrl=pair.source.url, VisibilityTimeout=0)
+        return app.depth(pair.dlq) == 1
+
+    eventually(dead, timeout=20)
+    assert app.redrive(pair.dlq).report["counts"]["redriven"] == 1
+    (message,) = app.take(pair.source)
+    told = json.loads(message["Body"])
+    assert (told["Type"], told["TopicArn"], told["Message"]) == ("Notification", topic, '{"order": 1}')
+
+
+def undelivered(target: str, **more: str) -> dict:
+    """Return a letter as EventBridge puts it into the dead-letter queue of a rule."""
+    told = {"RULE_ARN": "arn:aws:events:us-east-1:000000000000:rule/r", "TARGET_ARN": target, **more}
+    return {
+        "MessageBody": '{"detail": {"order": 1}}',
+        "MessageAttributes": {name: factories.string(value) for name, value in told.items()},
+    }
+
+
+def test_an_event_that_a_rule_could_not_deliver_goes_to_its_target(app: App):
+    dlq, target = app.queue("rule-dlq"), app.queue("target")
+    machine = app.workflow.create_state_machine(
+        name="orders-flow",
+        roleArn=ROLE,
+        definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
+    )["stateMachineArn"]
+    app.send(dlq, [undelivered(target.arn, ERROR_CODE="NO_PERMISSIONS"), undelivered(machine)])
+    assert app.redrive(dlq).report["counts"]["redriven"] == 2
+    (message,) = app.take(target)
+    assert (message["Body"], message["MessageAttributes"].keys()) == ('{"detail": {"order": 1}}', {"redrive"})
+    (execution,) = app.workflow.list_executions(stateMachineArn=machine)["executions"]
+    told = app.workflow.describe_execution(executionArn=execution["executionArn"])
+    assert json.loads(told["input"]) == {"detail": {"order": 1}}
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["arn:aws:lambda:us-east-1:999999999999:function:f", "arn:aws:kinesis:us-east-1:000000000000:stream/s"],
+)
+def test_a_target_out_of_reach_leaves_the_letter_where_it_is(app: App, target: str):
+    dlq = app.queue("rule-dlq")
+    app.send(dlq, [undelivered(target)])
+    report = app.redrive(dlq).report
+    assert report["skipReasons"] == {"destination-not-allowed": 1}
+    assert app.visible(dlq) == 1
+
+
+def test_what_holds_no_payload_is_quarantined_with_its_reason(app: App):
+    dlq = app.queue("failures")
+    context = {"requestId": "r", "functionArn": "arn:aws:lambda:f", "condition": "RetryAttemptsExhausted"}
+    pointer = {
+        "version": "1.0",
+        "timestamp": "2026-01-01T00:00:00Z",
+        "requestContext": context | {"approximateInvokeCount": 2},
+        "KinesisBatchInfo": {"shardId": "shardId-000000000000"},
+    }
+    truncated = {"SCHEDULE_ARN": "arn:s", "TARGET_ARN": dlq.arn, "IS_PAYLOAD_TRUNCATED": "true"}
+    attributes = {name: factories.string(value) for name, value in truncated.items()}
+    app.send(
+        dlq, [{"MessageBody": json.dumps(pointer)}, {"MessageBody": "{", "MessageAttributes": attributes}]
+    )
+    assert app.redrive(dlq).report["quarantineReasons"] == {"no-payload": 1, "payload-truncated": 1}
+    app.take(app._known("quarantine", app.outputs["QuarantineQueueUrl"]))
