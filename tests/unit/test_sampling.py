@@ -1,5 +1,6 @@
 """The sample: what a look at some letters tells, and when it ends the run."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -25,11 +26,51 @@ def test_an_empty_queue_gives_an_empty_sample():
 def test_letters_are_grouped_by_verdict_reason_and_destination_the_largest_group_first():
     verdicts = [GO, Quarantine("not-json", (), HISTORY), GO, Skip(Reason.CAME_BACK), GO]
     sample = summarize(factories.plan(), [(factories.letter(), verdict) for verdict in verdicts], NOW)
+    raw = {"envelope": "none", "error_type": None, "contract": None}
     assert sample.groups == (
-        SampleGroup(verdict="redrivable", reason=None, destination="orders", letters=3),
-        SampleGroup(verdict="quarantined", reason="not-json", destination=None, letters=1),
-        SampleGroup(verdict="skipped", reason="came-back", destination=None, letters=1),
+        SampleGroup(verdict="redrivable", reason=None, destination="orders", letters=3, **raw),
+        SampleGroup(verdict="quarantined", reason="not-json", destination=None, letters=1, **raw),
+        SampleGroup(verdict="skipped", reason="came-back", destination=None, letters=1, **raw),
     )
+
+
+def failed_with(error_type: str):
+    context = {
+        "requestId": "r",
+        "functionArn": "arn:f",
+        "condition": "RetriesExhausted",
+        "approximateInvokeCount": 1,
+    }
+    told = {"version": "1.0", "timestamp": "t", "requestContext": context, "requestPayload": 1}
+    return factories.letter(json.dumps(told | {"responsePayload": {"errorType": error_type}}), source=None)
+
+
+def test_letters_of_functions_are_grouped_by_the_error_they_failed_with():
+    letters = [failed_with("TimeoutError"), failed_with("KeyError"), failed_with("TimeoutError")]
+    groups = summarize(factories.plan(), [(letter, GO) for letter in letters], NOW).groups
+    assert [(group.envelope, group.error_type, group.letters) for group in groups] == [
+        ("lambda-destination", "TimeoutError", 2),
+        ("lambda-destination", "KeyError", 1),
+    ]
+
+
+def test_an_error_type_that_is_no_name_is_not_told():
+    (group,) = summarize(factories.plan(), [(failed_with("no store for 123-45-6789"), GO)], NOW).groups
+    assert group.error_type is None
+
+
+def test_a_group_tells_the_contract_that_its_letters_satisfy():
+    judged = Redrive(GO.destination, GO.letter, HISTORY, "store-event")
+    groups = summarize(factories.plan(), [(factories.letter(), judged), (factories.letter(), GO)], NOW).groups
+    assert {group.contract for group in groups} == {"store-event", None}
+
+
+def test_a_queue_that_is_nobodys_dead_letter_queue_is_refused_where_its_letters_do_not_tell_more():
+    plan = factories.plan(sources=())
+    with pytest.raises(RejectedError, match=r"is not the dead-letter queue of any queue.*Name a destination"):
+        summarize(plan, [(factories.letter(source=None), Skip(Reason.NO_DESTINATION))], NOW)
+    with pytest.raises(RejectedError, match="is not the dead-letter queue of any queue"):
+        summarize(plan, [], NOW)
 
 
 def test_it_tells_the_oldest_the_newest_and_the_largest_letter():

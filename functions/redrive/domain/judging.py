@@ -55,15 +55,20 @@ class Judge:
         destination = self._destination(history, unwrapped)
         if not isinstance(destination, Destination):
             return Skip(destination)
-        return self._flaw(history, unwrapped, destination) or Redrive(
-            destination, unwrapped.letter, history.next(self.plan.run_id, redriven=True)
+        contract = self.contracts.get(destination.name)
+        return self._flaw(history, unwrapped, contract) or Redrive(
+            destination,
+            unwrapped.letter,
+            history.next(self.plan.run_id, redriven=True),
+            None if contract is None else contract.name,
         )
 
-    def _flaw(self, history: History, unwrapped: Unwrapped, destination: Destination) -> Verdict | None:
+    def _flaw(
+        self, history: History, unwrapped: Unwrapped, contract: Contract[Any, Any] | None
+    ) -> Verdict | None:
         if history.count >= self.plan.max_redrives:
             told = f"redriven {history.count} times, at most {self.plan.max_redrives} are allowed"
             return self._invalid(history, Reason.REDRIVEN_TOO_OFTEN, (told,))
-        contract = self.contracts.get(destination.name)
         if contract is None:
             return None
         try:

@@ -156,11 +156,24 @@ class RunPlan(Model):
 
 
 class SampleGroup(Model):
-    """Sampled letters that share a verdict."""
+    """Sampled letters that are alike.
+
+    Attributes
+    ----------
+    envelope : str
+        What a service wrapped around them (docs/envelopes.md).
+    error_type : str | None
+        Name of the error they failed with, where the envelope tells.
+    contract : str | None
+        The contract that they satisfy; None for letters that were judged on their envelope alone.
+    """
 
     verdict: Literal["redrivable", "quarantined", "skipped"]
     reason: str | None
     destination: str | None
+    envelope: str
+    error_type: str | None
+    contract: str | None
     letters: int
 
 

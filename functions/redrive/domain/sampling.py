@@ -5,11 +5,13 @@ Called by the sample handler.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from redrive.domain.envelopes import unwrap
 from redrive.domain.errors import RejectedError
 from redrive.domain.letters import Letter
 from redrive.domain.runs import RunPlan, Sample, SampleGroup
@@ -18,7 +20,18 @@ from redrive.domain.verdicts import Quarantine, Reason, Redrive, Skip, Verdict
 # A letter that SQS drops within so many seconds is near its expiry.
 NEAR_EXPIRY_SECONDS = 24 * 3600
 
-type _Key = tuple[Literal["redrivable", "quarantined", "skipped"], str | None, str | None]
+_ERROR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
+
+
+class _Kind(NamedTuple):
+    """What letters of one group have in common."""
+
+    verdict: Literal["redrivable", "quarantined", "skipped"]
+    reason: str | None
+    destination: str | None
+    envelope: str
+    error_type: str | None
+    contract: str | None
 
 
 def summarize(plan: RunPlan, judged: Iterable[tuple[Letter, Verdict]], now: datetime) -> Sample:
@@ -39,8 +52,8 @@ def summarize(plan: RunPlan, judged: Iterable[tuple[Letter, Verdict]], now: date
         Where letters do not tell where they belong and the run names no destination.
     """
     letters = list(judged)
-    groups = Counter(_key(verdict) for _, verdict in letters)
-    homeless = sum(number for (_, reason, _), number in groups.items() if reason == Reason.NO_DESTINATION)
+    groups = Counter(_kind(letter, verdict) for letter, verdict in letters)
+    homeless = sum(number for kind, number in groups.items() if kind.reason == Reason.NO_DESTINATION)
     known = plan.sources or plan.destination or plan.in_quarantine
     if not known and (homeless or not letters):
         raise RejectedError(
@@ -58,10 +71,7 @@ def summarize(plan: RunPlan, judged: Iterable[tuple[Letter, Verdict]], now: date
     expires_before = now.timestamp() * 1000 + (NEAR_EXPIRY_SECONDS - plan.retention) * 1000
     return Sample(
         sampled=len(letters),
-        groups=tuple(
-            SampleGroup(verdict=verdict, reason=reason, destination=destination, letters=number)
-            for (verdict, reason, destination), number in groups.most_common()
-        ),
+        groups=tuple(SampleGroup(**kind._asdict(), letters=number) for kind, number in groups.most_common()),
         oldest_sent_at=_time(min(sent, default=None)),
         newest_sent_at=_time(max(sent, default=None)),
         largest_bytes=max((letter.size for letter, _ in letters), default=0),
@@ -69,14 +79,18 @@ def summarize(plan: RunPlan, judged: Iterable[tuple[Letter, Verdict]], now: date
     )
 
 
-def _key(verdict: Verdict) -> _Key:
+def _kind(letter: Letter, verdict: Verdict) -> _Kind:
+    unwrapped = unwrap(letter)
+    name = unwrapped.failure.error_type if unwrapped.failure else None
+    # A name, not a text: whatever else a function reports as its error's type stays out of the report.
+    wrapped = (unwrapped.envelopes[0], name if name and _ERROR_NAME.fullmatch(name) else None)
     match verdict:
         case Redrive():
-            return "redrivable", None, verdict.destination.name
+            return _Kind("redrivable", None, verdict.destination.name, *wrapped, verdict.contract)
         case Quarantine():
-            return "quarantined", verdict.reason, None
+            return _Kind("quarantined", verdict.reason, None, *wrapped, None)
         case Skip():
-            return "skipped", verdict.reason, None
+            return _Kind("skipped", verdict.reason, None, *wrapped, None)
 
 
 def _time(milliseconds: int | None) -> datetime | None:

@@ -37,11 +37,15 @@ class Redrive:
         The letter as it goes on: without what a service wrapped around it.
     history : History
         What is told of it in the attribute that is added.
+    contract : str | None
+        Name of the contract that it satisfies; None where its destination has none, so that only its
+        envelope was judged.
     """
 
     destination: Destination
     letter: Letter
     history: History
+    contract: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
