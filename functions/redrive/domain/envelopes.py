@@ -200,17 +200,26 @@ def _delivery_failure(letter: Letter) -> Failure:
     )
 
 
+def _told_by_attributes(letter: Letter, envelope: Envelope, names: frozenset[str], **told: Any) -> Unwrapped:
+    stripped = _without(letter, names)
+    return Unwrapped(
+        envelopes=(envelope,),
+        letter=stripped,
+        payload=stripped.body,
+        payload_attributes=stripped.attributes,
+        **told,
+    )
+
+
 def _of_scheduler(letter: Letter) -> Unwrapped | None:
     origin, target = _text(letter, "SCHEDULE_ARN"), _text(letter, "TARGET_ARN")
     if origin is None or target is None:
         return None
-    stripped = _without(letter, _SCHEDULE_ATTRIBUTES)
     truncated = (_text(letter, "IS_PAYLOAD_TRUNCATED") or "").lower() == "true"
-    return Unwrapped(
-        envelopes=(Envelope.EVENTBRIDGE_SCHEDULER,),
-        letter=stripped,
-        payload=stripped.body,
-        payload_attributes=stripped.attributes,
+    return _told_by_attributes(
+        letter,
+        Envelope.EVENTBRIDGE_SCHEDULER,
+        _SCHEDULE_ATTRIBUTES,
         failure=_delivery_failure(letter),
         origin=origin,
         destination=target,
@@ -222,12 +231,10 @@ def _of_rule(letter: Letter) -> Unwrapped | None:
     origin, target = _text(letter, "RULE_ARN"), _text(letter, "TARGET_ARN")
     if origin is None or target is None:
         return None
-    stripped = _without(letter, _RULE_ATTRIBUTES)
-    return Unwrapped(
-        envelopes=(Envelope.EVENTBRIDGE_RULE,),
-        letter=stripped,
-        payload=stripped.body,
-        payload_attributes=stripped.attributes,
+    return _told_by_attributes(
+        letter,
+        Envelope.EVENTBRIDGE_RULE,
+        _RULE_ATTRIBUTES,
         failure=_delivery_failure(letter),
         origin=origin,
         destination=target,
@@ -238,14 +245,8 @@ def _of_async_dlq(letter: Letter) -> Unwrapped | None:
     code = letter.attributes.get("ErrorCode", {})
     if _text(letter, "RequestID") is None or code.get("DataType") != "Number":
         return None
-    stripped = _without(letter, _ASYNC_DLQ_ATTRIBUTES)
-    return Unwrapped(
-        envelopes=(Envelope.LAMBDA_ASYNC_DLQ,),
-        letter=stripped,
-        payload=stripped.body,
-        payload_attributes=stripped.attributes,
-        failure=Failure(message=_text(letter, "ErrorMessage"), code=code.get("StringValue")),
-    )
+    failure = Failure(message=_text(letter, "ErrorMessage"), code=code.get("StringValue"))
+    return _told_by_attributes(letter, Envelope.LAMBDA_ASYNC_DLQ, _ASYNC_DLQ_ATTRIBUTES, failure=failure)
 
 
 # Envelopes told by the body

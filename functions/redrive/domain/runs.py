@@ -200,8 +200,8 @@ class Counts(Model):
     remaining: int = 0
 
 
-class SliceResult(Model):
-    """What one lane did in one slice.
+class Counted(Model):
+    """What became of letters, as the lanes count it.
 
     Attributes
     ----------
@@ -211,14 +211,14 @@ class SliceResult(Model):
         Letters by reason code.
     duplicates_possible : int
         Letters that may have reached their destination twice, or may yet, as far as is known.
-    drained : bool
-        The lane saw the queue empty, several times over.
-    stopped : bool
-        An operator asked the run to stop.
     calls : dict[str, int]
-        SQS requests by operation.
+        Requests by kind.
     seconds : float
         From the first letter sent to where the rate allows the one after the last.
+    drained : bool
+        The queue was seen empty, several times over.
+    stopped : bool
+        An operator asked the run to stop.
     failure : str | None
         Why the run cannot go on, told for an operator.
     """
@@ -230,11 +230,15 @@ class SliceResult(Model):
     quarantine_reasons: dict[str, int] = Field(default_factory=dict)
     failure_codes: dict[str, int] = Field(default_factory=dict)
     duplicates_possible: int = 0
-    drained: bool = False
-    stopped: bool = False
     calls: dict[str, int] = Field(default_factory=dict)
     seconds: float = 0.0
+    drained: bool = False
+    stopped: bool = False
     failure: str | None = None
+
+
+class SliceResult(Counted):
+    """What one lane did in one slice."""
 
 
 class LaneWork(Model):
@@ -255,24 +259,12 @@ class Next(StrEnum):
     SETTLE = "settle"
 
 
-class Tally(Model):
+class Tally(Counted):
     """The run so far, added up from what the lanes did themselves."""
 
-    redriven: int = 0
-    quarantined: int = 0
-    failed: int = 0
-    skipped: dict[str, int] = Field(default_factory=dict)
-    quarantine_reasons: dict[str, int] = Field(default_factory=dict)
-    failure_codes: dict[str, int] = Field(default_factory=dict)
-    duplicates_possible: int = 0
-    calls: dict[str, int] = Field(default_factory=dict)
-    seconds: float = 0.0
     rounds: int = 0
     waits: int = 0
     history_events: int = 0
-    stopped: bool = False
-    drained: bool = False
-    failure: str | None = None
     next: Next = Next.MOVE
     wait_seconds: int = 0
     lanes: tuple[LaneWork, ...] = ()
