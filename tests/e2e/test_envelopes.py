@@ -182,4 +182,4 @@ def test_what_holds_no_payload_is_quarantined_with_its_reason(app: App):
         dlq, [{"MessageBody": json.dumps(pointer)}, {"MessageBody": "{", "MessageAttributes": attributes}]
     )
     assert app.redrive(dlq).report["quarantineReasons"] == {"no-payload": 1, "payload-truncated": 1}
-    app.take(app._known("quarantine", app.outputs["QuarantineQueueUrl"]))
+    app.take(app.known("quarantine", app.outputs["QuarantineQueueUrl"]))

@@ -132,12 +132,12 @@ def test_invalid_letters_go_to_the_quarantine_with_the_reason_and_the_valid_ones
             "MessageAttributes": factories.store_id(),
         },
     ]
-    app.take(app._known("quarantine", app.outputs["QuarantineQueueUrl"]))
+    app.take(app.known("quarantine", app.outputs["QuarantineQueueUrl"]))
     app.send(dlq, [store_event(number) for number in good] + bad)
     run = app.redrive(dlq)
     assert run.report["counts"]["redriven"] == 12
     assert run.report["quarantineReasons"] == {"missing-attribute": 1, "not-json": 1, "invalid-body": 1}
-    kept = app.take(app._known("quarantine", app.outputs["QuarantineQueueUrl"]))
+    kept = app.take(app.known("quarantine", app.outputs["QuarantineQueueUrl"]))
     told = {
         message["Body"]: json.loads(message["MessageAttributes"]["redrive"]["StringValue"])
         for message in kept
@@ -177,7 +177,7 @@ def test_what_was_quarantined_goes_back_to_where_it_came_from_once_it_is_redrive
     app.bury(pair, [{"MessageBody": "worn out", "MessageAttributes": worn_out}])
     run = app.redrive(pair.dlq)
     assert run.report["quarantineReasons"] == {"redriven-too-often": 1}
-    quarantine = app._known("quarantine", app.outputs["QuarantineQueueUrl"])
+    quarantine = app.known("quarantine", app.outputs["QuarantineQueueUrl"])
     back = app.ended(app.start({"dlq": quarantine.url, "maxRedrives": 4}))
     assert back.report["counts"]["redriven"] == 1
     assert [message["Body"] for message in app.take(pair.source)] == ["worn out"]

@@ -73,9 +73,9 @@ class App:
         if fifo:
             attributes["FifoQueue"] = "true"
         url = self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
-        return self._known(name, url)
+        return self.known(name, url)
 
-    def _known(self, name: str, url: str) -> Queue:
+    def known(self, name: str, url: str) -> Queue:
         answer = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
         return Queue(name, url, answer["Attributes"]["QueueArn"])
 
@@ -89,7 +89,7 @@ class App:
     def store_events(self) -> Pair:
         """The app's own pair, whose messages have a contract."""
         urls = (self.outputs["StoreEventsQueueUrl"], self.outputs["StoreEventsDLQUrl"])
-        source, dlq = (self._known(url.rsplit("/", 1)[1], url) for url in urls)
+        source, dlq = (self.known(url.rsplit("/", 1)[1], url) for url in urls)
         return Pair(source, dlq)
 
     # Messages
