@@ -56,3 +56,7 @@ local-env: setup ## print the exports that point the AWS tools at the embedded c
 invoke: setup ## run one function on the embedded cloud: make invoke FUNCTION=PlanFunction EVENT=events/plan.json
 	@test -n "$(FUNCTION)" -a -n "$(EVENT)" || { echo "Name a function of template.yaml and an event: make invoke FUNCTION=PlanFunction EVENT=events/plan.json"; exit 2; }
 	@$(PY) -m local.invoke $(FUNCTION) $(EVENT)
+
+.PHONY: bench
+bench: setup ## benchmarks against peers and against the limit; writes bench/results.json and docs/benchmarks.md
+	@$(PY) -m bench

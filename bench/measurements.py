@@ -1,0 +1,226 @@
+"""The measurements: each returns its part of bench/results.json.
+
+`bench.__main__` runs all of them, or those that were asked for. What is compared is measured in turns, so
+that whatever else the machine does falls on both alike, and medians are taken.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+from bench import imports, messages, peers
+from bench.endpoint import Endpoint
+from bench.measured import ToolError
+from bench.tools import Run, Tool, move, ours, plain_loop
+from bench.workflow import Workflow
+
+type Results = dict[str, Any]
+
+_MESSAGES = 5_000
+_MESSAGES_ONE_BY_ONE = 500
+_ROUNDS = 3
+_LIMIT_THREADS = (4, 8, 16)
+_CPU_MESSAGES = 3_000
+_PROBE_MESSAGES = 20
+_PROBE_SECONDS = 60
+_PACES = (5, 50, 200, 500)
+_PACE_SECONDS = 20
+_GROWTH = (1_000, 10_000, 50_000)
+_GROWTH_FULL = 230_000
+# At least so many messages a second are waited for.
+_SLOWEST = 150
+
+
+def measure_peers(endpoint: Endpoint) -> Results:
+    """Return speed, calls, memory and what is kept, for ours and for the others."""
+    makers: dict[str, Callable[[], Tool]] = {
+        "ours": ours,
+        "ours without a contract": lambda: ours(contract=False),
+        "plain loop": plain_loop,
+        **peers.ALL,
+    }
+    rows: Results = {}
+    tools: dict[str, Tool] = {}
+    for name, make in makers.items():
+        try:
+            tool = make()
+            rows[name] = _probe(endpoint, tool)
+            tools[name] = tool
+        except ToolError as error:
+            rows[name] = {"not_measured": str(error)}
+    for name, runs in _in_turns(endpoint, tools, _ROUNDS).items():
+        peaks = [run.peak_rss_mb for run in runs if run.peak_rss_mb is not None]
+        rows[name] = {
+            "messages": runs[0].messages,
+            "messages_per_second": round(median(run.rate for run in runs), 1),
+            "calls_per_message": round(median(run.calls_per_message for run in runs), 4),
+            "peak_rss_mb": round(median(peaks), 1) if peaks else None,
+        } | rows[name]
+    own = rows.pop("ours")
+    return {"ours": own, "ours_without_contract": rows.pop("ours without a contract"), "peers": rows}
+
+
+def _probe(endpoint: Endpoint, tool: Tool) -> Results:
+    """Return what a tool keeps of messages that have all a message can have, and what a failed entry does."""
+    count = _PROBE_MESSAGES
+    with endpoint.queues(count, everything=True) as queues:
+        move(tool, endpoint, queues, count, seconds=_PROBE_SECONDS)
+        arrived = endpoint.sqs.receive_message(
+            QueueUrl=queues.source_url, MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]
+        )["Messages"][0]
+        kept = messages.kept(arrived)
+    with endpoint.queues(count) as queues:
+        endpoint.fail_next_entry()
+        run = move(tool, endpoint, queues, count, seconds=_PROBE_SECONDS, complete=False)
+        failed = _after_failed_entry(run, endpoint.depth(queues.source_url), endpoint.depth(queues.dlq_url))
+    return {"attributes_kept": kept, "failed_entry": failed}
+
+
+def _after_failed_entry(run: Run, sent: int, left: int) -> str:
+    if "SendMessageBatch" not in run.sqs_calls:
+        return "none: sends one by one"
+    if sent == run.messages and not left:
+        return "sent again"
+    if sent + left < run.messages:
+        return "lost: deleted without having been sent"
+    if sent + left == run.messages:
+        return "stays in the dead-letter queue"
+    return f"stops; {sent + left - run.messages} messages that were sent stay in the dead-letter queue too"
+
+
+def measure_limit(endpoint: Endpoint) -> Results:
+    """Return what the endpoint gives to a loop that judges nothing, and our share of it."""
+    tools = {"ours": ours()} | {str(threads): plain_loop(threads) for threads in _LIMIT_THREADS}
+    runs = _in_turns(endpoint, tools, _ROUNDS)
+    rates = {name: median(run.rate for run in found) for name, found in runs.items()}
+    own = rates.pop("ours")
+    threads, best = max(rates.items(), key=lambda entry: entry[1])
+    return {
+        "limit": {
+            "messages_per_second": round(best, 1),
+            "threads": int(threads),
+            "share": round(own / best, 3),
+            "ours": round(own, 1),
+            "by_threads": {name: round(rate, 1) for name, rate in rates.items()},
+        }
+    }
+
+
+def measure_cpu(endpoint: Endpoint) -> Results:
+    """Return our processor time per message against that of the plain loop."""
+    tools = {"ours": ours(), "plain loop": plain_loop()}
+    runs = _in_turns(endpoint, tools, _ROUNDS, _CPU_MESSAGES)
+    used = {name: median(run.cpu_seconds for run in found) for name, found in runs.items()}
+    return {
+        "cpu_ratio": round(used["ours"] / used["plain loop"], 3),
+        "cpu_seconds_per_1000": {
+            name: round(1000 * seconds / _CPU_MESSAGES, 3) for name, seconds in used.items()
+        },
+    }
+
+
+def measure_pace(endpoint: Endpoint) -> Results:
+    """Return how exactly rates are kept, as the endpoint sees it."""
+    return {"pace": {str(rate): _pace(endpoint, rate) for rate in _PACES}}
+
+
+def _pace(endpoint: Endpoint, rate: int) -> Results:
+    # More than can be moved in the time.
+    count = int(1.5 * rate * _PACE_SECONDS)
+    tool = ours(rate=rate, slices=1, slice_seconds=_PACE_SECONDS)
+    with endpoint.queues(count) as queues:
+        run = move(tool, endpoint, queues, count, seconds=3 * _PACE_SECONDS, complete=False)
+    sends = [
+        (call.arrived, call.entries) for call in run.calls if call.operation.endswith("SendMessageBatch")
+    ]
+    sends.sort()
+    # The last batch takes no time: what it uses up comes after it.
+    mean = sum(entries for _, entries in sends[:-1]) / (sends[-1][0] - sends[0][0])
+    batch = int(run.finished.told["batch"])
+    return {
+        "mean_error": round(abs(mean / rate - 1), 4),
+        "worst_window": _worst_window(sends),
+        "allowed_window": rate + batch,
+        "batch": batch,
+    }
+
+
+def _worst_window(sends: Sequence[tuple[float, int]]) -> int:
+    """Return the most messages that arrived within one second."""
+    worst = within = first = 0
+    for arrived, entries in sends:
+        within += entries
+        while arrived - sends[first][0] >= 1:
+            within -= sends[first][1]
+            first += 1
+        worst = max(worst, within)
+    return worst
+
+
+def measure_growth(endpoint: Endpoint) -> Results:
+    """Return time, processor time, memory and state transitions for queues of different lengths."""
+    workflow = Workflow(endpoint)
+    full = os.environ.get("BENCH_FULL") == "1"
+    points = [
+        _growth_point(endpoint, workflow, count) for count in (*_GROWTH, *([_GROWTH_FULL] if full else []))
+    ]
+    by_count = {point["messages"]: point for point in points}
+    small, middle, large = (by_count[count] for count in _GROWTH)
+    has_memory = small["peak_rss_mb"] and large["peak_rss_mb"]
+    return {
+        "growth": {
+            "points": points,
+            "memory_ratio": round(large["peak_rss_mb"] / small["peak_rss_mb"], 3) if has_memory else None,
+            "transitions_per_10000": middle["transitions"],
+        }
+    }
+
+
+def _growth_point(endpoint: Endpoint, workflow: Workflow, count: int) -> Results:
+    patience = 60 + count / _SLOWEST
+    with endpoint.queues(count) as queues:
+        run = move(ours(), endpoint, queues, count, seconds=patience)
+    whole = workflow.run(count, patience)
+    return {
+        "messages": count,
+        "seconds": round(run.seconds, 2),
+        "cpu_seconds_per_1000": round(1000 * run.cpu_seconds / count, 3),
+        "peak_rss_mb": run.peak_rss_mb and round(run.peak_rss_mb, 1),
+        "calls_per_message": round(run.calls_per_message, 4),
+        "transitions": whole.transitions,
+        "history_events": whole.history_events,
+        "workflow_seconds": round(whole.seconds, 1),
+    }
+
+
+def measure_imports(_endpoint: Endpoint) -> Results:
+    """Return how long importing each handler takes, against boto3 and one client."""
+    return {"import_ratio": {name: round(ratio, 3) for name, ratio in imports.ratios().items()}}
+
+
+def _in_turns(
+    endpoint: Endpoint, tools: dict[str, Tool], rounds: int, count: int = _MESSAGES
+) -> dict[str, list[Run]]:
+    """Return the runs of each tool; every round runs each of them once, on queues of its own."""
+    runs: dict[str, list[Run]] = defaultdict(list)
+    for _ in range(rounds):
+        for name, tool in tools.items():
+            number = _MESSAGES_ONE_BY_ONE if name == "phoenix-letter" else count
+            with endpoint.queues(number) as queues:
+                runs[name].append(move(tool, endpoint, queues, number))
+            print(f"  {name}: {runs[name][-1].rate:.0f} messages/s", flush=True)
+    return runs
+
+
+ALL: dict[str, Callable[[Endpoint], Results]] = {
+    "peers": measure_peers,
+    "limit": measure_limit,
+    "cpu": measure_cpu,
+    "pace": measure_pace,
+    "growth": measure_growth,
+    "imports": measure_imports,
+}

@@ -1,0 +1,115 @@
+"""Other people's tools that do the same job, each installed into an environment of its own on first use.
+
+Used by `bench.measurements`; docs/benchmarks.md says what each of them is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.measured import ToolError
+from bench.tools import Tool
+from local.embedded_cloud import REGION
+
+_ROOT = Path(__file__).resolve().parent.parent
+_REQUIREMENTS = _ROOT / "requirements" / "peers.txt"
+_PYTHON = _ROOT / ".venvs" / "peers"
+_NODE = _ROOT / ".venvs" / "peers-node"
+_LUMIGO = "lumigo-cli@0.48.4"
+_INSTALL_SECONDS = 240
+
+
+def phoenix_letter() -> Tool:
+    """Return phoenix-letter, installed."""
+    _install_python()
+    script = str(_PYTHON / "bin" / "phoenix_letter")
+    return Tool(
+        "phoenix-letter",
+        lambda _endpoint, queues, _count: [
+            str(_PYTHON / "bin" / "python"), script, "--src", queues.dlq, "--dst", queues.source,
+            "--region", REGION, "--empty-receive", "1",
+        ],
+    )  # fmt: skip
+
+
+def sqs_mover() -> Tool:
+    """Return sqs-mover, installed."""
+    _install_python()
+    script = str(_PYTHON / "bin" / "sqsmover")
+    return Tool(
+        "sqs-mover",
+        lambda _endpoint, queues, _count: [
+            str(_PYTHON / "bin" / "python"), script, "-s", queues.dlq, "-d", queues.source
+        ],
+    )  # fmt: skip
+
+
+def lumigo_cli() -> Tool:
+    """Return the command replay-sqs-dlq of lumigo-cli, installed."""
+    node = shutil.which("node")
+    if node is None:
+        raise ToolError("Node.js is not installed")
+    _install_node()
+    script = str(_NODE / "node_modules" / "lumigo-cli" / "bin" / "run")
+    setup = str(Path(__file__).with_name("lumigo_setup.js"))
+    return Tool(
+        "lumigo-cli",
+        lambda _endpoint, queues, _count: [
+            node, "--require", setup, script, "replay-sqs-dlq",
+            "-d", queues.dlq, "-n", queues.source, "-r", REGION,
+        ],
+        lambda _endpoint, _queues: {
+            "NODE_MODULES": str(_NODE / "node_modules"),
+            "SKIP_VERSION_CHECK": "1",
+            "AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE": "1",
+        },
+    )  # fmt: skip
+
+
+ALL: dict[str, Callable[[], Tool]] = {
+    "lumigo-cli": lumigo_cli,
+    "sqs-mover": sqs_mover,
+    "phoenix-letter": phoenix_letter,
+}
+
+
+def _install_python() -> None:
+    stamp = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()
+    if _stamp_of(_PYTHON) == stamp:
+        return
+    _run([sys.executable, "-m", "venv", "--clear", str(_PYTHON)])
+    pip = [str(_PYTHON / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([*pip, "-r", str(_REQUIREMENTS)])
+    (_PYTHON / ".stamp").write_text(stamp)
+
+
+def _install_node() -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise ToolError("npm is not installed")
+    if _stamp_of(_NODE) == _LUMIGO:
+        return
+    _NODE.mkdir(parents=True, exist_ok=True)
+    # Install scripts are not needed: one builds a native module for tracing, the other prints a notice.
+    _run([npm, "install", "--prefix", str(_NODE), "--ignore-scripts", "--no-audit", "--no-fund", _LUMIGO])
+    (_NODE / ".stamp").write_text(_LUMIGO)
+
+
+def _stamp_of(directory: Path) -> str | None:
+    stamp = directory / ".stamp"
+    return stamp.read_text() if stamp.exists() else None
+
+
+def _run(command: list[str]) -> None:
+    print(f"setting up: {' '.join(command[-2:])}", flush=True)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_INSTALL_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(f"could not be installed within {_INSTALL_SECONDS} seconds") from error
+    if done.returncode:
+        raise ToolError(f"could not be installed: {(done.stderr or done.stdout).strip()[-300:]}")

@@ -1,0 +1,231 @@
+"""Tells the results: each target with its measured value, and the table of tools, in docs/benchmarks.md.
+
+Used by `bench.__main__`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+_BEGIN = "<!-- measured: begin (written by `make bench`) -->"
+_END = "<!-- measured: end -->"
+
+type Results = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Something that the redrive has to reach.
+
+    Attributes
+    ----------
+    what, bound : str
+        What is measured, and what it has to be.
+    needs : str
+        The key of the results that it is read from.
+    value : Callable[[Results], str]
+        The measured value, for reading.
+    is_met : Callable[[Results], bool]
+        Whether the target is met.
+    """
+
+    what: str
+    bound: str
+    needs: str
+    value: Callable[[Results], str]
+    is_met: Callable[[Results], bool]
+
+
+def _point(results: Results, messages: int) -> Any:
+    return next(point for point in results["growth"]["points"] if point["messages"] == messages)
+
+
+def _best_peer(results: Results) -> tuple[str, float]:
+    measured = {
+        name: row["messages_per_second"]
+        for name, row in results["peers"].items()
+        if "messages_per_second" in row
+    }
+    return max(measured.items(), key=lambda entry: entry[1])
+
+
+def _slowest_import(results: Results) -> tuple[str, float]:
+    worst: tuple[str, float] = max(results["import_ratio"].items(), key=lambda entry: entry[1])
+    return worst
+
+
+TARGETS = (
+    Target(
+        "SQS calls per message, 10,000 messages",
+        "at most 0.305",
+        "growth",
+        lambda results: f"{_point(results, 10_000)['calls_per_message']:.4f}",
+        lambda results: bool(_point(results, 10_000)["calls_per_message"] <= 0.305),
+    ),
+    Target(
+        "speed, as a share of the best loop that judges nothing",
+        "at least 0.9",
+        "limit",
+        lambda results: f"{results['limit']['share']:.2f}",
+        lambda results: bool(results["limit"]["share"] >= 0.9),
+    ),
+    Target(
+        "speed, against the fastest other tool",
+        "faster",
+        "peers",
+        lambda results: "{:.0f}/s, {} {:.0f}/s".format(
+            results["ours"]["messages_per_second"], *_best_peer(results)
+        ),
+        lambda results: bool(results["ours"]["messages_per_second"] > _best_peer(results)[1]),
+    ),
+    Target(
+        "mean rate, against the one asked for",
+        "within 2 %",
+        "pace",
+        lambda results: "; ".join(
+            f"{rate}/s: {100 * row['mean_error']:.2f} %" for rate, row in results["pace"].items()
+        ),
+        lambda results: all(row["mean_error"] <= 0.02 for row in results["pace"].values()),
+    ),
+    Target(
+        "messages in the worst second",
+        "at most the rate and one batch",
+        "pace",
+        lambda results: "; ".join(
+            f"{rate}/s: {row['worst_window']} of {row['allowed_window']}"
+            for rate, row in results["pace"].items()
+        ),
+        lambda results: all(row["worst_window"] <= row["allowed_window"] for row in results["pace"].values()),
+    ),
+    Target(
+        "memory at 50,000 messages, against 1,000",
+        "at most 1.15 times",
+        "growth",
+        lambda results: f"{results['growth']['memory_ratio']:.3f}",
+        lambda results: bool(results["growth"]["memory_ratio"] <= 1.15),
+    ),
+    Target(
+        "processor time per message, against the plain loop",
+        "at most 1.5 times",
+        "cpu_ratio",
+        lambda results: f"{results['cpu_ratio']:.2f}",
+        lambda results: bool(results["cpu_ratio"] <= 1.5),
+    ),
+    Target(
+        "state transitions for 10,000 messages at full speed",
+        "at most 60",
+        "growth",
+        lambda results: f"{results['growth']['transitions_per_10000']}",
+        lambda results: bool(results["growth"]["transitions_per_10000"] <= 60),
+    ),
+    Target(
+        "importing a handler, against boto3 and one client",
+        "at most 1.6 times",
+        "import_ratio",
+        lambda results: f"{_slowest_import(results)[1]:.2f} (`{_slowest_import(results)[0]}`, the slowest)",
+        lambda results: bool(_slowest_import(results)[1] <= 1.6),
+    ),
+)
+
+
+def text(results: Results) -> str:
+    """Return what was measured as Markdown; parts that were not measured are left out."""
+    parts = [_targets(results)]
+    if "peers" in results:
+        parts.append(_tools(results))
+    if "limit" in results:
+        parts.append(_limit(results))
+    if "growth" in results:
+        parts.append(_growth(results))
+    if "import_ratio" in results:
+        parts.append(_imports(results))
+    return "\n\n".join(parts)
+
+
+def write(results: Results) -> None:
+    """Put what was measured between the markers in docs/benchmarks.md; what is around them stays."""
+    machine = results["machine"]
+    where = (
+        f"Measured on {results['date']}, commit {results['commit']}, in {results['minutes']:.0f} minutes, on "
+        f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, "
+        f"Python {machine['python']}; load when it began: {machine['load']}."
+    )
+    before, _, rest = DOCUMENT.read_text().partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    DOCUMENT.write_text(f"{before}{_BEGIN}\n\n{where}\n\n{text(results)}\n\n{_END}{after}")
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _targets(results: Results) -> str:
+    rows = [
+        [target.what, target.bound, target.value(results), "met" if target.is_met(results) else "**missed**"]
+        for target in TARGETS
+        if target.needs in results
+    ]
+    return _table(["what", "target", "measured", ""], rows)
+
+
+def _tools(results: Results) -> str:
+    everyone = {
+        "ours": results["ours"],
+        "ours, no contract": results["ours_without_contract"],
+        **results["peers"],
+    }
+    rows = []
+    for name, row in everyone.items():
+        if "not_measured" in row:
+            rows.append([name, f"not measured: {row['not_measured']}", "", "", "", ""])
+            continue
+        peak = row["peak_rss_mb"]
+        rows.append(
+            [
+                name,
+                f"{row['messages_per_second']:.0f}",
+                f"{row['calls_per_message']:.3f}",
+                ", ".join(row["attributes_kept"]) or "none",
+                row["failed_entry"],
+                "" if peak is None else f"{peak:.0f}",
+            ]
+        )
+    head = ["tool", "messages/s", "calls per message", "kept", "what a `Failed` entry does", "peak RSS, MB"]
+    return _table(head, rows)
+
+
+def _limit(results: Results) -> str:
+    limit = results["limit"]
+    rows = [[f"loop, {name} threads", f"{rate:.0f}"] for name, rate in limit["by_threads"].items()]
+    return _table(["the limit", "messages/s"], [*rows, ["ours, in turns with them", f"{limit['ours']:.0f}"]])
+
+
+def _growth(results: Results) -> str:
+    rows = [
+        [
+            f"{point['messages']:,}",
+            f"{point['seconds']:.1f}",
+            f"{point['cpu_seconds_per_1000']:.2f}",
+            "" if point["peak_rss_mb"] is None else f"{point['peak_rss_mb']:.1f}",
+            f"{point['calls_per_message']:.4f}",
+            str(point["transitions"]),
+            str(point["history_events"]),
+            f"{point['workflow_seconds']:.0f}",
+        ]
+        for point in results["growth"]["points"]
+    ]
+    head = [
+        "messages", "seconds, one lane", "CPU s per 1,000", "peak RSS, MB", "calls per message",
+        "transitions", "history events", "seconds, whole workflow",
+    ]  # fmt: skip
+    return _table(head, rows)
+
+
+def _imports(results: Results) -> str:
+    rows = [[f"`{name}`", f"{ratio:.2f}"] for name, ratio in results["import_ratio"].items()]
+    return _table(["import", "times boto3 and one client"], rows)
