@@ -9,29 +9,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
 
 from redrive.domain.envelopes import unwrap
 from redrive.domain.errors import RejectedError
 from redrive.domain.letters import Letter
 from redrive.domain.runs import RunPlan, Sample, SampleGroup
-from redrive.domain.verdicts import Quarantine, Reason, Redrive, Skip, Verdict
+from redrive.domain.verdicts import Reason, Redrive, Skip, Verdict
 
 # A letter that SQS drops within so many seconds is near its expiry.
 NEAR_EXPIRY_SECONDS = 24 * 3600
 
 _ERROR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
-
-
-class _Kind(NamedTuple):
-    """What letters of one group have in common."""
-
-    verdict: Literal["redrivable", "quarantined", "skipped"]
-    reason: str | None
-    destination: str | None
-    envelope: str
-    error_type: str | None
-    contract: str | None
 
 
 def summarize(plan: RunPlan, judged: Iterable[tuple[Letter, Verdict]], now: datetime) -> Sample:
@@ -52,8 +40,8 @@ def summarize(plan: RunPlan, judged: Iterable[tuple[Letter, Verdict]], now: date
         Where letters do not tell where they belong and the run names no destination.
     """
     letters = list(judged)
-    groups = Counter(_kind(letter, verdict) for letter, verdict in letters)
-    homeless = sum(number for kind, number in groups.items() if kind.reason == Reason.NO_DESTINATION)
+    groups = Counter(_group(letter, verdict) for letter, verdict in letters)
+    homeless = sum(number for group, number in groups.items() if group.reason == Reason.NO_DESTINATION)
     known = plan.sources or plan.destination or plan.in_quarantine
     if not known and (homeless or not letters):
         raise RejectedError(
@@ -71,7 +59,7 @@ def summarize(plan: RunPlan, judged: Iterable[tuple[Letter, Verdict]], now: date
     expires_before = now.timestamp() * 1000 + (NEAR_EXPIRY_SECONDS - plan.retention) * 1000
     return Sample(
         sampled=len(letters),
-        groups=tuple(SampleGroup(**kind._asdict(), letters=number) for kind, number in groups.most_common()),
+        groups=tuple(group.model_copy(update={"letters": number}) for group, number in groups.most_common()),
         oldest_sent_at=_time(min(sent, default=None)),
         newest_sent_at=_time(max(sent, default=None)),
         largest_bytes=max((letter.size for letter, _ in letters), default=0),
@@ -79,18 +67,21 @@ def summarize(plan: RunPlan, judged: Iterable[tuple[Letter, Verdict]], now: date
     )
 
 
-def _kind(letter: Letter, verdict: Verdict) -> _Kind:
+def _group(letter: Letter, verdict: Verdict) -> SampleGroup:
+    """Return the group of a letter, with a number of letters that is still to be counted."""
     unwrapped = unwrap(letter)
     name = unwrapped.failure.error_type if unwrapped.failure else None
-    # A name, not a text: whatever else a function reports as its error's type stays out of the report.
-    wrapped = (unwrapped.envelopes[0], name if name and _ERROR_NAME.fullmatch(name) else None)
-    match verdict:
-        case Redrive():
-            return _Kind("redrivable", None, verdict.destination.name, *wrapped, verdict.contract)
-        case Quarantine():
-            return _Kind("quarantined", verdict.reason, None, *wrapped, None)
-        case Skip():
-            return _Kind("skipped", verdict.reason, None, *wrapped, None)
+    redrive = verdict if isinstance(verdict, Redrive) else None
+    return SampleGroup(
+        verdict="redrivable" if redrive else "skipped" if isinstance(verdict, Skip) else "quarantined",
+        reason=None if isinstance(verdict, Redrive) else verdict.reason,
+        destination=redrive.destination.name if redrive else None,
+        envelope=unwrapped.envelopes[0],
+        # A name, not a text: whatever else a function reports as its error's type stays out of the report.
+        error_type=name if name and _ERROR_NAME.fullmatch(name) else None,
+        contract=redrive.contract if redrive else None,
+        letters=0,
+    )
 
 
 def _time(milliseconds: int | None) -> datetime | None:
