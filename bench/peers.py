@@ -30,7 +30,7 @@ def phoenix_letter() -> Tool:
     script = str(_PYTHON / "bin" / "phoenix_letter")
     return Tool(
         "phoenix-letter",
-        lambda _endpoint, queues, _count: [
+        lambda _endpoint, queues: [
             str(_PYTHON / "bin" / "python"), script, "--src", queues.dlq, "--dst", queues.source,
             "--region", REGION, "--empty-receive", "1",
         ],
@@ -43,7 +43,7 @@ def sqs_mover() -> Tool:
     script = str(_PYTHON / "bin" / "sqsmover")
     return Tool(
         "sqs-mover",
-        lambda _endpoint, queues, _count: [
+        lambda _endpoint, queues: [
             str(_PYTHON / "bin" / "python"), script, "-s", queues.dlq, "-d", queues.source
         ],
     )  # fmt: skip
@@ -59,7 +59,7 @@ def lumigo_cli() -> Tool:
     setup = str(Path(__file__).with_name("lumigo_setup.js"))
     return Tool(
         "lumigo-cli",
-        lambda _endpoint, queues, _count: [
+        lambda _endpoint, queues: [
             node, "--require", setup, script, "replay-sqs-dlq",
             "-d", queues.dlq, "-n", queues.source, "-r", REGION,
         ],

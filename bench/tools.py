@@ -8,19 +8,23 @@ from __future__ import annotations
 import json
 import os
 import sys
+import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import measured
 from bench.endpoint import Endpoint, Queues
 from bench.proxy import Call
+from local.embedded_cloud import ACCOUNT_ID, REGION
 
 _HERE = Path(__file__).resolve().parent
 _FUNCTIONS = _HERE.parent / "functions"
 # What a program may see of our own environment; nothing else, above all none of its AWS_ variables.
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
+_PLAN_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +35,15 @@ class Tool:
     ----------
     name : str
         As in the results.
-    command : Callable[[Endpoint, Queues, int], list[str]]
-        The program and its arguments, for queues with so many messages.
-    environment : Callable[[Endpoint, Queues], Mapping[str, str]]
+    command : Callable[[Endpoint, Queues], list[str]]
+        The program and its arguments.
+    environment : Callable[[Endpoint, Queues], dict[str, str]]
         Variables beside those that every program gets.
     """
 
     name: str
-    command: Callable[[Endpoint, Queues, int], list[str]]
-    environment: Callable[[Endpoint, Queues], Mapping[str, str]] = field(
-        default=lambda _endpoint, _queues: {}
-    )
+    command: Callable[[Endpoint, Queues], list[str]]
+    environment: Callable[[Endpoint, Queues], dict[str, str]] = field(default=lambda _endpoint, _queues: {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def plain_loop(threads: int = 1) -> Tool:
     script = str(_HERE / "plain_loop.py")
     return Tool(
         f"plain loop, {threads} threads",
-        lambda _endpoint, queues, _count: [
+        lambda _endpoint, queues: [
             sys.executable, script, queues.dlq_url, queues.source_url, str(threads)
         ],
     )  # fmt: skip
@@ -115,16 +117,14 @@ def ours(*, contract: bool = True, rate: float = 10_000, slices: int = 1000, sli
         How long a slice moves letters; 60 as template.yaml has it.
     """
 
-    def command(_endpoint: Endpoint, queues: Queues, count: int) -> list[str]:
-        told = {
-            "dlq": queues.dlq,
-            "quarantine": queues.quarantine,
-            "waiting": count,
-            "rate": rate,
-            "slices": slices,
-        }
-        script = str(_HERE / "lane_worker.py")
-        return [sys.executable, script, *(f"--{name}={value}" for name, value in told.items())]
+    def command(endpoint: Endpoint, queues: Queues) -> list[str]:
+        plan = _planned(endpoint, queues, environment(endpoint, queues))
+        told = {"plan": plan, "rate": rate, "slices": slices}
+        return [
+            sys.executable,
+            str(_HERE / "lane_worker.py"),
+            *(f"--{key}={value}" for key, value in told.items()),
+        ]
 
     def environment(endpoint: Endpoint, queues: Queues) -> dict[str, str]:
         return {
@@ -137,6 +137,37 @@ def ours(*, contract: bool = True, rate: float = 10_000, slices: int = 1000, sli
         }
 
     return Tool("ours" if contract else "ours without a contract", command, environment)
+
+
+def _planned(endpoint: Endpoint, queues: Queues, environment: dict[str, str]) -> str:
+    """Return a run's plan, made by the plan function in a process of its own; the run has the lock then."""
+    program = (
+        "import json, sys; from redrive.handlers.plan import handler; "
+        "print(json.dumps(handler(json.loads(sys.argv[1]), None)['plan']))"
+    )
+    run_id = f"bench-{uuid.uuid4().hex[:8]}"
+    event = {
+        "input": {"dlq": queues.dlq, "rate": 10_000},
+        "execution": {
+            "id": f"arn:aws:states:{REGION}:{ACCOUNT_ID}:execution:bench:{run_id}",
+            "name": run_id,
+            "startedAt": datetime.now(UTC).isoformat(),
+        },
+    }
+    variables = environment | {
+        "QUARANTINE_QUEUE_URL": queues.quarantine_url,
+        "QUARANTINE_QUEUE_ARN": f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{queues.quarantine}",
+    }
+    finished = measured.run(
+        [sys.executable, "-c", program, json.dumps(event)], _environment(endpoint) | variables, _PLAN_SECONDS
+    )
+    endpoint.take_calls()
+    return json.dumps(finished.told)
+
+
+def _environment(endpoint: Endpoint) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return inherited | endpoint.environment
 
 
 def move(
@@ -160,10 +191,8 @@ def move(
     ToolError
         Where the program had to be stopped, or did not move every message.
     """
-    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    environment |= endpoint.environment
-    environment |= tool.environment(endpoint, queues)
-    finished = measured.run(tool.command(endpoint, queues, count), environment, seconds)
+    environment = _environment(endpoint) | tool.environment(endpoint, queues)
+    finished = measured.run(tool.command(endpoint, queues), environment, seconds)
     calls = endpoint.take_calls()
     if complete and (moved := endpoint.depth(queues.source_url)) != count:
         told = finished.output[-2000:]
