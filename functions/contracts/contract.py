@@ -13,7 +13,13 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, PydanticUserError, ValidationError
+
+# Marks on the fields of a contract (`json_schema_extra`), read from its JSON Schema: what may be shown in a
+# sample, and what must never leave a function in clear. Without a
+# mark only a value's type and length are shown.
+PERSONAL: dict[str, JsonValue] = {"x-personal": True}
+SAFE: dict[str, JsonValue] = {"x-safe": True}
 
 # A quarantined letter carries its problems in one attribute, which has to fit in the message.
 MAX_PROBLEMS = 20

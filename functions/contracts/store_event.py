@@ -8,21 +8,21 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from contracts.contract import Contract, ContractModel
+from contracts.contract import PERSONAL, SAFE, Contract, ContractModel
 
 
 class StoreEvent(ContractModel):
-    """The body of a store event. `name`, `dob` and `ssn_no` are personal data."""
+    """The body of a store event."""
 
     model_config = ConfigDict(extra="ignore")
 
-    event_id: str = Field(min_length=1, max_length=64)
-    name: str = Field(min_length=1, max_length=200)
-    dob: date
+    event_id: str = Field(min_length=1, max_length=64, json_schema_extra=SAFE)
+    name: str = Field(min_length=1, max_length=200, json_schema_extra=PERSONAL)
+    dob: date = Field(json_schema_extra=PERSONAL)
     gender: Literal["F", "M", "X"]
-    ssn_no: str = Field(pattern=r"^\d{9}$")
+    ssn_no: str = Field(pattern=r"^\d{9}$", json_schema_extra=PERSONAL)
     data_share_consent: bool
-    evnt_time: datetime
+    evnt_time: datetime = Field(json_schema_extra=SAFE)
 
 
 class StoreEventAttributes(ContractModel):
@@ -30,7 +30,7 @@ class StoreEventAttributes(ContractModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    store_id: int = Field(ge=1, le=5)
+    store_id: int = Field(ge=1, le=5, json_schema_extra=SAFE)
 
 
 STORE_EVENT = Contract("store-event", StoreEvent, StoreEventAttributes)
