@@ -5,7 +5,6 @@ Used by `bench.measurements`.
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import sys
@@ -53,7 +52,7 @@ def _seconds(statement: str) -> float:
         "AWS_SECRET_ACCESS_KEY": "test",
         "QUARANTINE_QUEUE_ARN": "arn:aws:sqs:us-east-1:000000000000:quarantine",
         "QUARANTINE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/quarantine",
-        "QUEUE_CONTRACTS": json.dumps({"store-events": "store-event"}),
+        "QUEUE_CONTRACTS": "store-events=store-event",
         "RUN_TABLE": "runs",
         "SLICE_SECONDS": "60",
         "OUTAGE_PARAMETER": "outage",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, JsonValue, PydanticUserError, ValidationError
 
@@ -59,6 +59,29 @@ class ContractModel(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
+class MessageContract(Protocol):
+    """What the redrive needs of a contract, whether its rules are pydantic models or a JSON Schema."""
+
+    @property
+    def name(self) -> str:
+        """The name that reports use."""
+
+    @property
+    def body_schema(self) -> Mapping[str, Any]:
+        """The JSON Schema of the body, with the marks on its fields."""
+
+    @property
+    def attributes_schema(self) -> Mapping[str, Any]:
+        """The JSON Schema of the message attributes."""
+
+    @property
+    def sns_delivery(self) -> Literal["raw", "wrapped"] | None:
+        """Whether the consumer of a topic's queue reads messages raw or as SNS wraps them."""
+
+    def parse(self, body: str, attributes: Mapping[str, Mapping[str, Any]]) -> Any:
+        """Return the parsed message, or raise ContractViolationError or TookTooLongError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message[B: ContractModel, A: ContractModel]:
     """A message that satisfies its contract."""
@@ -79,11 +102,24 @@ class Contract[B: ContractModel, A: ContractModel]:
         The model of the body, which must be JSON.
     attributes : type[ContractModel]
         The model of the message attributes, by name; values come as strings (or bytes for Binary).
+    sns_delivery : Literal["raw", "wrapped"] | None
+        Whether the consumer of a topic's queue reads messages raw or as SNS wraps them; None: as they come.
     """
 
     name: str
     body: type[B]
     attributes: type[A]
+    sns_delivery: Literal["raw", "wrapped"] | None = None
+
+    @property
+    def body_schema(self) -> Mapping[str, Any]:
+        """The JSON Schema of the body."""
+        return _schema(self.body)
+
+    @property
+    def attributes_schema(self) -> Mapping[str, Any]:
+        """The JSON Schema of the message attributes."""
+        return _schema(self.attributes)
 
     def parse(self, body: str, attributes: Mapping[str, Mapping[str, Any]]) -> Message[B, A]:
         """Return the parsed message.
@@ -110,7 +146,7 @@ class Contract[B: ContractModel, A: ContractModel]:
             problems += _problems(error, "body", Violation.INVALID_BODY, self.body)
         try:
             parsed_attributes = self.attributes.model_validate(
-                {name: _attribute_value(value) for name, value in attributes.items()}
+                {name: attribute_value(value) for name, value in attributes.items()}
             )
         except ValidationError as error:
             problems += _problems(error, "attributes", Violation.INVALID_ATTRIBUTE, self.attributes)
@@ -120,7 +156,8 @@ class Contract[B: ContractModel, A: ContractModel]:
         return Message(parsed_body, parsed_attributes)
 
 
-def _attribute_value(value: Mapping[str, Any]) -> str | bytes | None:
+def attribute_value(value: Mapping[str, Any]) -> str | bytes | None:
+    """Return the value of a message attribute, as ReceiveMessage returns it or as Lambda passes it on."""
     for key in ("StringValue", "stringValue", "BinaryValue"):
         if value.get(key) is not None:
             found: str | bytes = value[key]
@@ -129,26 +166,33 @@ def _attribute_value(value: Mapping[str, Any]) -> str | bytes | None:
     return b64decode(value["binaryValue"]) if value.get("binaryValue") is not None else None
 
 
-@cache
-def _field_names(model: type[ContractModel]) -> frozenset[str]:
-    """Return the names of all fields of a model and of the models in it."""
+def property_names(schema: Any) -> frozenset[str]:
+    """Return the names of all properties that a JSON Schema tells, at any depth."""
     names: set[str] = set()
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            properties = part.get("properties")
+            names.update(properties if isinstance(properties, Mapping) else ())
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return frozenset(names)
 
-    def collect(schema: Any) -> None:
-        if isinstance(schema, dict):
-            names.update(schema.get("properties", {}))
-            for part in schema.values():
-                collect(part)
-        elif isinstance(schema, list):
-            for part in schema:
-                collect(part)
 
+@cache
+def _schema(model: type[ContractModel]) -> Mapping[str, Any]:
     try:
-        collect(model.model_json_schema())
+        return model.model_json_schema()
     except PydanticUserError:
         # A type that JSON Schema cannot tell: then only the outermost names are known.
-        names.update(model.model_fields)
-    return frozenset(names)
+        return {"properties": {name: {} for name in model.model_fields}}
+
+
+@cache
+def _field_names(model: type[ContractModel]) -> frozenset[str]:
+    return property_names(_schema(model))
 
 
 def _problems(

@@ -10,9 +10,7 @@ import pytest
 from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.sqs import sqs_client
-from redrive.domain.destinations import Allowed
 from redrive.domain.history import ATTRIBUTE
-from redrive.domain.judging import Judge
 from redrive.domain.lane import HeldRecord, Lane, LaneSettings, Trouble
 from redrive.domain.pacing import Pacer
 from redrive.domain.runs import QueueRef, RunPlan
@@ -64,7 +62,7 @@ def moved(
     )
     lane = Lane(
         settings,
-        Judge(plan, {}, lambda _: None, Allowed()),
+        factories.judge(plan),
         Pacer(5000),
         already_sent,
         random.Random(1).random,
@@ -125,7 +123,7 @@ def test_everything_that_sixty_letters_carry_arrives_and_the_queue_is_empty(clou
 
 def test_what_arrives_tells_its_run_and_where_it_was(cloud, dlq, orders):
     cloud.send(dlq, ["hello"])
-    (letter,) = cloud.queues.peek(dlq, 1)
+    (letter,) = cloud.look(dlq)
     moved(plan_for(dlq, orders))
     (message,) = cloud.take_all(orders)
     told = message["MessageAttributes"][ATTRIBUTE]["StringValue"]
@@ -239,7 +237,7 @@ def test_a_fifo_letter_gets_a_deduplication_id_of_its_message_and_count(cloud):
     dlq = cloud.queue("orders-dlq.fifo")
     orders = cloud.queue("orders.fifo", dlq=dlq)
     cloud.send(dlq, [{"MessageBody": "x", "MessageGroupId": "g", "MessageDeduplicationId": "used"}])
-    (letter,) = cloud.queues.peek(dlq, 1)
+    (letter,) = cloud.look(dlq)
     moved(plan_for(dlq, orders))
     (message,) = cloud.take_all(orders)
     assert message["Attributes"]["MessageDeduplicationId"] == f"{letter['MessageId']}-1"

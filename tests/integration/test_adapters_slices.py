@@ -57,7 +57,7 @@ class Stage:
             ),
             find_queue=self.cloud.queues.find,
             table=self.table,
-            contracts=contracts or {},
+            contracts=lambda: (contracts or {}).get,
             allowed=Allowed(),
         )
         return made.run(plan, work or factories.work(rate=5000), seconds=20, seconds_left=60)
@@ -202,7 +202,7 @@ def test_another_attempt_at_a_slice_keeps_the_handles_that_the_one_that_died_wro
 def test_what_an_earlier_slice_sent_but_did_not_delete_is_only_deleted(stage):
     stage.cloud.send(stage.dlq, bodies(5))
     plan = stage.plan()
-    sent = [message["MessageId"] for message in stage.cloud.queues.peek(stage.dlq, 5)][:2]
+    sent = [message["MessageId"] for message in stage.cloud.look(stage.dlq, 5)][:2]
     stage.table.note_undeleted(plan, factories.work(lane=3), sent)
     assert stage.run(plan).redriven == 3
     assert (stage.cloud.visible(stage.orders), stage.left()) == (3, (0, 0))

@@ -134,7 +134,7 @@ def test_a_source_that_the_deployment_may_not_touch_is_refused_with_how_to_allow
 
 def test_a_look_leaves_every_letter_visible(cloud, dlq):
     cloud.send(dlq, [f"body-{n}" for n in range(25)])
-    found = cloud.queues.peek(dlq, 15)
+    found = cloud.look(dlq, 15)
     assert len({message["MessageId"] for message in found}) == len(found) == 15
     assert (cloud.visible(dlq), cloud.invisible(dlq)) == (25, 0)
 
@@ -144,14 +144,14 @@ def test_a_look_shows_everything_a_letter_carries(cloud, dlq):
     trace = {"AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1-2"}}
     entry = {"MessageBody": "hello", "MessageAttributes": attributes, "MessageSystemAttributes": trace}
     cloud.send(dlq, [entry])
-    (message,) = cloud.queues.peek(dlq, 10)
+    (message,) = cloud.look(dlq)
     assert (message["Body"], message["MessageAttributes"]) == ("hello", attributes)
     assert message["Attributes"]["AWSTraceHeader"] == "Root=1-2"
     assert int(message["Attributes"]["SentTimestamp"]) > 0
 
 
 def test_a_look_at_an_empty_queue_shows_nothing(cloud, dlq):
-    assert cloud.queues.peek(dlq, 10) == []
+    assert cloud.look(dlq) == []
 
 
 def test_released_letters_are_visible_at_once(cloud, dlq):

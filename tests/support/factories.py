@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
+from redrive.domain.destinations import Allowed
+from redrive.domain.judging import Judge
 from redrive.domain.letters import Letter
 from redrive.domain.planning import QueueFacts
 from redrive.domain.runs import Execution, LaneWork, OnInvalid, QueueRef, RunPlan
@@ -67,6 +70,11 @@ def execution(name: str = "run-1") -> Execution:
 def work(**changes: Any) -> LaneWork:
     told: dict[str, Any] = {"lane": 0, "round": 0, "rate": 50, "quota": None}
     return LaneWork(**(told | changes))
+
+
+def judge(plan: RunPlan) -> Judge:
+    """Return the judge of a run whose queues have no contracts."""
+    return Judge(plan, lambda _: None, lambda _: None, Allowed(), time.monotonic)
 
 
 def string(value: str) -> dict[str, str]:

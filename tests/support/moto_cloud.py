@@ -17,7 +17,7 @@ import boto3
 from moto import mock_aws
 from moto.sqs.models import SQSBackend
 
-from redrive.adapters.sqs import Queues
+from redrive.adapters.sqs import Look, Queues
 from redrive.domain.runs import QueueRef
 
 if TYPE_CHECKING:
@@ -109,6 +109,10 @@ class MotoCloud:
             for message in answer if queue.fifo else ():
                 self.sqs.delete_message(QueueUrl=queue.url, ReceiptHandle=message["ReceiptHandle"])
         return found
+
+    def look(self, queue: QueueRef, most: int | None = 10) -> list[dict[str, Any]]:
+        """Return messages, left where they are."""
+        return list(self.queues.look(Look(queue, most), 30))
 
     def visible(self, queue: QueueRef) -> int:
         """Return how many messages anybody could receive now."""

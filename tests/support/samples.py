@@ -23,7 +23,7 @@ VALUES = {
     "RUN_TABLE": "redrive-runs",
     "QUARANTINE_QUEUE_URL": f"{ACCOUNT}/redrive-quarantine",
     "QUARANTINE_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:redrive-quarantine",
-    "QUEUE_CONTRACTS": '{"store-events": "store-event"}',
+    "QUEUE_CONTRACTS": "store-events=store-event",
     "SLICE_SECONDS": "10",
     "FUNCTION_NAME_PATTERNS": "redrive-*",
     "STATE_MACHINE_NAME_PATTERNS": "",
@@ -38,7 +38,7 @@ VALUES = {
 class Context:
     """What Lambda tells a handler of its invocation."""
 
-    seconds_left: float = 60.0
+    seconds_left: float = 180.0
 
     def get_remaining_time_in_millis(self) -> int:
         return int(self.seconds_left * 1000)

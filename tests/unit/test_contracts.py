@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ConfigDict
 
 from contracts.contract import Contract, ContractModel, ContractViolationError, Problem, Violation
-from contracts.registry import UnknownContractError, contracts_by_queue
+from contracts.registry import ContractMapping, UnknownContractError
 from contracts.store_event import STORE_EVENT
 from tests.support import factories
 
@@ -165,10 +165,25 @@ def test_a_letter_with_very_many_problems_still_has_room_for_its_reason():
     assert len(error.problems) <= 100
 
 
-def test_queues_are_mapped_to_their_contracts():
-    assert contracts_by_queue({"orders": "store-event"}) == {"orders": STORE_EVENT}
+def test_queues_are_mapped_to_where_their_contracts_lie():
+    mapping = ContractMapping.parse("orders-*=ssm:/a/b, store=store-event,,orders-eu=s3://bucket/k=1.json")
+    assert mapping.location("orders-us") == "ssm:/a/b"
+    assert mapping.location("store") == "store-event"
+    assert mapping.location("others") is None
 
 
-def test_a_mapping_to_an_unknown_contract_is_refused_with_the_known_ones():
-    with pytest.raises(UnknownContractError, match=r"no-such.*store-event"):
-        contracts_by_queue({"orders": "no-such"})
+def test_a_whole_name_goes_before_a_pattern():
+    mapping = ContractMapping.parse("orders-*=ssm:/a/b,orders-eu=s3://bucket/k=1.json")
+    assert mapping.location("orders-eu") == "s3://bucket/k=1.json"
+
+
+@pytest.mark.parametrize("text", ["orders=no-such", "orders=http://host/schema"])
+def test_a_mapping_to_an_unknown_contract_is_refused_with_what_there_is(text):
+    with pytest.raises(UnknownContractError, match=r"orders.*ssm:PARAMETER.*store-event"):
+        ContractMapping.parse(text)
+
+
+@pytest.mark.parametrize("text", ["orders", "=store-event", "orders="])
+def test_what_is_no_pair_is_refused_with_an_example(text):
+    with pytest.raises(UnknownContractError, match=r"Expected NAME=LOCATION, such as"):
+        ContractMapping.parse(text)

@@ -1,5 +1,7 @@
 """The verdict on one letter: each way it can go, and which reason wins where several hold."""
 
+import time
+
 import pytest
 
 from contracts.store_event import STORE_EVENT
@@ -20,7 +22,7 @@ def nowhere(_arn: str) -> None:
 
 
 def judge(contracts=None, find_queue=nowhere, **plan) -> Judge:
-    return Judge(factories.plan(**plan), contracts or {}, find_queue, ALLOWED)
+    return Judge(factories.plan(**plan), (contracts or {}).get, find_queue, ALLOWED, time.monotonic)
 
 
 def with_history(count: int = 1, run: str = "run-0", origin: str | None = None, **told):

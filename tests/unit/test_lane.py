@@ -6,8 +6,6 @@ from collections import defaultdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redrive.domain.destinations import Allowed
-from redrive.domain.judging import Judge
 from redrive.domain.lane import Lane, LaneSettings
 from redrive.domain.pacing import Pacer
 from redrive.domain.runs import RunPlan
@@ -37,7 +35,7 @@ def lane_for(
         visibility=VISIBILITY,
         **told,
     )
-    judge = Judge(plan, {}, lambda _: None, Allowed())
+    judge = factories.judge(plan)
     return Lane(lane_settings, judge, Pacer(rate), (), random.Random(1).random)
 
 
@@ -128,7 +126,7 @@ def test_a_letter_its_destination_refuses_is_counted_once_and_stays():
 
 def test_a_letter_that_could_not_be_deleted_is_only_deleted_the_next_time():
     sqs = ModelSqs(letters(3))
-    judge = Judge(factories.plan(), {}, lambda _: None, Allowed())
+    judge = factories.judge(factories.plan())
     already = [message["MessageId"] for message in sqs.messages[:2]]
     lane_settings = LaneSettings("run-1", False, "q", None, 60, 70, VISIBILITY)
     lane = Lane(lane_settings, judge, Pacer(100), already, random.Random(1).random)

@@ -4,8 +4,6 @@ import random
 
 import pytest
 
-from redrive.domain.destinations import Allowed
-from redrive.domain.judging import Judge
 from redrive.domain.lane import Lane, LaneSettings
 from redrive.domain.pacing import Pacer
 from tests.support import factories
@@ -37,8 +35,6 @@ def test_a_fifo_queue_is_moved_to_its_end_although_it_locks_groups_in_hand(rate,
         stops_at=660,
         visibility=VISIBILITY,
     )
-    lane = Lane(
-        settings, Judge(FIFO, {}, lambda _: None, Allowed()), Pacer(rate), (), random.Random(1).random
-    )
+    lane = Lane(settings, factories.judge(FIFO), Pacer(rate), (), random.Random(1).random)
     play(lane, sqs, dice=random.Random(5), faults=Faults(), visibility=VISIBILITY)
     assert (lane.result().redriven, len(sqs.stored)) == (60, 0)

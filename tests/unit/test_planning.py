@@ -49,12 +49,15 @@ def test_every_key_can_be_set():
         "dryRun": True,
         "rate": 0.5,
         "maxMessages": 10,
-        "sampleSize": 100,
+        "sampleSize": 1000,
+        "census": True,
+        "select": {"envelope": ["none"], "jmespath": "store"},
+        "repair": {"renameAttributes": {"store": "store_id"}},
         "onInvalid": "leave",
         "maxRedrives": 1,
         "allowNestedDlq": True,
     }
-    assert parse_request(given).model_dump(mode="json") == given
+    assert parse_request(given).model_dump(mode="json", exclude_none=True) == given
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,8 @@ def test_every_key_can_be_set():
         ({"maxMessages": 0}, "maxMessages: Input should be greater than or equal to 1"),
         ({"maxMessages": 1.5}, "maxMessages: Input should be a valid integer"),
         ({"maxMessages": "10"}, "maxMessages: Input should be a valid integer"),
-        ({"sampleSize": 101}, "sampleSize: Input should be less than or equal to 100"),
+        ({"sampleSize": 1001}, "sampleSize: Input should be less than or equal to 1000"),
+        ({"census": "yes"}, "census: Input should be a valid boolean"),
         ({"sampleSize": 0}, "sampleSize: Input should be greater than or equal to 1"),
         ({"maxRedrives": 0}, "maxRedrives: Input should be greater than or equal to 1"),
         ({"onInvalid": "drop"}, "onInvalid: Input should be 'quarantine' or 'leave'"),
@@ -86,6 +90,50 @@ def test_every_key_can_be_set():
 )
 def test_a_wrong_value_is_refused_with_what_was_expected(changes, told):
     assert refusal_of({"dlq": "orders-dlq"} | changes) == f"The input cannot be used. {told}."
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"select": {}}, "select: expected at least one condition"),
+        (
+            {"select": {"envelopes": []}},
+            "select.envelopes: there is no such key (known: envelope, ",
+        ),
+        ({"select": {"envelope": ["letter"]}}, "select.envelope.0: Input should be 'none'"),
+        ({"select": {"errorType": []}}, "select.errorType: Tuple should have at least 1 item"),
+        ({"select": {"sentAfter": "2026-01-01T00:00:00"}}, "select.sentAfter: Input should have timezone"),
+        ({"select": {"jmespath": "a.[b"}}, "select: not a JMESPath expression: "),
+        ({"select": {"jmespath": "a" * 3000}}, "select: a JMESPath expression of 3000 characters; at most"),
+        ({"select": {"jmespath": "(" * 1500}}, "select: not a JMESPath expression"),
+        ({"repair": {}}, "repair: expected at least one of setAttributes"),
+        ({"repair": {"project": "a b"}}, "repair: not a JMESPath expression"),
+        ({"repair": {"patch": [{"op": "put", "path": "/a"}]}}, "repair.patch: not a JSON Patch"),
+        ({"repair": {"patch": [{"op": "add", "path": "a", "value": 1}]}}, "repair.patch: not a JSON Patch"),
+        ({"repair": {"setAttributes": {"AWS.a": {"value": "1"}}}}, "'AWS.a' cannot be the name"),
+        ({"repair": {"renameAttributes": {"a": "b..c"}}}, "'b..c' cannot be the name"),
+        (
+            {"repair": {"setAttributes": {"a": {}}}},
+            "repair.setAttributes.a: expected either `value` or `from`",
+        ),
+        (
+            {"repair": {"setAttributes": {"a": {"type": "Number", "value": "x"}}}},
+            "the value cannot be an attribute of the type Number",
+        ),
+        (
+            {"repair": {"setAttributes": {"a": {"form": "b"}}}},
+            "repair.setAttributes.a.form: there is no such key (known: type, value, from, overwrite)",
+        ),
+        (
+            {"repair": {"project": "a", "patch": [{"op": "add", "path": "/a", "value": "x" * 17000}]}},
+            "at most",
+        ),
+    ],
+)
+def test_a_wrong_condition_or_repair_is_refused_with_its_place(changes, told):
+    with pytest.raises(RejectedError) as caught:
+        parse_request({"dlq": "orders-dlq", **changes})
+    assert told in str(caught.value)
 
 
 def test_an_unknown_key_is_refused_with_the_known_ones():

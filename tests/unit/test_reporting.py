@@ -100,6 +100,7 @@ def test_what_ended_the_workflow_goes_before_what_ended_a_lane():
 def test_the_report_adds_up_what_the_lanes_did():
     tally = Tally(
         redriven=90,
+        repaired=60,
         quarantined=4,
         failed=2,
         skipped={"came-back": 3, "arrived-after-start": 1},
@@ -113,6 +114,7 @@ def test_the_report_adds_up_what_the_lanes_did():
     assert made.counts.model_dump() == {
         "sampled": 10,
         "redriven": 90,
+        "repaired": 60,
         "quarantined": 4,
         "skipped": 4,
         "bounced": 3,

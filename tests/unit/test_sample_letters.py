@@ -1,6 +1,7 @@
 """Letters as AWS's services put them into a dead-letter queue: read, judged and sent on whole."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -28,7 +29,8 @@ def verdict_on(name: str, **plan):
     plan = factories.plan(started_at=STARTED_AT, sources=(), **plan)
     # The recorded letters come from several accounts: each is judged as by a deployment at home there.
     anything = SimpleNamespace(destination=lambda arn, _home: Destination(Kind.FUNCTION, arn, "function"))
-    return Judge(plan, {}, lambda _: factories.queue("looked-up"), anything)(letter(name))
+    judge = Judge(plan, {}.get, lambda _: factories.queue("looked-up"), anything, time.monotonic)
+    return judge(letter(name))
 
 
 @each_letter

@@ -6,22 +6,22 @@ Called by the move handler.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-from contracts.contract import Contract
+from contracts.contract import MessageContract
 from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.run_table import RunTable
 from redrive.domain.destinations import Allowed
 from redrive.domain.errors import RejectedError
 from redrive.domain.failures import explain
-from redrive.domain.judging import Judge
+from redrive.domain.judging import FindContract, Judge
 from redrive.domain.lane import HeldRecord, Lane, LaneSettings
 from redrive.domain.pacing import Pacer
 from redrive.domain.runs import LaneWork, QueueRef, RunPlan, SliceResult, Tally
 from redrive.domain.tallying import plus
+from redrive.domain.verdicts import Reason
 
 # Seconds between two notes of how far a slice is: what a crash leaves uncounted is at most what moved
 # between them.
@@ -54,8 +54,9 @@ class Slices:
         Looks a queue up by ARN; may raise RejectedError where this deployment may not touch it.
     table : RunTable
         The table of runs.
-    contracts : Mapping[str, Contract]
-        Contract by name of queue or function.
+    contracts : Callable[[], Callable[[str], MessageContract | None]]
+        Makes what finds the contract of a queue or function by name, anew for each slice; that may raise
+        RejectedError where a contract cannot be used.
     allowed : Allowed
         What may be delivered to beside queues.
     """
@@ -63,7 +64,7 @@ class Slices:
     pipeline: Callable[[str], Pipeline]
     find_queue: Callable[[str], QueueRef | None]
     table: RunTable
-    contracts: Mapping[str, Contract[Any, Any]]
+    contracts: Callable[[], Callable[[str], MessageContract | None]]
     allowed: Allowed
 
     def run(self, plan: RunPlan, work: LaneWork, seconds: float, seconds_left: float) -> SliceResult:
@@ -100,7 +101,8 @@ class Slices:
             concurrency=_within((_FEWEST_REQUESTS, pipeline.threads), work.rate / _RATE_OF_A_REQUEST),
             in_hand=in_hand_limit(work.rate),
         )
-        judge = Judge(plan, self.contracts, cache(self._find), self.allowed)
+        contracts = _usable(self.contracts())
+        judge = Judge(plan, cache(contracts), cache(self._find), self.allowed, pipeline.clock)
         lane = Lane(settings, judge, Pacer(work.rate), self.table.undeleted(plan), random.random)
 
         def heartbeat(records: list[HeldRecord]) -> bool:
@@ -127,6 +129,17 @@ class Slices:
         except RejectedError:
             # A queue that this deployment may not touch: its letters stay where they are.
             return None
+
+
+def _usable(find: Callable[[str], MessageContract | None]) -> FindContract:
+    def found(name: str) -> MessageContract | Reason | None:
+        try:
+            return find(name)
+        except RejectedError:
+            # Refused in the plan where the run's queues are known then: the letters of this one stay.
+            return Reason.CONTRACT_UNUSABLE
+
+    return found
 
 
 def in_hand_limit(rate: float) -> int:

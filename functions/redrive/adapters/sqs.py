@@ -5,11 +5,14 @@ Used by the plan, sample, tally and settle handlers; the moving itself is in `re
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -57,6 +60,12 @@ _LIMIT = {"OverLimit", "AWS.SimpleQueueService.OverLimit"}
 # The request did not reach SQS at all.
 _NOT_SENT = {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"}
 _RELEASERS = 8
+# Threads that look at all letters of a queue.
+LOOKERS = 16
+# Long polls in a row that bring nothing.
+_EMPTIES = 2
+# Messages of a queue (SQS developer guide, "Message quotas").
+MAX_IN_FLIGHT = 120_000
 # Endpoints and legacy endpoints (AWS General Reference, "Amazon SQS endpoints and quotas").
 _REGION_IN_HOST = re.compile(r"sqs\.([a-z0-9-]+)\.amazonaws\.com|([a-z0-9-]+)\.queue\.amazonaws\.com")
 
@@ -113,6 +122,25 @@ def _trouble(code: str, *, sender_fault: bool) -> Trouble:
     return Trouble.REFUSED if sender_fault else Trouble.UNCERTAIN
 
 
+@dataclass(slots=True)
+class Look:
+    """A look at letters of a queue.
+
+    Attributes
+    ----------
+    queue : QueueRef
+        The queue.
+    most : int | None
+        Letters to look at; None: all, as many as SQS lets be in flight.
+    complete : bool
+        Set at the end: the queue was seen empty, so that these were all that were visible.
+    """
+
+    queue: QueueRef
+    most: int | None
+    complete: bool = False
+
+
 class Queues:
     """The queues of one account and region."""
 
@@ -159,24 +187,62 @@ class Queues:
                 sources.append(self._ref(url))
         return tuple(sources)
 
-    def peek(self, queue: QueueRef, most: int) -> list[dict[str, Any]]:
-        """Return up to `most` messages, visible again at once; nothing else changes but receive counts."""
-        found: dict[str, dict[str, Any]] = {}
+    def look(self, look: Look, seconds: float) -> Iterator[dict[str, Any]]:
+        """Yield messages, each once; all are visible again when the look ends, whatever ends it.
+
+        Parameters
+        ----------
+        look : Look
+            What to look at; tells afterwards whether that was all.
+        seconds : float
+            How long to go on receiving.
+
+        Raises
+        ------
+        RejectedError
+            Where this deployment may not read the queue.
+        """
+        most = MAX_IN_FLIGHT if look.most is None else look.most
+        visibility = int(max(60.0, seconds) + 60)
+        ends_at = time.monotonic() + seconds
+        handles: dict[str, str] = {}
         empties = 0
-        while len(found) < most and empties < 2:
+        # A FIFO queue hands out nothing of a group while a letter of it is in hand, whoever asks.
+        lookers = 1 if look.most is not None or look.queue.fifo else LOOKERS
+        try:
+            with ThreadPoolExecutor(lookers) as pool, _denied_as_rejected(look.queue.name):
+                while len(handles) < most and empties < _EMPTIES and time.monotonic() < ends_at:
+                    wanted = min(10, most - len(handles))
+                    answers = pool.map(
+                        lambda _, wanted=wanted: self._receive(look.queue, wanted, visibility), range(lookers)
+                    )
+                    # Receipt handles first: whatever becomes of the reader, they are released.
+                    fresh = []
+                    for message in itertools.chain.from_iterable(answers):
+                        if message["MessageId"] not in handles:
+                            fresh.append(message)
+                        handles[message["MessageId"]] = message["ReceiptHandle"]
+                    empties = 0 if fresh else empties + 1
+                    yield from fresh
+            look.complete = empties >= _EMPTIES
+        finally:
+            self.release(look.queue, handles.values())
+
+    def _receive(self, queue: QueueRef, most: int, visibility: int) -> list[dict[str, Any]]:
+        try:
             answer = self._client.receive_message(
                 QueueUrl=queue.url,
-                MaxNumberOfMessages=min(10, most - len(found)),
+                MaxNumberOfMessages=most,
                 WaitTimeSeconds=POLL_SECONDS,
-                VisibilityTimeout=60,
+                VisibilityTimeout=visibility,
                 MessageAttributeNames=["All"],
                 MessageSystemAttributeNames=["All"],
             )
-            received = answer.get("Messages", [])
-            empties = 0 if received else empties + 1
-            found |= {message["MessageId"]: dict(message) for message in received}
-        self.release(queue, [message["ReceiptHandle"] for message in found.values()])
-        return list(found.values())
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _LIMIT:
+                return []
+            raise
+        return [dict(message) for message in answer.get("Messages", [])]
 
     def release(self, queue: QueueRef, receipt_handles: Iterable[str]) -> int:
         """Make letters visible again; return how many SQS did not release, which come back by themselves."""

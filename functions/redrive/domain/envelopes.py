@@ -7,6 +7,7 @@ raw. The forms are those of the AWS documentation, named beside each model.
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -163,6 +164,47 @@ def unwrap(letter: Letter) -> Unwrapped:
     return _inner(letter, inside)
 
 
+def mended(unwrapped: Unwrapped, letter: Letter) -> Unwrapped:
+    """Return the unwrapped letter with `letter`, which a repair has made, in place of what goes on."""
+    if unwrapped.payload == unwrapped.letter.body:
+        return replace(unwrapped, letter=letter, payload=letter.body, payload_attributes=letter.attributes)
+    # The body is still wrapped: what the repair changed may lie anywhere in it.
+    inner = _inner(letter, _object_in(letter.body))
+    return replace(
+        unwrapped, letter=letter, payload=inner.payload, payload_attributes=inner.payload_attributes
+    )
+
+
+def raw_delivery(unwrapped: Unwrapped) -> Unwrapped:
+    """Return a notification as SNS sends it with raw delivery: the message, with its attributes.
+
+    SNS developer guide, "Raw message delivery". What is no notification comes back as it is.
+    """
+    if unwrapped.envelopes[0] is not Envelope.SNS_NOTIFICATION:
+        return unwrapped
+    inside = _object_in(unwrapped.letter.body)
+    notification = None if inside is None else _parsed(SnsNotification, inside[1])
+    if notification is None:
+        return unwrapped
+    # Our own attribute is outside of the notification.
+    attributes = {**unwrapped.letter.attributes, **_attributes_of(notification)}
+    size = utf8_size(notification.message) + attributes_size(attributes)
+    letter = replace(unwrapped.letter, body=notification.message, attributes=attributes, size=size)
+    return replace(unwrapped, letter=letter, payload_attributes=attributes)
+
+
+def _attributes_of(notification: SnsNotification) -> AttributeMap:
+    attributes: dict[str, dict[str, Any]] = {}
+    for name, value in notification.attributes.items():
+        kind, text = str(value.get("Type")), str(value.get("Value"))
+        if kind == "Binary":
+            # SNS writes bytes in base64 (SNS API reference, MessageAttributeValue).
+            attributes[name] = {"DataType": kind, "BinaryValue": b64decode(text)}
+        else:
+            attributes[name] = {"DataType": kind, "StringValue": text}
+    return attributes
+
+
 # Envelopes told by attributes
 
 
@@ -309,10 +351,7 @@ def _inner(letter: Letter, inside: tuple[str, Mapping[str, Any]] | None) -> Unwr
             kinds.append(Envelope.SNS_NOTIFICATION)
             origin = origin or notification.topic
             payload = notification.message
-            attributes = {
-                name: {"DataType": str(value.get("Type")), "StringValue": str(value.get("Value"))}
-                for name, value in notification.attributes.items()
-            }
+            attributes = _attributes_of(notification)
             inside = _object_in(payload)
             continue
         if _is_s3(content):

@@ -7,7 +7,7 @@ and size are documented in docs/moving.md.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redrive.domain.letters import Letter
@@ -31,6 +31,8 @@ class History:
         When it was originally sent, in milliseconds since 1970.
     source : str | None
         ARN of the queue it came from; kept since a quarantined letter has no `DeadLetterQueueSourceArn`.
+    repaired : bool
+        A run has mended it: it is not what was sent first.
     """
 
     run: str
@@ -38,10 +40,13 @@ class History:
     message_id: str
     sent_at: int
     source: str | None
+    repaired: bool = False
 
-    def next(self, run: str, *, redriven: bool) -> History:
+    def next(self, run: str, *, redriven: bool, repaired: bool = False) -> History:
         """Return the history after `run` has handled the letter."""
-        return History(run, self.count + redriven, self.message_id, self.sent_at, self.source)
+        return replace(
+            self, run=run, count=self.count + redriven, repaired=self.repaired or (redriven and repaired)
+        )
 
     def to_json(self, reason: str | None = None, problems: list[str] | None = None) -> str:
         """Return the attribute's value; `reason` and `problems` are there for quarantined letters only."""
@@ -51,6 +56,7 @@ class History:
             "id": self.message_id,
             "sent": self.sent_at,
             "source": self.source,
+            "repaired": self.repaired or None,
             "reason": reason,
             "problems": problems,
         }
@@ -75,6 +81,7 @@ def history_of(letter: Letter) -> History:
                 str(told["id"]),
                 int(told["sent"]),
                 letter.source_arn or _source(told.get("source")),
+                told.get("repaired") is True,
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             # Somebody else's attribute of the same name, or a damaged one: the letter starts afresh.

@@ -1,70 +1,135 @@
-"""Decides what becomes of one letter: where it belongs, whether its contract holds, if it was here before.
+"""Decides what becomes of one letter: is the run about it, where does it belong, does its contract hold.
 
 Called by the lane for each letter received and by the sample for each letter shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from contracts.contract import Contract, ContractViolationError
+from contracts.contract import ContractViolationError, MessageContract
+from contracts.time_limit import TookTooLongError
 from redrive.domain.destinations import Allowed, Destination, queue
-from redrive.domain.envelopes import Envelope, Unwrapped, unwrap
+from redrive.domain.envelopes import Envelope, Unwrapped, mended, raw_delivery, unwrap
 from redrive.domain.history import History, history_of
 from redrive.domain.letters import Letter
+from redrive.domain.repair import Mender
 from redrive.domain.runs import OnInvalid, QueueRef, RunPlan
+from redrive.domain.selection import Selector
 from redrive.domain.verdicts import Quarantine, Reason, Redrive, Skip, Verdict
+
+type FindContract = Callable[[str], MessageContract | Reason | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """Judges the letters of one run.
+class Judgement:
+    """A verdict, and what it was founded on as far as the judge had to look.
 
     Attributes
     ----------
+    unwrapped : Unwrapped
+        The letter without its envelopes, before any repair.
+    contract : MessageContract | None
+        The contract it was judged with.
+    repaired : Unwrapped | None
+        What the repair made of it.
+    """
+
+    verdict: Verdict
+    unwrapped: Unwrapped
+    contract: MessageContract | None = None
+    repaired: Unwrapped | None = None
+
+
+class Judge:
+    """Judges the letters of one run.
+
+    Parameters
+    ----------
     plan : RunPlan
         The run.
-    contracts : Mapping[str, Contract]
-        Contract by name of queue or function. Without one a letter is judged on its envelope alone.
+    find_contract : Callable[[str], MessageContract | Reason | None]
+        The contract for the name of a queue or function; None where it has none, so that a letter is judged
+        on its envelope alone; a reason where it has one that cannot be used.
     find_queue : Callable[[str], QueueRef | None]
         Looks a queue up by ARN, for letters whose source is none of the run's known queues; None where there
         is none.
     allowed : Allowed
         What may be delivered to beside queues.
+    clock : Callable[[], float]
+        A monotonic clock in seconds, for queries that take too long.
     """
 
-    plan: RunPlan
-    contracts: Mapping[str, Contract[Any, Any]]
-    find_queue: Callable[[str], QueueRef | None]
-    allowed: Allowed
+    def __init__(
+        self,
+        plan: RunPlan,
+        find_contract: FindContract,
+        find_queue: Callable[[str], QueueRef | None],
+        allowed: Allowed,
+        clock: Callable[[], float],
+    ) -> None:
+        self.plan = plan
+        self.find_contract = find_contract
+        self.find_queue = find_queue
+        self.allowed = allowed
+        self._selects = None if plan.select is None else Selector(plan.select, plan.started_at, clock)
+        self._mend = None if plan.repair is None else Mender(plan.repair, clock)
 
     def __call__(self, letter: Letter) -> Verdict:
         """Return the verdict on one letter."""
+        return self.judge(letter).verdict
+
+    def judge(self, letter: Letter) -> Judgement:
+        """Return the verdict on one letter, with what it was founded on."""
         history = history_of(letter)
-        if history.run == self.plan.run_id:
-            return Skip(Reason.CAME_BACK)
         unwrapped = unwrap(letter)
-        if letter.sent_at >= self.plan.started_at:
+        try:
+            early = self._not_this_one(letter, history, unwrapped)
+            return early or self._judged(history, unwrapped)
+        except TookTooLongError:
+            return Judgement(Skip(Reason.UNDECIDED), unwrapped)
+
+    def _not_this_one(self, letter: Letter, history: History, unwrapped: Unwrapped) -> Judgement | None:
+        """Return why the run is not about this letter, or cannot be."""
+        verdict: Verdict | None = None
+        if history.run == self.plan.run_id:
+            verdict = Skip(Reason.CAME_BACK)
+        elif letter.sent_at >= self.plan.started_at:
             # What a function fails at again cannot carry our attribute: it is known by time.
             again = unwrapped.envelopes[0] is Envelope.LAMBDA_DESTINATION
-            return Skip(Reason.CAME_BACK if again else Reason.ARRIVED_AFTER_START)
-        if unwrapped.obstacle is not None:
-            return self._invalid(history, unwrapped.obstacle, ())
+            verdict = Skip(Reason.CAME_BACK if again else Reason.ARRIVED_AFTER_START)
+        elif self._selects is not None and not self._selects(letter, unwrapped, history.source):
+            verdict = Skip(Reason.NOT_SELECTED)
+        elif unwrapped.obstacle is not None:
+            verdict = self._invalid(history, unwrapped.obstacle, ())
+        return None if verdict is None else Judgement(verdict, unwrapped)
+
+    def _judged(self, history: History, unwrapped: Unwrapped) -> Judgement:
         destination = self._destination(history, unwrapped)
         if not isinstance(destination, Destination):
-            return Skip(destination)
-        contract = self.contracts.get(destination.name)
-        return self._flaw(history, unwrapped, contract) or Redrive(
+            return Judgement(Skip(destination), unwrapped)
+        contract = self.find_contract(destination.name)
+        if isinstance(contract, Reason):
+            return Judgement(Skip(contract), unwrapped)
+        goes = raw_delivery(unwrapped) if contract and contract.sns_delivery == "raw" else unwrapped
+        repaired = self._repaired(goes)
+        goes = repaired or goes
+        verdict = self._flaw(history, goes, contract) or Redrive(
             destination,
-            unwrapped.letter,
-            history.next(self.plan.run_id, redriven=True),
+            goes.letter,
+            history.next(self.plan.run_id, redriven=True, repaired=repaired is not None),
             None if contract is None else contract.name,
+            repaired is not None,
         )
+        return Judgement(verdict, unwrapped, contract, repaired)
+
+    def _repaired(self, goes: Unwrapped) -> Unwrapped | None:
+        letter = None if self._mend is None else self._mend(goes.letter, goes.payload)
+        return None if letter is None else mended(goes, letter)
 
     def _flaw(
-        self, history: History, unwrapped: Unwrapped, contract: Contract[Any, Any] | None
+        self, history: History, unwrapped: Unwrapped, contract: MessageContract | None
     ) -> Verdict | None:
         if history.count >= self.plan.max_redrives:
             told = f"redriven {history.count} times, at most {self.plan.max_redrives} are allowed"

@@ -69,6 +69,8 @@ class Held:
     since: float
     outgoing: Outgoing | None = None
     redrive: bool = False
+    repaired: bool = False
+    without_contract: bool = False
     reason: str | None = None
     failed: bool = False
     attempts: int = 0
@@ -335,6 +337,8 @@ class Lane:
         self._sending_since = float("inf")
         self._sending_until = 0.0
         self._redriven = 0
+        self._repaired = 0
+        self._without_contract = 0
         self._quarantined = 0
         self._failed = 0
         self._duplicates = 0
@@ -374,6 +378,8 @@ class Lane:
         """Return the counts so far."""
         return SliceResult(
             redriven=self._redriven,
+            repaired=self._repaired,
+            without_contract=self._without_contract,
             quarantined=self._quarantined,
             failed=self._failed,
             skipped=dict(self._skipped),
@@ -623,6 +629,8 @@ class Lane:
                 fifo = destination.kind is Kind.FIFO_QUEUE
                 held.outgoing = outgoing(letter, *told, again if fifo else None)
         held.redrive = True
+        held.repaired = verdict.repaired
+        held.without_contract = verdict.contract is None
         self._put(held, destination, paced=True)
 
     def _put(self, held: Held, destination: Destination, *, paced: bool) -> None:
@@ -671,6 +679,8 @@ class Lane:
     def _count_sent(self, held: Held, now: float) -> None:
         if held.redrive:
             self._redriven += 1
+            self._repaired += held.repaired
+            self._without_contract += held.without_contract
         else:
             self._quarantined += 1
             self._quarantine_reasons[held.reason or ""] += 1
@@ -725,7 +735,9 @@ class Lane:
         for place, held in enumerate(action.letters):
             failure = outcome if isinstance(outcome, Failure) else _failed(outcome).get(place)
             if action.purpose is Purpose.EXTEND:
-                if failure is None:
+                # After the visibility had run out, another receive may have made the handle void, and then
+                # the extension was one of nothing.
+                if failure is None and now < held.visible_until:
                     held.visible_until = action.issued_at + action.seconds
                 continue
             waiting = self._to_hold if action.purpose is Purpose.HOLD else self._to_release

@@ -5,13 +5,17 @@ Called by the plan handler with the queues and the lock as arguments.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
-from redrive.domain.runs import Execution, OnInvalid, QueueRef, RedriveRequest, RunPlan
+from redrive.domain.repair import AttributeRule, Repair
+from redrive.domain.runs import Execution, Model, OnInvalid, QueueRef, RedriveRequest, RunPlan
+from redrive.domain.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +72,23 @@ def parse_request(given: Any) -> RedriveRequest:
     try:
         return RedriveRequest.model_validate(given)
     except ValidationError as error:
-        known = ", ".join(field.alias or name for name, field in RedriveRequest.model_fields.items())
         told = []
         for detail in error.errors(include_url=False, include_input=False, include_context=False):
             place = ".".join(map(str, detail["loc"])) or "the input"
             if detail["type"] == "extra_forbidden":
-                told.append(f"{place}: there is no such key (known: {known})")
+                told.append(f"{place}: there is no such key (known: {_known(detail['loc'])})")
             elif detail["type"] == "model_type":
                 told.append('the input: expected a JSON object such as {"dlq": "orders-dlq"}')
             else:
-                told.append(f"{place}: {detail['msg']}")
+                told.append(f"{place}: {detail['msg'].removeprefix('Value error, ')}")
         raise RejectedError(f"The input cannot be used. {'; '.join(told)}.") from None
+
+
+def _known(place: tuple[int | str, ...]) -> str:
+    """Return the keys that there are beside one that there is not."""
+    parts: dict[tuple[int | str, ...], type[Model]] = {("select",): Selection, ("repair",): Repair}
+    model = parts.get(place[:-1], AttributeRule if len(place) > 1 else RedriveRequest)
+    return ", ".join(field.alias or name for name, field in model.model_fields.items())
 
 
 def plan_run(
@@ -127,12 +137,27 @@ def plan_run(
         rate=request.rate,
         max_messages=request.max_messages,
         sample_size=request.sample_size,
+        census=request.census,
+        select=request.select,
+        repair=request.repair,
         # What is in quarantine already and still invalid stays there.
         on_invalid=OnInvalid.LEAVE if in_quarantine else request.on_invalid,
         max_redrives=request.max_redrives,
         retention=facts.retention,
         waiting=facts.letters,
     )
+
+
+def check_contracts(plan: RunPlan, find_contract: Callable[[str], MessageContract | None]) -> None:
+    """Find the contracts of the queues that letters will go to, as far as they are known yet.
+
+    Raises
+    ------
+    RejectedError
+        Where one cannot be read or is no JSON Schema.
+    """
+    for queue in (plan.destination,) if plan.destination else plan.sources:
+        find_contract(queue.name)
 
 
 def take_lock(plan: RunPlan, locks: RunLocks, executions: ExecutionDirectory) -> None:

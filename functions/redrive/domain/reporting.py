@@ -122,12 +122,14 @@ def make_report(
         counts=Counts(
             sampled=sample.sampled if sample else 0,
             redriven=tally.redriven,
+            repaired=tally.repaired,
             quarantined=tally.quarantined,
             skipped=sum(tally.skipped.values()),
             bounced=tally.skipped.get(Reason.CAME_BACK, 0),
             failed=tally.failed,
             remaining=_remaining(tally, in_queue),
         ),
+        without_contract=tally.without_contract,
         quarantine_reasons=tally.quarantine_reasons,
         skip_reasons=tally.skipped,
         failure_codes=tally.failure_codes,
@@ -204,9 +206,41 @@ def _readable(report: Report) -> str:
         *_listed("Skipped because", report.skip_reasons),
         *_listed("Not accepted by the destination", report.failure_codes),
     ]
+    if report.without_contract:
+        lines += ["", f"Judged on their envelope alone, for want of a contract: {report.without_contract}"]
     if report.duplicates_possible:
         lines += ["", f"Possibly delivered twice: {report.duplicates_possible}"]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_look(report.sample)])
+
+
+def _look(sample: Sample | None) -> list[str]:
+    """Return what the look at letters showed, for a person."""
+    if sample is None or not sample.sampled:
+        return []
+    lines = ["", f"{'All' if sample.complete else 'A sample of'} {sample.sampled} letters showed:"]
+    for group in sample.groups:
+        share = f"{group.share:.0%}"
+        if not sample.complete:
+            share += f" ({group.share_low:.0%} to {group.share_high:.0%})"
+        told = [
+            group.verdict + (f", {group.reason}" if group.reason else ""),
+            f"envelope {group.envelope}",
+            *([f"from {group.origin}"] if group.origin else []),
+            *([f"to {group.destination}"] if group.destination else []),
+            *([f"failed with {group.error_type}"] if group.error_type else []),
+            *(["repaired"] if group.repaired else []),
+            f"contract {group.contract}" if group.contract else "no contract",
+        ]
+        lines.append(f"  {group.letters:>6}  {share:<20}  {'; '.join(told)}")
+    if sample.other_groups:
+        lines.append(f"  {sample.in_other_groups:>6}  in {sample.other_groups} smaller groups")
+    sizes = sample.sizes
+    lines.append(
+        f"Sizes in bytes: {sizes.smallest} to {sizes.largest}, median {sizes.median}, 90 % up to {sizes.p90}"
+    )
+    if sample.near_expiry:
+        lines.append(f"SQS drops {sample.near_expiry} of them within a day.")
+    return lines
 
 
 def _listed(title: str, counts: Mapping[str, int]) -> list[str]:

@@ -11,25 +11,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
-from pydantic.alias_generators import to_camel
+from pydantic import Field, JsonValue, StrictBool
 
+from redrive.domain.model import Model
+from redrive.domain.repair import Repair
+from redrive.domain.selection import Selection
 
-class Model(BaseModel):
-    """Base of what crosses the workflow: camelCase outside, unknown keys refused, no values in errors."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        serialize_by_alias=True,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        # Each function uses a few of these models: building all of them would take a good part of its cold
-        # start.
-        defer_build=True,
-    )
+__all__ = ["Model"]
 
 
 class OnInvalid(StrEnum):
@@ -76,8 +64,22 @@ class RedriveRequest(Model):
         Field(description="Take at most so many letters out of the queue (redriven or quarantined)."),
     ] = None
     sample_size: Annotated[
-        int, Field(strict=True, ge=1, le=100, description="Letters to look at before anything moves.")
+        int, Field(strict=True, ge=1, le=1000, description="Letters to look at before anything moves.")
     ] = 10
+    census: Annotated[
+        StrictBool,
+        Field(
+            description="Look at all letters instead of a sample, as many as SQS lets be in flight, and make "
+            "them visible again."
+        ),
+    ] = False
+    select: Annotated[
+        Selection | None,
+        Field(description="Which letters the run is about; the others stay where they are."),
+    ] = None
+    repair: Annotated[Repair | None, Field(description="How letters are mended before they are judged.")] = (
+        None
+    )
     on_invalid: Annotated[
         OnInvalid,
         Field(
@@ -139,6 +141,9 @@ class RunPlan(Model):
     rate: float
     max_messages: int | None
     sample_size: int
+    census: bool = False
+    select: Selection | None = None
+    repair: Repair | None = None
     on_invalid: OnInvalid
     max_redrives: int
     retention: int
@@ -155,6 +160,27 @@ class RunPlan(Model):
         return datetime.fromtimestamp(self.started_at / 1000, UTC)
 
 
+class Shown(Model):
+    """A message with its values taken out: shapes and sizes, and only what a contract marks as safe in clear.
+
+    Attributes
+    ----------
+    body : JsonValue
+        Objects and lists as they are, cut short; other values as `<string 9>`, `<number>` or `<hidden>`.
+    attributes : dict[str, str]
+        Message attributes in the same way.
+    """
+
+    body: JsonValue
+    attributes: dict[str, str]
+
+
+class Example(Shown):
+    """A letter of a group, and what the repair makes of it."""
+
+    repaired: Shown | None = None
+
+
 class SampleGroup(Model):
     """Sampled letters that are alike.
 
@@ -162,37 +188,83 @@ class SampleGroup(Model):
     ----------
     envelope : str
         What a service wrapped around them (docs/envelopes.md).
-    error_type : str | None
-        Name of the error they failed with, where the envelope tells.
+    origin : str | None
+        Name of the queue, function, rule, schedule, topic or bucket that they came from.
+    error_type, error_message : str | None
+        Name and text of the error they failed with, where the envelope tells; the text without numbers and
+        without what it quotes from the payload.
     contract : str | None
-        The contract that they satisfy; None for letters that were judged on their envelope alone.
+        The contract they were judged with; None for letters that were judged on their envelope alone.
+    repaired : bool
+        The repair has mended them.
+    letters : int
+        How many of the letters looked at.
+    share, share_low, share_high : float
+        Their share of the letters looked at, and the bounds of the share in the whole queue with 95 %
+        confidence, for a queue that hands out letters at random.
+    example : Example | None
+        One of them, masked; the largest groups have one.
     """
 
     verdict: Literal["redrivable", "quarantined", "skipped"]
     reason: str | None
     destination: str | None
     envelope: str
+    origin: str | None = None
     error_type: str | None
+    error_message: str | None = None
     contract: str | None
+    repaired: bool = False
     letters: int
+    share: float = 0.0
+    share_low: float = 0.0
+    share_high: float = 0.0
+    example: Example | None = None
+
+
+class Sizes(Model):
+    """Sizes of the letters in bytes, as SQS counts them."""
+
+    smallest: int = 0
+    median: int = 0
+    p90: int = 0
+    largest: int = 0
 
 
 class Sample(Model):
-    """What a look at some letters showed. It tells shapes and counts, never content."""
+    """What a look at some letters, or at all, showed. It tells shapes and counts, never content.
+
+    Attributes
+    ----------
+    sampled : int
+        Letters looked at.
+    complete : bool
+        The queue was seen empty while they were in hand: these were all.
+    groups : tuple[SampleGroup, ...]
+        The largest first.
+    other_groups, in_other_groups : int
+        Groups that are not listed, and their letters.
+    near_expiry : int
+        Letters that SQS drops within a day.
+    """
 
     sampled: int = 0
+    complete: bool = False
     groups: tuple[SampleGroup, ...] = ()
+    other_groups: int = 0
+    in_other_groups: int = 0
     oldest_sent_at: datetime | None = None
     newest_sent_at: datetime | None = None
-    largest_bytes: int = 0
+    sizes: Sizes = Sizes()
     near_expiry: int = 0
 
 
 class Counts(Model):
-    """What happened to the letters, in the report."""
+    """What happened to the letters, in the report. The repaired are among the redriven."""
 
     sampled: int = 0
     redriven: int = 0
+    repaired: int = 0
     quarantined: int = 0
     skipped: int = 0
     bounced: int = 0
@@ -207,6 +279,8 @@ class Counted(Model):
     ----------
     redriven, quarantined, failed : int
         Letters, each counted once.
+    repaired, without_contract : int
+        Those of the redriven that were mended before, and those that were judged on their envelope alone.
     skipped, quarantine_reasons, failure_codes : dict[str, int]
         Letters by reason code.
     duplicates_possible : int
@@ -224,6 +298,8 @@ class Counted(Model):
     """
 
     redriven: int = 0
+    repaired: int = 0
+    without_contract: int = 0
     quarantined: int = 0
     failed: int = 0
     skipped: dict[str, int] = Field(default_factory=dict)
@@ -298,6 +374,7 @@ class Report(Model):
     started_at: datetime
     finished_at: datetime
     counts: Counts
+    without_contract: int = 0
     quarantine_reasons: dict[str, int]
     skip_reasons: dict[str, int]
     failure_codes: dict[str, int]

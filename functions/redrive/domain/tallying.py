@@ -100,6 +100,8 @@ def plus(tally: Tally, slices: Iterable[SliceResult]) -> Tally:
         tally = tally.model_copy(
             update={
                 "redriven": tally.redriven + result.redriven,
+                "repaired": tally.repaired + result.repaired,
+                "without_contract": tally.without_contract + result.without_contract,
                 "quarantined": tally.quarantined + result.quarantined,
                 "failed": tally.failed + result.failed,
                 "skipped": added(tally.skipped, result.skipped),

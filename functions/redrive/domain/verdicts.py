@@ -23,6 +23,9 @@ class Reason(StrEnum):
     NO_DESTINATION = "no-destination"
     DESTINATION_NOT_ALLOWED = "destination-not-allowed"
     GROUP_WAITS = "group-waits"
+    NOT_SELECTED = "not-selected"
+    UNDECIDED = "undecided"
+    CONTRACT_UNUSABLE = "contract-unusable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,15 @@ class Redrive:
     contract : str | None
         Name of the contract that it satisfies; None where its destination has none, so that only its
         envelope was judged.
+    repaired : bool
+        The letter was mended.
     """
 
     destination: Destination
     letter: Letter
     history: History
     contract: str | None = None
+    repaired: bool = False
 
 
 @dataclass(frozen=True, slots=True)

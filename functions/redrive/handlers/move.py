@@ -7,7 +7,7 @@ import time
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from contracts.registry import contracts_by_queue
+from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.run_table import RunTable
@@ -28,7 +28,7 @@ _slices = Slices(
     # Few runs meet a letter of a queue that they do not know, so its client is not made in the cold start.
     find_queue=lambda arn: Queues(sqs_client()).find(arn),
     table=RunTable(_settings.run_table),
-    contracts=contracts_by_queue(_settings.queue_contracts),
+    contracts=lambda: ContractStore(_settings.queue_contracts).find,
     allowed=_settings.allowed,
 )
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.executions import Executions
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
-from redrive.domain.planning import parse_request, plan_run, take_lock
+from redrive.domain.planning import check_contracts, parse_request, plan_run, take_lock
 from redrive.domain.runs import Execution, Model, QueueRef, RunPlan, Tally
 from redrive.domain.tallying import first_tally
 from redrive.handlers.settings import settings
@@ -46,6 +47,7 @@ class Planned(Model):
 def handler(event: PlanTask, _context: LambdaContext) -> Planned:
     """Return the plan of the run, or raise RejectedError."""
     plan = plan_run(parse_request(event.input), event.execution, _queues, _quarantine)
+    check_contracts(plan, ContractStore(_settings.queue_contracts).find)
     take_lock(plan, _table, _executions)
     logger.info("planned", dlq=plan.dlq.name, waiting=plan.waiting, rate=plan.rate, dryRun=plan.dry_run)
     return Planned(plan=plan, tally=first_tally(plan))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pydantic import BaseModel, Json
+from pydantic import BaseModel
 
 from redrive.domain.destinations import Allowed
 from redrive.domain.tallying import MAX_HISTORY_EVENTS
@@ -22,8 +22,8 @@ class Settings(BaseModel):
         Name of the DynamoDB table of runs.
     quarantine_queue_url, quarantine_queue_arn : str
         The queue for letters that must not be redriven.
-    queue_contracts : dict[str, str]
-        Contract name by queue name.
+    queue_contracts : str
+        Which queue or function has which contract (`contracts.registry.ContractMapping`).
     slice_seconds : float
         How long one slice moves letters.
     max_history_events : int
@@ -35,7 +35,7 @@ class Settings(BaseModel):
     run_table: str = ""
     quarantine_queue_url: str = ""
     quarantine_queue_arn: str = ""
-    queue_contracts: Json[dict[str, str]] = {}
+    queue_contracts: str = ""
     slice_seconds: float = 60.0
     max_history_events: int = MAX_HISTORY_EVENTS
     function_name_patterns: str = ""

@@ -1,0 +1,94 @@
+"""The contracts that a deployment has: this app's own, and JSON Schemas kept in SSM or S3.
+
+Made by the plan, sample and move handlers for each invocation, so that a contract is read and compiled once a
+slice and a change takes effect with the next.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from contracts.contract import MessageContract
+from contracts.registry import CONTRACTS, ContractMapping, UnknownContractError
+from redrive.domain.errors import RejectedError
+
+# A schema is compiled in each slice; more than this is no contract but a catalogue.
+_MAX_BYTES = 512 * 1024
+_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=3, read_timeout=10)
+
+
+class ContractStore:
+    """Finds contracts by the name of a queue or function.
+
+    Parameters
+    ----------
+    mapping : str
+        The `QUEUE_CONTRACTS` setting.
+    """
+
+    def __init__(self, mapping: str) -> None:
+        self._text = mapping
+        self._mapping: ContractMapping | None = None
+        self._found: dict[str, MessageContract] = {}
+
+    def find(self, name: str) -> MessageContract | None:
+        """Return the contract of a queue or function, or None where it has none.
+
+        Raises
+        ------
+        RejectedError
+            Where it cannot be read, or is no JSON Schema that messages can be judged with.
+        """
+        if self._mapping is None:
+            try:
+                self._mapping = ContractMapping.parse(self._text)
+            except UnknownContractError as error:
+                raise RejectedError(f"{error} Correct the parameter and deploy again.") from None
+        location = self._mapping.location(name)
+        if location is None:
+            return None
+        if location not in self._found:
+            self._found[location] = CONTRACTS.get(location) or self._compiled(location, name)
+        return self._found[location]
+
+    def _compiled(self, location: str, name: str) -> MessageContract:
+        # Only for queues with a JSON Schema: the library takes a good part of a cold start.
+        from contracts.json_schema import InvalidSchemaError, SchemaContract  # noqa: PLC0415
+
+        try:
+            text = _read(location)
+            if len(text) > _MAX_BYTES:
+                raise InvalidSchemaError(f"{len(text)} bytes; at most {_MAX_BYTES} are taken")
+            return SchemaContract(location, json.loads(text))
+        except (ClientError, BotoCoreError) as error:
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+            raise RejectedError(
+                f"The contract of {name} cannot be read from {location}: {code}. Put the JSON Schema "
+                f"there, or "
+                "correct QueueContracts; docs/contracts.md tells what this deployment may read."
+            ) from None
+        except (InvalidSchemaError, ValueError, RecursionError) as error:
+            # Of documents that are no JSON the error would quote a part.
+            told = str(error) if isinstance(error, InvalidSchemaError) else "the document is not JSON"
+            raise RejectedError(
+                f"The contract of {name} at {location} cannot be used: {told}. Correct the JSON "
+                f"Schema and start "
+                "the run again."
+            ) from None
+
+
+def _read(location: str) -> bytes:
+    scheme, _, place = location.partition(":")
+    if scheme == "ssm":
+        client: Any = boto3.client("ssm", config=_CONFIG)
+        answer = client.get_parameter(Name=place, WithDecryption=True)
+        return str(answer["Parameter"]["Value"]).encode()
+    bucket, _, key = place.removeprefix("//").partition("/")
+    client = boto3.client("s3", config=_CONFIG)
+    body: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read(_MAX_BYTES + 1)
+    return body

@@ -1,0 +1,26 @@
+"""Base of the models that cross the workflow: inputs, states, outputs.
+
+Used by `redrive.domain.runs` and by what a run's input is made of.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class Model(BaseModel):
+    """Base of what crosses the workflow: camelCase outside, unknown keys refused, no values in errors."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        # Each function uses a few of these models: building all of them would take a good part of its cold
+        # start.
+        defer_build=True,
+    )

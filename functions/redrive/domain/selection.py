@@ -1,0 +1,168 @@
+"""Which letters a run is about: an operator names envelopes, errors, sources, attributes, ages or a query.
+
+`Selection` is part of a run's input; the judging leaves letters that it does not match where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from contracts.contract import attribute_value
+from redrive.domain.arns import arn_name
+from redrive.domain.envelopes import Envelope, Unwrapped
+from redrive.domain.letters import Letter
+from redrive.domain.model import Model
+from redrive.domain.queries import NoJsonError, Query, check, content_of
+
+# The conditions go through the state of the workflow with the plan.
+_MAX_BYTES = 16_384
+
+type Pattern = Annotated[str, Field(min_length=1, max_length=256)]
+type Patterns = Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=50)]
+type Seconds = Annotated[int, Field(strict=True, ge=0, le=1_209_600)]
+
+
+class Selection(Model):
+    """Conditions that a letter must meet, all of them; in a list one is enough. Texts may hold `*`."""
+
+    envelope: Annotated[
+        tuple[Envelope, ...] | None,
+        Field(min_length=1, description="What a service wrapped around the message; `none` for raw letters."),
+    ] = None
+    error_type: Annotated[
+        Patterns | None, Field(description="Name of the error that a function failed with.")
+    ] = None
+    error_code: Annotated[
+        Patterns | None, Field(description="Code that a service gave up with, such as NO_PERMISSIONS.")
+    ] = None
+    source: Annotated[
+        Patterns | None,
+        Field(description="Name of the queue, function, rule, schedule or topic that the letter came from."),
+    ] = None
+    attributes: Annotated[
+        dict[str, Pattern | None] | None,
+        Field(
+            min_length=1,
+            max_length=10,
+            description="Message attributes by name; null: the letter must not have it.",
+        ),
+    ] = None
+    sent_after: Annotated[
+        AwareDatetime | None, Field(description="Sent at or after this time (ISO 8601 with an offset).")
+    ] = None
+    sent_before: Annotated[
+        AwareDatetime | None, Field(description="Sent before this time (ISO 8601 with an offset).")
+    ] = None
+    min_age: Annotated[
+        Seconds | None, Field(description="At least so many seconds old when the run starts.")
+    ] = None
+    max_age: Annotated[
+        Seconds | None, Field(description="At most so many seconds old when the run starts.")
+    ] = None
+    jmespath: Annotated[
+        str | None,
+        Field(description="A JMESPath expression; it selects payloads for which it gives something true."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _conditions(self) -> Self:
+        told = self.model_dump_json(exclude_none=True)
+        if told == "{}":
+            raise ValueError("expected at least one condition; leave `select` out to take all letters")
+        if len(told.encode()) > _MAX_BYTES:
+            raise ValueError(f"at most {_MAX_BYTES} bytes of JSON are taken")
+        if self.jmespath is not None:
+            check(self.jmespath)
+        return self
+
+
+class Selector:
+    """Tells whether letters are selected; compiled once for a slice.
+
+    Parameters
+    ----------
+    selection : Selection
+        The conditions.
+    started_at : int
+        Start of the run in milliseconds since 1970, which ages are counted to.
+    clock : Callable[[], float]
+        A monotonic clock in seconds.
+    """
+
+    def __init__(self, selection: Selection, started_at: int, clock: Callable[[], float]) -> None:
+        self._selection = selection
+        self._query = None if selection.jmespath is None else Query(selection.jmespath, clock)
+        self._from, self._to = _window(selection, started_at)
+
+    def __call__(self, letter: Letter, unwrapped: Unwrapped, source: str | None) -> bool:
+        """Return whether a letter meets all conditions.
+
+        Parameters
+        ----------
+        letter, unwrapped : Letter, Unwrapped
+            The letter as it lies in the queue, and without its envelopes.
+        source : str | None
+            ARN of the queue that it came from.
+
+        Raises
+        ------
+        TookTooLongError
+            Where the query does not come to an end in time.
+        """
+        wanted, failure = self._selection, unwrapped.failure
+        return (
+            self._from <= letter.sent_at < self._to
+            and (wanted.envelope is None or not set(wanted.envelope).isdisjoint(unwrapped.envelopes))
+            and _any(wanted.error_type, failure.error_type if failure else None)
+            and _any(wanted.error_code, failure.code if failure else None)
+            and _any(wanted.source, arn_name(source or unwrapped.origin))
+            and self._has_attributes(letter)
+            and self._holds(unwrapped.payload)
+        )
+
+    def _has_attributes(self, letter: Letter) -> bool:
+        for name, pattern in (self._selection.attributes or {}).items():
+            value = attribute_value(letter.attributes.get(name, {}))
+            if pattern is None:
+                if name in letter.attributes:
+                    return False
+            elif not isinstance(value, str) or not fnmatchcase(value, pattern):
+                return False
+        return True
+
+    def _holds(self, payload: str) -> bool:
+        if self._query is None:
+            return True
+        try:
+            found = self._query(content_of(payload))
+        except NoJsonError:
+            return False
+        # What is false to JMESPath: null, false, and what is empty. 0 is true.
+        return found is not None and found is not False and found not in ("", [], {})
+
+
+def _window(selection: Selection, started_at: int) -> tuple[float, float]:
+    def milliseconds(time: datetime | None) -> Iterable[float]:
+        return () if time is None else (time.timestamp() * 1000,)
+
+    def ago(seconds: int | None) -> Iterable[float]:
+        return () if seconds is None else (started_at - seconds * 1000,)
+
+    return (
+        max([*milliseconds(selection.sent_after), *ago(selection.max_age)], default=float("-inf")),
+        min(
+            [*milliseconds(selection.sent_before), *(at + 1 for at in ago(selection.min_age))],
+            default=float("inf"),
+        ),
+    )
+
+
+def _any(patterns: Iterable[str] | None, value: str | None) -> bool:
+    return patterns is None or (
+        value is not None and any(fnmatchcase(value, pattern) for pattern in patterns)
+    )

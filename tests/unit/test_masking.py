@@ -1,0 +1,95 @@
+"""Masking: what of a message may be shown, and that nothing else is."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.store_event import StoreEvent
+from redrive.domain.masking import is_sensitive, masked, shown
+
+MARK = "q7319x"
+
+
+def test_without_a_schema_names_types_and_lengths_are_shown():
+    content = {"order": {"id": "o-1", "lines": [1, 2.5], "paid": True, "note": None}}
+    assert masked(content, None) == {
+        "order": {"id": "<string 3>", "lines": ["<number>", "<number>"], "paid": "<boolean>", "note": None}
+    }
+
+
+def test_a_safe_field_is_in_clear_and_its_neighbour_is_not():
+    schema = {"properties": {"id": {"x-safe": True}, "note": {}}}
+    assert masked({"id": "o-1", "note": "x"}, schema) == {"id": "o-1", "note": "<string 1>"}
+
+
+def test_a_personal_mark_goes_before_a_safe_one():
+    schema = {"properties": {"id": {"x-safe": True, "x-personal": True}}}
+    assert masked({"id": "o-1"}, schema) == {"id": "<hidden>"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ssn_no", "e-mail", "eMail", "dob", "birthDate", "access_token", "Password", "cardNumber", "api-key"],
+)
+def test_a_name_that_secrets_go_by_hides_even_what_is_marked_as_safe(name):
+    assert is_sensitive(name)
+    assert masked({name: "x"}, {"properties": {name: {"x-safe": True}}}) == {name: "<hidden>"}
+
+
+def test_what_hangs_below_a_personal_field_is_hidden_with_it():
+    schema = {"properties": {"who": {"x-personal": True, "properties": {"id": {"x-safe": True}}}}}
+    assert masked({"who": {"id": "o-1"}}, schema) == {"who": "<hidden>"}
+
+
+def test_a_key_that_the_contract_does_not_know_is_not_told():
+    assert masked({"396144610": 1, "x": 2}, {"properties": {"id": {}}}) == {"*": "<number>"}
+
+
+def test_a_key_that_is_no_name_is_not_told():
+    assert masked({"alice@example.com": 1}, None) == {"*": "<number>"}
+
+
+def test_marks_are_found_behind_references_lists_and_alternatives():
+    schema = {
+        "properties": {"lines": {"items": {"anyOf": [{"$ref": "#/$defs/line"}, {"type": "null"}]}}},
+        "$defs": {"line": {"properties": {"sku": {"x-safe": True}}}},
+    }
+    assert masked({"lines": [{"sku": "A"}]}, schema) == {"lines": [{"sku": "A"}]}
+
+
+def test_references_in_a_circle_come_to_an_end():
+    assert masked({"a": 1}, {"$ref": "#/$defs/x", "$defs": {"x": {"$ref": "#/$defs/x"}}}) == {"*": "<number>"}
+
+
+def test_large_things_are_cut():
+    wide = masked({f"k{number}": number for number in range(100)}, None)
+    assert len(wide) == 21 and wide["..."] == "<80 more>"
+    assert masked([1] * 50, None) == ["<number>"] * 3 + ["<47 more>"]
+    deep = json.loads("[" * 100 + "]" * 100)
+    assert str(masked(deep, None)).count("[") == 6
+
+
+def test_a_body_that_is_not_json_is_told_by_its_size():
+    assert shown("Grüße", {}, None, None).body == "<text 7 bytes>"
+
+
+values = st.recursive(
+    st.text(max_size=20).map(lambda text: MARK + text),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+)
+
+
+@given(values)
+def test_no_value_is_ever_shown_without_a_safe_mark(content):
+    assert MARK not in json.dumps(masked(content, None))
+    assert MARK not in json.dumps(masked({"name": content}, StoreEvent.model_json_schema()))
+
+
+@given(st.dictionaries(st.sampled_from(["store", "email", "a.b"]), st.text(min_size=1).map(MARK.__add__)))
+def test_no_attribute_is_shown_without_a_safe_mark(attributes):
+    told = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+    found = shown("{}", told, None, None).attributes
+    assert found.keys() == attributes.keys()
+    assert MARK not in str(found)
