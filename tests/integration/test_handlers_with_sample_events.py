@@ -221,6 +221,7 @@ def test_a_whole_run_passes_from_handler_to_handler(home, invoke):
     assert report["counts"] == {
         "sampled": 10,
         "redriven": 9,
+        "repaired": 0,
         "quarantined": 3,
         "skipped": 0,
         "bounced": 0,
