@@ -37,6 +37,10 @@ setup: $(VENVS)/dev/.ready $(VENVS)/cloud/.ready $(VENVS)/sam/.ready ## install 
 demo: setup ## the main job on the embedded cloud: dead letters in, redriven, reported, reconciled
 	@$(PY) -m local.demo
 
+.PHONY: scenario
+scenario: setup ## play one story of local/scenarios: make scenario NAME=store-events
+	@$(PY) -m local.scenario $(NAME)
+
 .PHONY: test lint
 test: setup lint ## lint, types, unit, integration and end-to-end tests
 	@$(PY) -m pytest

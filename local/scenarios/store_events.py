@@ -1,0 +1,114 @@
+"""An outage of one store's back office fills a dead-letter queue, a redrive empties it, nothing is lost.
+
+Played by `make scenario NAME=store-events` and by the demo: 200 events, a fifth of them without `store_id`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from local.stage import Stage, StageError
+
+EVENTS = 200
+BAD_SHARE = 0.2
+STORE_WITH_OUTAGE = "2"
+RATE = 20
+_REPORT_SECONDS = 20
+
+
+def play(stage: Stage) -> bool:
+    """Play the whole story; return whether every event is accounted for."""
+    outputs = stage.outputs
+    prefix = f"store-events-{int(time.time())}"
+    reports = _subscribed_queue(stage)
+
+    stage.console.rule("1. An outage")
+    stage.put_parameter(outputs["StoreEventsOutageParameter"], STORE_WITH_OUTAGE)
+    order = {"count": EVENTS, "badShare": BAD_SHARE, "prefix": prefix}
+    sent = json.loads(stage.invoke(outputs["StoreEventsProducerName"], order)["body"])["message"]
+    stage.console.print(
+        f"{sent['msg_cnt']} store events sent; {sent['bad_msg']} of them lack the attribute "
+        f"[b]store_id[/b], and the back office of store {STORE_WITH_OUTAGE} is down."
+    )
+    dead = _wait_for_dead_letters(stage, prefix)
+    dlq = outputs["StoreEventsDLQUrl"].rsplit("/", 1)[1]
+    stage.console.print(f"{dead} dead letters lie in {dlq}.\n")
+
+    stage.console.rule("2. The outage ends, the redrive starts")
+    stage.put_parameter(outputs["StoreEventsOutageParameter"], "none")
+    stage.redrive({"dlq": dlq, "rate": RATE}, prefix)
+
+    stage.console.rule("3. The report, as a subscribed queue received it")
+    report = _receive_report(stage, reports, prefix)
+    stage.console.print_json(json.dumps(report))
+
+    stage.console.rule("4. Where every event is now")
+    stage.until(lambda: stage.depth(outputs["StoreEventsQueueUrl"]) == 0, "the consumer to finish")
+    accounted = stage.reconcile(
+        {f"{prefix}-{number:05}" for number in range(EVENTS)},
+        {
+            "processed by the consumer": _processed(stage, prefix),
+            "in quarantine": stage.ids_in_queue(outputs["QuarantineQueueUrl"], _event_id),
+            "in the source queue": stage.ids_in_queue(outputs["StoreEventsQueueUrl"], _event_id),
+            "in the dead-letter queue": stage.ids_in_queue(outputs["StoreEventsDLQUrl"], _event_id),
+        },
+    )
+    if report["status"] != "SUCCEEDED":
+        stage.console.print(f"[red]The run ended as {report['status']}.[/red]")
+        return False
+    return accounted
+
+
+def _subscribed_queue(stage: Stage) -> str:
+    url = stage.sqs.create_queue(QueueName="store-events-reports")["QueueUrl"]
+    arn = stage.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    stage.cloud.client("sns").subscribe(
+        TopicArn=stage.outputs["ReportTopicArn"],
+        Protocol="sqs",
+        Endpoint=arn,
+        Attributes={"RawMessageDelivery": "true"},
+    )
+    return url
+
+
+def _wait_for_dead_letters(stage: Stage, prefix: str) -> int:
+    """Wait until each event is processed or dead: two receives, and the visibility timeout after each."""
+    queue, dlq = stage.outputs["StoreEventsQueueUrl"], stage.outputs["StoreEventsDLQUrl"]
+    with stage.progress() as progress:
+        bar = progress.add_task("events settled", total=EVENTS)
+
+        def settled() -> bool:
+            done = len(_processed(stage, prefix)) + stage.depth(dlq)
+            progress.update(bar, completed=min(EVENTS, done))
+            return stage.depth(queue) == 0
+
+        stage.until(settled, "the failing events to reach the dead-letter queue")
+    return stage.depth(dlq)
+
+
+def _receive_report(stage: Stage, url: str, run_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + _REPORT_SECONDS
+    while time.monotonic() < deadline:
+        for message in stage.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", []):
+            stage.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            report: dict[str, Any] = json.loads(message["Body"])
+            if report["runId"] == run_id:
+                return report
+    raise StageError(f"No report came within {_REPORT_SECONDS} seconds.")
+
+
+def _processed(stage: Stage, prefix: str) -> set[str]:
+    """Return the ids of the events that the consumer has processed."""
+    items = stage.scan(stage.outputs["StoreEventsTableName"])
+    return {item["event_id"] for item in items if item["event_id"].startswith(prefix)}
+
+
+def _event_id(message: Mapping[str, Any]) -> str | None:
+    try:
+        body = json.loads(message["Body"])
+    except ValueError:
+        return None
+    return body.get("event_id") if isinstance(body, dict) else None
