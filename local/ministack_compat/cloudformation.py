@@ -1,4 +1,4 @@
-"""Makes ministack's CloudFormation take all properties of Lambda functions, and definitions in YAML.
+"""Makes ministack's CloudFormation take all properties of functions, definitions in YAML, composite alarms.
 
 ``local.ministack_compat.apply`` calls :func:`apply`.
 """
@@ -10,15 +10,19 @@ from collections.abc import Callable
 from typing import Any
 
 import yaml
-from ministack.services import lambda_svc, stepfunctions
+from ministack.services import cloudwatch, lambda_svc, stepfunctions
 from ministack.services.cloudformation import provisioners
 
 ANCHORS = (
     "services.cloudformation.provisioners:_RESOURCE_HANDLERS",
     "services.cloudformation.provisioners:_lambda_create",
     "services.cloudformation.provisioners:_lambda_update",
+    "services.cloudformation.provisioners:_physical_name",
     "services.stepfunctions:_state_machines",
     "services.lambda_svc:_functions",
+    "services.cloudwatch:_put_composite_alarm",
+    "services.cloudwatch:_composite_alarms",
+    "services.cloudwatch:_composite_triggers",
 )
 
 Provisioned = tuple[str, dict[str, Any]]
@@ -35,6 +39,47 @@ def apply() -> None:
     machines = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
     for step in ("create", "update"):
         machines[step] = _with_json_definition(machines[step])
+    provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::CompositeAlarm"] = {
+        "create": create_composite_alarm,
+        "update": update_composite_alarm,
+        "delete": delete_composite_alarm,
+    }
+
+
+def create_composite_alarm(logical_id: str, properties: dict[str, Any], stack_name: str) -> Provisioned:
+    """Create a composite alarm.
+
+    ministack evaluates composite alarms, but its CloudFormation does not know their type (AWS CloudFormation
+    Template Reference, AWS::CloudWatch::CompositeAlarm).
+
+    Raises
+    ------
+    ValueError
+        The alarm's rule cannot be parsed or names an alarm that does not exist.
+    """
+    name = properties.get("AlarmName") or provisioners._physical_name(stack_name, logical_id, max_len=255)
+    return _put_composite_alarm(name, properties)
+
+
+def update_composite_alarm(
+    physical_id: str, _old_properties: dict[str, Any], properties: dict[str, Any], _stack_name: str
+) -> Provisioned:
+    """Update a composite alarm in place; its state stays where the new rule agrees with it."""
+    return _put_composite_alarm(physical_id, properties)
+
+
+def delete_composite_alarm(physical_id: str, _properties: dict[str, Any]) -> None:
+    """Delete a composite alarm."""
+    cloudwatch._composite_alarms.pop(physical_id, None)
+    cloudwatch._composite_triggers.pop(physical_id, None)
+
+
+def _put_composite_alarm(name: str, properties: dict[str, Any]) -> Provisioned:
+    request = {**properties, "AlarmName": name}
+    status, _headers, body = cloudwatch._put_composite_alarm({}, request, is_cbor=False, is_json=True)
+    if status >= 400:
+        raise ValueError(f"AWS::CloudWatch::CompositeAlarm {name}: {json.loads(body)['message']}")
+    return name, {"Arn": cloudwatch._composite_alarms[name]["AlarmArn"]}
 
 
 def _with_json_definition(provision: Callable[..., Provisioned]) -> Callable[..., Provisioned]:

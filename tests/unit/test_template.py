@@ -26,20 +26,33 @@ def test_everything_a_deployer_sees_is_described(section):
 # Rights
 
 
-def test_only_traces_have_no_resource_to_name():
-    rights = [
-        resource
-        for resource in template()["Resources"].values()
-        if resource["Type"] not in {"AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy"}
-    ]
+def test_only_traces_and_log_deliveries_have_no_resource_to_name():
+    # In a policy that is attached to one resource, "*" is that resource.
+    attached = {"AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::KMS::Key"}
+    rights = [resource for resource in template()["Resources"].values() if resource["Type"] not in attached]
     unbounded = [found for found in statements(rights) if "*" in listed(found.get("Resource", []))]
     actions = {action for found in unbounded for action in listed(found["Action"])}
-    assert {action.split(":")[0] for action in actions} == {"xray"}
+    assert {action for action in actions if not action.startswith("xray:")} == {
+        "logs:CreateLogDelivery",
+        "logs:GetLogDelivery",
+        "logs:UpdateLogDelivery",
+        "logs:DeleteLogDelivery",
+        "logs:ListLogDeliveries",
+        "logs:PutResourcePolicy",
+        "logs:DescribeResourcePolicies",
+        "logs:DescribeLogGroups",
+    }
 
 
-def test_no_right_is_given_by_wildcard():
-    allowed = [found for found in statements(template()["Resources"]) if found["Effect"] == "Allow"]
-    assert not [action for found in allowed for action in listed(found["Action"]) if "*" in action]
+def test_no_right_is_given_by_wildcard_but_that_of_the_account_over_its_key():
+    # KMS developer guide, "Default key policy": without it nobody may be able to change the key.
+    by_wildcard = [
+        found
+        for found in statements(template()["Resources"])
+        if found["Effect"] == "Allow" and any("*" in action for action in listed(found["Action"]))
+    ]
+    root = {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}
+    assert [(found["Action"], found["Principal"]) for found in by_wildcard] == [("kms:*", root)]
 
 
 @each_function
