@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from botocore.stub import Stubber
 
-from redrive.adapters.sqs import Queues, sqs_client
+from redrive.adapters.sqs import Look, Queues, sqs_client
 from redrive.domain.errors import RejectedError
 from redrive.domain.runs import QueueRef
 from tests.support.moto_cloud import MotoCloud, moto_cloud
@@ -148,6 +148,32 @@ def test_a_look_shows_everything_a_letter_carries(cloud, dlq):
     assert (message["Body"], message["MessageAttributes"]) == ("hello", attributes)
     assert message["Attributes"]["AWSTraceHeader"] == "Root=1-2"
     assert int(message["Attributes"]["SentTimestamp"]) > 0
+
+
+def test_a_census_looks_at_every_letter_and_leaves_all_visible(cloud, dlq):
+    cloud.send(dlq, [f"body-{n}" for n in range(345)])
+    look = Look(dlq, None)
+    bodies = [message["Body"] for message in cloud.queues.look(look, 30)]
+    assert sorted(bodies) == sorted(f"body-{n}" for n in range(345))
+    assert look.complete
+    assert (cloud.visible(dlq), cloud.invisible(dlq)) == (345, 0)
+
+
+def test_a_look_that_breaks_off_leaves_all_visible(cloud, dlq):
+    cloud.send(dlq, [f"body-{n}" for n in range(30)])
+    look = Look(dlq, None)
+    seen = cloud.queues.look(look, 30)
+    next(seen)
+    seen.close()
+    assert not look.complete
+    assert (cloud.visible(dlq), cloud.invisible(dlq)) == (30, 0)
+
+
+def test_a_look_whose_time_is_up_is_not_complete(cloud, dlq):
+    cloud.send(dlq, ["body"])
+    look = Look(dlq, None)
+    assert list(cloud.queues.look(look, 0)) == []
+    assert not look.complete
 
 
 def test_a_look_at_an_empty_queue_shows_nothing(cloud, dlq):

@@ -1,14 +1,19 @@
 """The verdict on one letter: each way it can go, and which reason wins where several hold."""
 
+import json
 import time
+from dataclasses import replace
 
 import pytest
 
+from contracts.json_schema import SchemaContract
 from contracts.store_event import STORE_EVENT
 from redrive.domain.destinations import Allowed, Destination, Kind, queue
 from redrive.domain.history import ATTRIBUTE, History
 from redrive.domain.judging import Judge
+from redrive.domain.repair import Repair
 from redrive.domain.runs import OnInvalid
+from redrive.domain.selection import Selection
 from redrive.domain.verdicts import Quarantine, Reason, Redrive, Skip
 from tests.support import factories
 
@@ -191,3 +196,115 @@ def test_a_target_that_is_a_queue_is_looked_up():
 def test_what_a_run_names_goes_before_what_the_envelope_tells():
     verdict = judge(destination=INVOICES)(of_rule(f"arn:aws:lambda:{HOME}:function:on-order"))
     assert verdict.destination == queue(INVOICES)
+
+
+# Selection, repair, contracts
+
+
+TAKEN_FROM_BODY = {"setAttributes": {"store_id": {"type": "Number", "from": "store"}}}
+
+
+def with_store(**told):
+    return factories.letter(factories.store_event(store=3), **told)
+
+
+def test_a_letter_that_is_not_selected_stays():
+    selects = judge(select=Selection(attributes={"store_id": "3"}))
+    assert selects(factories.letter()) == Skip(Reason.NOT_SELECTED)
+    assert isinstance(selects(factories.letter(attributes=factories.store_id("3"))), Redrive)
+
+
+def test_what_holds_no_payload_is_not_even_quarantined_unless_it_is_selected():
+    body = """{"version": "1.0", "timestamp": "t", "KinesisBatchInfo": {}, "requestContext": {
+        "requestId": "r", "functionArn": "arn:f", "condition": "RetryAttemptsExhausted", "approximateInvokeCount": 1}}"""
+    pointer = factories.letter(body, source=None)
+    assert judge()(pointer).reason == "no-payload"
+    assert judge(select=Selection(envelope=("none",)))(pointer) == Skip(Reason.NOT_SELECTED)
+
+
+def test_a_letter_is_repaired_before_it_is_judged():
+    letter = with_store(source="orders")
+    assert judge({"orders": STORE_EVENT})(letter).reason == "missing-attribute"
+    verdict = judge({"orders": STORE_EVENT}, repair=Repair.model_validate(TAKEN_FROM_BODY))(letter)
+    assert (verdict.repaired, verdict.contract) == (True, "store-event")
+    assert verdict.letter.attributes == factories.store_id("3")
+    assert verdict.letter.body == letter.body
+    assert '"repaired":true' in verdict.history.to_json()
+
+
+def test_a_letter_that_is_invalid_after_its_repair_goes_to_the_quarantine_as_it_was():
+    letter = factories.letter(factories.store_event(store=99))
+    verdict = judge({"orders": STORE_EVENT}, repair=Repair.model_validate(TAKEN_FROM_BODY))(letter)
+    assert (verdict.reason, verdict.history.repaired) == ("invalid-attribute", False)
+
+
+def test_a_letter_that_the_repair_does_not_fit_is_judged_as_it_is():
+    valid = factories.letter(factories.store_event(), attributes=factories.store_id())
+    verdict = judge({"orders": STORE_EVENT}, repair=Repair.model_validate(TAKEN_FROM_BODY))(valid)
+    assert (verdict.repaired, verdict.letter) == (False, valid)
+
+
+def notification(message: str, **attributes) -> str:
+    told = {"Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:us-east-1:1:t"}
+    return json.dumps(told | {"Message": message, "MessageAttributes": attributes})
+
+
+STORE = {"Type": "Number", "Value": "3"}
+
+
+def test_a_notification_goes_back_wrapped_unless_its_contract_says_otherwise():
+    letter = factories.letter(notification(factories.store_event(), store_id=STORE))
+    verdict = judge({"orders": STORE_EVENT})(letter)
+    assert verdict.letter == letter
+
+
+def test_a_consumer_that_reads_raw_messages_gets_the_message_with_its_attributes():
+    raw = replace(STORE_EVENT, sns_delivery="raw")
+    letter = factories.letter(notification(factories.store_event(), store_id=STORE))
+    verdict = judge({"orders": raw})(letter)
+    assert verdict.letter.body == factories.store_event()
+    assert verdict.letter.attributes == factories.store_id("3")
+    assert verdict.letter.size == len(verdict.letter.body) + len("store_idNumber3")
+
+
+def test_what_comes_raw_stays_raw():
+    raw = replace(STORE_EVENT, sns_delivery="raw")
+    letter = factories.letter(factories.store_event(), attributes=factories.store_id())
+    assert judge({"orders": raw})(letter).letter == letter
+
+
+def test_the_body_of_a_notification_can_be_repaired_with_its_wrapping():
+    letter = factories.letter(notification(factories.store_event()))
+    patch = [{"op": "add", "path": "/MessageAttributes/store_id", "value": STORE}]
+    verdict = judge({"orders": STORE_EVENT}, repair=Repair.model_validate({"patch": patch}))(letter)
+    assert verdict.repaired
+    assert json.loads(verdict.letter.body)["MessageAttributes"] == {"store_id": STORE}
+
+
+def test_a_letter_whose_check_takes_too_long_stays():
+    slow = SchemaContract("slow", {"pattern": "^(x+x+)+(x+x+)+y$"})
+    assert judge({"orders": slow})(factories.letter(json.dumps("x" * 5000))) == Skip(Reason.UNDECIDED)
+
+
+def test_a_letter_whose_contract_cannot_be_used_stays():
+    verdict = judge({"orders": Reason.CONTRACT_UNUSABLE})(factories.letter())
+    assert verdict == Skip(Reason.CONTRACT_UNUSABLE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "[" * 200 + "]" * 200,
+        '{"a": NaN, "a": Infinity}',
+        r'"{\"TopicArn\": \"\ud800\"}"',
+        r'"\"\ud800TopicArn\""',
+        '{"requestContext": {}}',
+        '{"TopicArn": "arn:t", "Type": "Notification", "Message": {}}',
+        '{"Records": [{"eventSource": "aws:s3"}, null]}',
+        '{"Type": "Notification", "TopicArn": 5, "requestContext": null, "requestPayload": 1}',
+    ],
+)
+def test_whatever_resembles_an_envelope_and_is_none_goes_on_as_it_is(body):
+    letter = factories.letter(body, source=None)
+    assert judge()(letter).letter == letter

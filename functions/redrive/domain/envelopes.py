@@ -420,6 +420,9 @@ def _object_in(text: str) -> tuple[str, Mapping[str, Any]] | None:
     for _ in range(MAX_DEPTH):
         try:
             content = json.loads(text)
+            if isinstance(content, str):
+                # Half of a surrogate pair can be written in JSON, but not be sent.
+                content.encode()
         except (ValueError, RecursionError):
             return None
         if isinstance(content, str):

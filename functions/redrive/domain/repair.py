@@ -188,6 +188,8 @@ class Mender:
             if content is None:
                 return None
             after = _written(content)
+            # Half of a surrogate pair can be written in JSON, but not be sent.
+            after.encode()
         except (ValueError, RecursionError):
             return None
         # What comes out as it went in stays as it was written.
