@@ -8,8 +8,19 @@ from local.cloud import STACK_NAME
 from local.embedded_cloud import EmbeddedCloud
 from tests.support.app import App
 
+# Queues whose names begin so have these contracts, once a test has put them there.
+CONTRACTS = ",".join(
+    (
+        f"by-parameter-*=ssm:/{STACK_NAME}/contracts/order",
+        "by-object-*=s3://schemas/order.json",
+        f"raw-*=ssm:/{STACK_NAME}/contracts/raw",
+        f"slow-*=ssm:/{STACK_NAME}/contracts/slow",
+        f"broken-*=ssm:/{STACK_NAME}/contracts/broken",
+    )
+)
+
 
 @pytest.fixture(scope="session")
 def app() -> Iterator[App]:
     with EmbeddedCloud.start() as cloud:
-        yield App(cloud, cloud.deploy(STACK_NAME, {"SliceSeconds": "5"}))
+        yield App(cloud, cloud.deploy(STACK_NAME, {"SliceSeconds": "5", "QueueContracts": CONTRACTS}))

@@ -130,6 +130,27 @@ def test_notifications_of_a_topic_go_back_to_the_subscribed_queue_as_its_consume
     assert (told["Type"], told["TopicArn"], told["Message"]) == ("Notification", topic, '{"order": 1}')
 
 
+def test_an_event_whose_target_was_gone_goes_to_it_once_it_is_there_again(app: App):
+    dlq, target, events = app.queue("rule-dlq"), app.queue("target"), app.cloud.client("events")
+    events.put_rule(Name="on-orders", EventPattern='{"source": ["orders"]}')
+    events.put_targets(
+        Rule="on-orders", Targets=[{"Id": "t", "Arn": target.arn, "DeadLetterConfig": {"Arn": dlq.arn}}]
+    )
+    app.sqs.delete_queue(QueueUrl=target.url)
+    entry = {"Source": "orders", "DetailType": "placed", "Detail": '{"order": 1, "price": 1.50}'}
+    events.put_events(Entries=[entry])
+    eventually(lambda: app.depth(dlq) == 1, timeout=10)
+    (sent,) = app.look(dlq)
+    app.sqs.create_queue(QueueName=target.name)
+    report = app.redrive(dlq).report
+    assert report["counts"]["redriven"] == 1
+    assert [group["envelope"] for group in report["sample"]["groups"]] == ["eventbridge-rule"]
+    (message,) = app.take(target)
+    assert message["Body"] == sent["Body"]
+    assert json.loads(message["Body"])["detail-type"] == "placed"
+    assert message["MessageAttributes"].keys() == {"redrive"}
+
+
 def undelivered(target: str, **more: str) -> dict:
     """Return a letter as EventBridge puts it into the dead-letter queue of a rule."""
     told = {"RULE_ARN": "arn:aws:events:us-east-1:000000000000:rule/r", "TARGET_ARN": target, **more}
@@ -165,21 +186,3 @@ def test_a_target_out_of_reach_leaves_the_letter_where_it_is(app: App, target: s
     report = app.redrive(dlq).report
     assert report["skipReasons"] == {"destination-not-allowed": 1}
     assert app.visible(dlq) == 1
-
-
-def test_what_holds_no_payload_is_quarantined_with_its_reason(app: App):
-    dlq = app.queue("failures")
-    context = {"requestId": "r", "functionArn": "arn:aws:lambda:f", "condition": "RetryAttemptsExhausted"}
-    pointer = {
-        "version": "1.0",
-        "timestamp": "2026-01-01T00:00:00Z",
-        "requestContext": context | {"approximateInvokeCount": 2},
-        "KinesisBatchInfo": {"shardId": "shardId-000000000000"},
-    }
-    truncated = {"SCHEDULE_ARN": "arn:s", "TARGET_ARN": dlq.arn, "IS_PAYLOAD_TRUNCATED": "true"}
-    attributes = {name: factories.string(value) for name, value in truncated.items()}
-    app.send(
-        dlq, [{"MessageBody": json.dumps(pointer)}, {"MessageBody": "{", "MessageAttributes": attributes}]
-    )
-    assert app.redrive(dlq).report["quarantineReasons"] == {"no-payload": 1, "payload-truncated": 1}
-    app.take(app.known("quarantine", app.outputs["QuarantineQueueUrl"]))

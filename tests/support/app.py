@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from local.cloud import STACK_NAME
 from local.embedded_cloud import EmbeddedCloud
 from tests.support.eventually import eventually
 
@@ -79,11 +80,11 @@ class App:
         answer = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
         return Queue(name, url, answer["Attributes"]["QueueArn"])
 
-    def pair(self, *, fifo: bool = False, dlq: Queue | None = None) -> Pair:
+    def pair(self, name: str = "source", *, fifo: bool = False, dlq: Queue | None = None) -> Pair:
         """Create a queue with a dead-letter queue; a message is dead after one receive."""
         dlq = dlq or self.queue("dlq", fifo=fifo)
         policy = json.dumps({"deadLetterTargetArn": dlq.arn, "maxReceiveCount": 1})
-        return Pair(self.queue("source", fifo=fifo, RedrivePolicy=policy, VisibilityTimeout="0"), dlq)
+        return Pair(self.queue(name, fifo=fifo, RedrivePolicy=policy, VisibilityTimeout="0"), dlq)
 
     @cached_property
     def store_events(self) -> Pair:
@@ -91,6 +92,17 @@ class App:
         urls = (self.outputs["StoreEventsQueueUrl"], self.outputs["StoreEventsDLQUrl"])
         source, dlq = (self.known(url.rsplit("/", 1)[1], url) for url in urls)
         return Pair(source, dlq)
+
+    def put_contract(self, name: str, schema: Any) -> None:
+        """Put a JSON Schema where the deployment finds it."""
+        self.cloud.client("ssm").put_parameter(
+            Name=f"/{STACK_NAME}/contracts/{name}", Value=json.dumps(schema), Type="String", Overwrite=True
+        )
+
+    @cached_property
+    def quarantine(self) -> Queue:
+        """The queue for letters that must not be redriven."""
+        return self.known("quarantine", self.outputs["QuarantineQueueUrl"])
 
     # Messages
 
@@ -108,10 +120,14 @@ class App:
         """Let messages die as they do in life: received, not deleted, moved by the queue's redrive policy."""
         before = self.depth(pair.dlq)
         self.send(pair.source, entries)
+        self.let_die(pair, before + len(entries))
+
+    def let_die(self, pair: Pair, dead: int) -> None:
+        """Receive what lies in a queue, over and over, until so many letters are in its dead-letter queue."""
 
         def all_dead() -> bool:
             self.sqs.receive_message(QueueUrl=pair.source.url, MaxNumberOfMessages=10, VisibilityTimeout=0)
-            return self.depth(pair.dlq) == before + len(entries)
+            return self.depth(pair.dlq) == dead
 
         eventually(all_dead, timeout=20)
 
@@ -145,6 +161,12 @@ class App:
             )
         return taken
 
+    def look(self, queue: Queue) -> list[dict[str, Any]]:
+        """Return up to ten messages of a queue, left where they are."""
+        answer = self.sqs.receive_message(QueueUrl=queue.url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        found: list[dict[str, Any]] = answer.get("Messages", [])
+        return found
+
     # Runs
 
     def start(self, given: Any) -> str:
@@ -168,6 +190,26 @@ class App:
             return Run(told, json.loads(text))
         except ValueError:
             raise AssertionError(f"the execution ended without a report: {told}") from None
+
+    def history(self, run: Run) -> list[Any]:
+        """Return everything that the history of a run's execution tells."""
+        pages = self.workflow.get_paginator("get_execution_history").paginate(
+            executionArn=run.execution["executionArn"]
+        )
+        events = [event for page in pages for event in page["events"]]
+        told: list[Any] = json.loads(json.dumps(events, default=str))
+        return told
+
+    def until_processed(self, event_ids: set[str]) -> None:
+        """Wait until the consumer of store events has processed these events."""
+        table = self.cloud.client("dynamodb")
+
+        def processed() -> bool:
+            keys = [{"event_id": {"S": event_id}} for event_id in sorted(event_ids)]
+            answer = table.batch_get_item(RequestItems={self.outputs["StoreEventsTableName"]: {"Keys": keys}})
+            return len(answer["Responses"][self.outputs["StoreEventsTableName"]]) == len(event_ids)
+
+        eventually(processed, timeout=30)
 
     def redrive(self, dlq: Queue, **given: Any) -> Run:
         """Start a run and wait until it has ended."""

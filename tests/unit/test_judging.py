@@ -216,7 +216,8 @@ def test_a_letter_that_is_not_selected_stays():
 
 def test_what_holds_no_payload_is_not_even_quarantined_unless_it_is_selected():
     body = """{"version": "1.0", "timestamp": "t", "KinesisBatchInfo": {}, "requestContext": {
-        "requestId": "r", "functionArn": "arn:f", "condition": "RetryAttemptsExhausted", "approximateInvokeCount": 1}}"""
+        "requestId": "r", "functionArn": "arn:f", "condition": "RetryAttemptsExhausted", "
+        ""approximateInvokeCount": 1}}"""
     pointer = factories.letter(body, source=None)
     assert judge()(pointer).reason == "no-payload"
     assert judge(select=Selection(envelope=("none",)))(pointer) == Skip(Reason.NOT_SELECTED)
