@@ -41,6 +41,7 @@ def test_the_name_of_the_queue_is_enough_and_every_letter_goes_back_as_it_was(ap
     assert run.report["counts"] == {
         "sampled": 10,
         "redriven": 24,
+        "repaired": 0,
         "quarantined": 0,
         "skipped": 0,
         "bounced": 0,

@@ -215,10 +215,9 @@ def test_a_letter_that_is_not_selected_stays():
 
 
 def test_what_holds_no_payload_is_not_even_quarantined_unless_it_is_selected():
-    body = """{"version": "1.0", "timestamp": "t", "KinesisBatchInfo": {}, "requestContext": {
-        "requestId": "r", "functionArn": "arn:f", "condition": "RetryAttemptsExhausted", "
-        ""approximateInvokeCount": 1}}"""
-    pointer = factories.letter(body, source=None)
+    context = {"requestId": "r", "functionArn": "arn:f", "condition": "Any", "approximateInvokeCount": 1}
+    told = {"version": "1.0", "timestamp": "t", "KinesisBatchInfo": {}, "requestContext": context}
+    pointer = factories.letter(json.dumps(told), source=None)
     assert judge()(pointer).reason == "no-payload"
     assert judge(select=Selection(envelope=("none",)))(pointer) == Skip(Reason.NOT_SELECTED)
 

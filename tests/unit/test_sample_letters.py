@@ -86,6 +86,15 @@ def test_the_payload_is_what_was_wrapped(name, payload):
             "kinesis-stream-on-failure",
             Failure(code="RetryAttemptsExhausted", attempts=2, failed_at="2022-07-13T13:48:01.000Z"),
         ),
+        (
+            "eventbridge-subscriber",
+            Failure(
+                None,
+                "The delivery role is not authorized to perform sqs:SendMessage on the target.",
+                "ACCESS_DENIED",
+                4,
+            ),
+        ),
         ("lambda-destination-on-success", None),
         ("sqs-plain", None),
     ],
@@ -108,7 +117,11 @@ def test_a_function_that_failed_gets_its_payload_again_at_the_version_that_faile
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("kinesis-stream-on-failure", "no-payload"), ("lambda-destination-on-success", "succeeded")],
+    [
+        ("kinesis-stream-on-failure", "no-payload"),
+        ("eventbridge-subscriber", "no-payload"),
+        ("lambda-destination-on-success", "succeeded"),
+    ],
 )
 def test_what_holds_no_failed_payload_is_quarantined_wherever_it_should_go(name, reason):
     assert verdict_on(name, destination=DESTINATION).reason == reason

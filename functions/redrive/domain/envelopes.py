@@ -20,7 +20,7 @@ from redrive.domain.letters import AttributeMap, Letter, attributes_size, utf8_s
 # Envelopes in envelopes are opened to this depth; what lies deeper is left as it is.
 MAX_DEPTH = 5
 # A body without any of these is raw: most are, and need not be parsed to know it.
-_MARKS = ("requestContext", "TopicArn", "aws:s3", "s3:TestEvent")
+_MARKS = ("requestContext", "TopicArn", "aws:s3", "s3:TestEvent", "subscriberArn")
 _DECODER = json.JSONDecoder()
 
 
@@ -34,6 +34,7 @@ class Envelope(StrEnum):
     SNS_NOTIFICATION = "sns-notification"
     EVENTBRIDGE_RULE = "eventbridge-rule"
     EVENTBRIDGE_SCHEDULER = "eventbridge-scheduler"
+    EVENTBRIDGE_SUBSCRIBER = "eventbridge-subscriber"
     S3_EVENT = "s3-event"
 
 
@@ -133,6 +134,21 @@ class StreamBatchPointer(_Form):
     context: _RequestContext = Field(alias="requestContext")
 
 
+class SubscriberRecord(_Form):
+    """Events that a custom event bus could not deliver to a subscriber's target: their ids, no data.
+
+    EventBridge user guide, "Retry policies and dead-letter queues" (custom event buses).
+    """
+
+    bus: str = Field(alias="busArn", pattern="^arn:")
+    subscriber: str = Field(alias="subscriberArn", pattern="^arn:")
+    target: str = Field(alias="targetArn", pattern="^arn:")
+    error_code: str | None = Field(default=None, alias="errorCode")
+    error_message: str | None = Field(default=None, alias="errorMessage")
+    attempts: int | None = Field(default=None, alias="retryAttempts")
+    failed: list[dict[str, Any]] = Field(alias="failedMessages")
+
+
 class SnsNotification(_Form):
     """What SNS sends to a queue without raw delivery (SNS developer guide, "Parsing message formats")."""
 
@@ -158,7 +174,7 @@ def unwrap(letter: Letter) -> Unwrapped:
     if inside is None:
         return Unwrapped((Envelope.NONE,), letter, letter.body, letter.attributes)
     if letter.source_arn is None:
-        found = _of_lambda(letter, *inside)
+        found = _of_lambda(letter, *inside) or _of_subscriber(letter, inside[1])
         if found is not None:
             return found
     return _inner(letter, inside)
@@ -323,6 +339,21 @@ def _of_lambda(letter: Letter, text: str, content: Mapping[str, Any]) -> Unwrapp
         origin=record.context.function_arn,
         destination=record.context.function_arn,
         obstacle=NotRedrivable.SUCCEEDED if succeeded else None,
+    )
+
+
+def _of_subscriber(letter: Letter, content: Mapping[str, Any]) -> Unwrapped | None:
+    record = _parsed(SubscriberRecord, content) if "subscriberArn" in content else None
+    if record is None:
+        return None
+    return Unwrapped(
+        envelopes=(Envelope.EVENTBRIDGE_SUBSCRIBER,),
+        letter=letter,
+        payload=letter.body,
+        payload_attributes=letter.attributes,
+        failure=Failure(message=record.error_message, code=record.error_code, attempts=record.attempts),
+        origin=record.subscriber,
+        obstacle=NotRedrivable.NO_PAYLOAD,
     )
 
 
