@@ -16,6 +16,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.parameters import SSMProvider
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from consumers.record_metrics import counts_records
 from contracts.store_event import STORE_EVENT
 
 # Seconds for which the state of the back office is believed.
@@ -31,6 +32,7 @@ class BackOfficeDownError(Exception):
     """The back office of a store does not answer."""
 
 
+@counts_records
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the items of the batch that have to be tried again."""
     answer = process_partial_response(

@@ -115,6 +115,18 @@ def test_a_run_without_the_lock_must_not_move_anything(table, taken):
         table.wants_stop(FIRST)
 
 
+# Metrics
+
+
+def test_the_counts_of_a_step_are_claimed_once(table):
+    assert [table.claim_metrics("run-1", step) for step in ("round-1", "round-1", "round-2")] == [
+        True,
+        False,
+        True,
+    ]
+    assert table.claim_metrics("run-2", "round-1")
+
+
 # Lanes
 
 

@@ -14,7 +14,7 @@ from redrive.adapters.run_table import RunTable
 from redrive.domain.errors import RejectedError
 from redrive.domain.lane import HeldRecord
 from redrive.domain.planning import parse_request
-from redrive.domain.runs import RunPlan
+from redrive.domain.runs import RunPlan, SliceResult
 from redrive.handlers.task import logger
 from tests.support import factories
 from tests.support.definitions import Function, functions
@@ -283,6 +283,98 @@ def test_an_error_that_quotes_an_event_is_logged_by_name_only(invoke, logged):
     assert "73190001" not in told
 
 
+# Metrics
+
+
+def metrics_in(printed: str) -> list[dict[str, Any]]:
+    """Return the lines in the embedded metric format, without their times."""
+    lines = [json.loads(line) for line in printed.splitlines() if '"_aws"' in line]
+    assert all(line["_aws"].pop("Timestamp") for line in lines)
+    return lines
+
+
+def metrics_of(namespace: str, dimensions: dict[str, str], **counts: float) -> dict[str, Any]:
+    """Return a line in the embedded metric format."""
+    return {
+        "_aws": {
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": namespace,
+                    "Dimensions": [list(dimensions)],
+                    "Metrics": [{"Name": name, "Unit": "Count"} for name in counts],
+                }
+            ]
+        },
+        **dimensions,
+        **{name: [count] for name, count in counts.items()},
+    }
+
+
+def test_tally_publishes_what_its_round_moved_by_queue(invoke, capsys):
+    invoke("tally")
+    of_round = metrics_of("Redrive", {"dlq": "store-events-dlq"}, Redriven=9, Quarantined=3)
+    assert metrics_in(capsys.readouterr().out) == [of_round]
+
+
+def test_settle_publishes_what_the_run_left_and_what_no_tally_has_added_up(home, invoke, capsys):
+    event = sample("settle")
+    plan = plan_in(event)
+    records = [
+        HeldRecord("m-1", "h-1", "came-back", failed=False),
+        HeldRecord("m-2", "h-2", "no-destination", failed=False),
+        HeldRecord("m-3", "h-3", "InternalError", failed=True),
+    ]
+    home.table.note_held(plan, factories.work(), records)
+    broken_off = factories.work(round=event["tally"]["rounds"])
+    home.table.note_progress(plan, broken_off, SliceResult(redriven=4), in_hand=0)
+    invoke("settle", event)
+    at_end = {"Redriven": 4, "Quarantined": 0, "Skipped": 2, "Bounced": 1, "Failed": 1}
+    assert metrics_in(capsys.readouterr().out) == [
+        metrics_of("Redrive", {"dlq": "store-events-dlq"}, **at_end)
+    ]
+
+
+def test_report_publishes_how_the_run_ended(invoke, capsys):
+    invoke("report")
+    dimensions = {"dlq": "store-events-dlq", "status": "SUCCEEDED"}
+    assert metrics_in(capsys.readouterr().out) == [metrics_of("Redrive", dimensions, RunsEnded=1)]
+
+
+def test_what_was_asked_for_and_refused_does_not_become_a_metric(invoke, capsys):
+    invoke("report", sample("report-refused"))
+    dimensions = {"dlq": "none", "status": "REJECTED"}
+    assert metrics_in(capsys.readouterr().out) == [metrics_of("Redrive", dimensions, RunsEnded=1)]
+
+
+@pytest.mark.parametrize("step", ["tally", "settle", "report"])
+def test_a_step_that_is_tried_again_publishes_nothing_twice(invoke, capsys, step):
+    event = sample(step)
+    first, again = invoke(step, event), invoke(step, event)
+    assert len(metrics_in(capsys.readouterr().out)) == 1
+    assert again.keys() == first.keys()
+
+
+@pytest.mark.parametrize("step", ["tally", "report"])
+def test_a_run_goes_on_although_its_metrics_cannot_be_published(invoke, capsys, step):
+    boto3.client("dynamodb").delete_table(TableName="redrive-runs")
+    assert invoke(step)
+    assert metrics_in(capsys.readouterr().out) == []
+
+
+def test_the_consumer_counts_what_it_processed_and_what_failed_by_queue(invoke, capsys):
+    invoke("store-events-consumer")
+    counted = metrics_of("QueueConsumers", {"queue": "store-events"}, Processed=1, Failed=1)
+    assert metrics_in(capsys.readouterr().out) == [counted]
+
+
+def test_the_consumer_counts_a_whole_batch_that_failed(home, invoke, capsys):
+    home.outage("3,5")
+    with pytest.raises(BatchProcessingError):
+        invoke("store-events-consumer")
+    counted = metrics_of("QueueConsumers", {"queue": "store-events"}, Processed=0, Failed=2)
+    assert metrics_in(capsys.readouterr().out) == [counted]
+
+
 # Store events
 
 
@@ -319,6 +411,7 @@ def test_what_the_producer_sends_the_consumer_takes(home, invoke):
             "receiptHandle": message["ReceiptHandle"],
             "body": message["Body"],
             "eventSource": "aws:sqs",
+            "eventSourceARN": home.queue.arn,
             "messageAttributes": {
                 name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
                 for name, value in message["MessageAttributes"].items()

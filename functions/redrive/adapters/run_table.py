@@ -1,6 +1,6 @@
 """The table of runs: who may move letters of a queue, how far each lane is, which letters are kept invisible.
 
-Used by the plan, move and settle handlers. One DynamoDB table, keyed by `pk` and `sk`:
+Used by the handlers that change what a run knows. One DynamoDB table, keyed by `pk` and `sk`:
 
 =================  ==========================  ==================================================
 pk                 sk                          what
@@ -9,6 +9,7 @@ dlq#ARN            lock                        the run that has the queue; `stop
 run#ID             lane#LANE                   counts of the lane's present slice
 run#ID             held#TIME#LANE#N            letters kept invisible until the run ends
 run#ID             undeleted#LANE#ROUND#N      letters sent but perhaps not deleted
+run#ID             metrics#STEP                that the counts of a step were published
 =================  ==========================  ==================================================
 """
 
@@ -217,6 +218,20 @@ class RunTable:
                 record = HeldRecord(*told)
                 records[record.message_id] = record
         return list(records.values())
+
+    # Metrics
+
+    def claim_metrics(self, run_id: str, step: str) -> bool:
+        """Return True to the first who asks whether to publish the counts of a step of the run."""
+        try:
+            self._client.put_item(
+                TableName=self._name,
+                Item=self._item(f"run#{run_id}", f"metrics#{step}"),
+                ConditionExpression="attribute_not_exists(pk)",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
     def _of_run(self, plan: RunPlan, prefix: str) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator("query").paginate(

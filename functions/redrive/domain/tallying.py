@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from redrive.domain.lane import HeldRecord
 from redrive.domain.runs import LaneWork, Next, RunPlan, SliceResult, Tally, added
+from redrive.domain.verdicts import Reason
 
 # Messages per second that one lane is given at most: well below what one Lambda of this size moves.
 LANE_RATE = 500.0
@@ -133,6 +134,26 @@ def settled_tally(tally: Tally, unfinished: Iterable[SliceResult], held: Iterabl
     return plus(tally, unfinished).model_copy(
         update={"skipped": dict(skipped), "failed": failures.total(), "failure_codes": dict(failures)}
     )
+
+
+def moved_since(before: Tally, after: Tally) -> dict[str, int]:
+    """Return what was taken out of the queue between two tallies, by name of the metric."""
+    return {
+        "Redriven": after.redriven - before.redriven,
+        "Quarantined": after.quarantined - before.quarantined,
+    }
+
+
+def left_behind(tally: Tally) -> dict[str, int]:
+    """Return what a settled run has seen and left in the queue, by name of the metric.
+
+    Not by round: lanes count a letter that comes up twice twice, which only the end of a run sets right.
+    """
+    return {
+        "Skipped": sum(tally.skipped.values()),
+        "Bounced": tally.skipped.get(Reason.CAME_BACK, 0),
+        "Failed": tally.failed,
+    }
 
 
 def _lanes(plan: RunPlan, tally: Tally) -> tuple[LaneWork, ...]:

@@ -9,12 +9,18 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 
+from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
 from redrive.domain.reporting import Failure, Notification, make_report, notification_of
 from redrive.domain.runs import Execution, Model, Report, RunPlan, Sample, Tally
+from redrive.handlers.metrics import publish_once
+from redrive.handlers.settings import settings
 from redrive.handlers.task import logger, task
 
 _queues = Queues(sqs_client())
+_table = RunTable(settings().run_table)
+# What was asked for and refused may be any text: that is for the report, not for the name of a metric.
+_NO_QUEUE = "none"
 
 
 class ReportTask(Model):
@@ -49,6 +55,8 @@ def handler(event: ReportTask, _context: LambdaContext) -> Reported:
         now=datetime.now(UTC),
     )
     logger.info("reported", status=report.status, dlq=report.dlq, **report.counts.model_dump())
+    dimensions = {"dlq": event.plan.dlq.name if event.plan else _NO_QUEUE, "status": report.status.value}
+    publish_once(_table, report.run_id, "ended", dimensions, {"RunsEnded": 1})
     return Reported(report=report, notification=notification_of(report))
 
 

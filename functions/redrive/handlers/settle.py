@@ -8,7 +8,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
 from redrive.domain.runs import Model, RunPlan, Tally
-from redrive.domain.tallying import settled_tally
+from redrive.domain.tallying import left_behind, moved_since, settled_tally
+from redrive.handlers.metrics import publish_once
 from redrive.handlers.settings import settings
 from redrive.handlers.task import logger, task
 
@@ -32,4 +33,7 @@ def handler(event: SettleTask, _context: LambdaContext) -> Tally:
     tally = settled_tally(event.tally, _table.unfinished(plan, event.tally.rounds), held)
     _table.unlock(plan)
     logger.info("settled", released=len(held) - not_released, notReleased=not_released)
+    # A round that broke off was not added up before.
+    counts = moved_since(event.tally, tally) | left_behind(tally)
+    publish_once(_table, plan.run_id, "settled", {"dlq": plan.dlq.name}, counts)
     return tally

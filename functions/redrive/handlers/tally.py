@@ -5,14 +5,17 @@ Called by the state Tally.
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
 from redrive.domain.runs import Model, RunPlan, SliceResult, Tally
-from redrive.domain.tallying import tally_round
+from redrive.domain.tallying import moved_since, tally_round
+from redrive.handlers.metrics import publish_once
 from redrive.handlers.settings import settings
 from redrive.handlers.task import logger, task
 
 _settings = settings()
 _queues = Queues(sqs_client())
+_table = RunTable(_settings.run_table)
 
 
 class TallyTask(Model):
@@ -36,4 +39,11 @@ def handler(event: TallyTask, _context: LambdaContext) -> Tally:
         max_history_events=_settings.max_history_events,
     )
     logger.info("round done", round=tally.rounds, moved=tally.moved, waiting=facts.waiting, next=tally.next)
+    publish_once(
+        _table,
+        event.plan.run_id,
+        f"round-{tally.rounds}",
+        {"dlq": event.plan.dlq.name},
+        moved_since(event.tally, tally),
+    )
     return tally
