@@ -101,6 +101,7 @@ class EmbeddedCloud:
         detached: bool = False,
         lambda_endpoint_url: str | None = None,
         wait_scale: float = 1.0,
+        alarm_scale: float = 1.0,
         environment: dict[str, str] | None = None,
     ) -> Self:
         """Start the emulator and wait until it answers.
@@ -116,6 +117,9 @@ class EmbeddedCloud:
             front of it.
         wait_scale
             What the seconds of Wait states and of Retry intervals are multiplied by; 0 skips them.
+        alarm_scale
+            What the periods of alarms are multiplied by. Metrics of queues come every second: periods of a
+            minute bear 0.05.
         environment
             Further variables for the emulator, and so for every function it runs.
 
@@ -136,6 +140,7 @@ class EmbeddedCloud:
             "GATEWAY_PORT": str(port),
             "LOG_LEVEL": "WARNING",
             "SFN_WAIT_SCALE": str(wait_scale),
+            "ALARM_PERIOD_SCALE": str(alarm_scale),
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import operator
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -34,6 +35,8 @@ ANCHORS = (
 # SQS publishes its metrics every minute (Amazon SQS Developer Guide, "Monitoring Amazon SQS queues using
 # CloudWatch"); a demo cannot wait that long.
 PUBLISH_SECONDS = 1.0
+# What periods of alarms are multiplied by, so that a test need not wait a minute for an alarm to go off.
+PERIOD_SCALE = float(os.environ.get("ALARM_PERIOD_SCALE", "1"))
 
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanOrEqualToThreshold": operator.ge,
@@ -106,7 +109,8 @@ def evaluate(alarm: Alarm) -> None:
     """
     if not alarm.get("Namespace") or not alarm.get("MetricName"):
         return
-    period, periods = int(alarm.get("Period", 60)), int(alarm.get("EvaluationPeriods", 1))
+    period = float(alarm.get("Period", 60)) * PERIOD_SCALE
+    periods = int(alarm.get("EvaluationPeriods", 1))
     now = time.time()
     points = _points(alarm, since=now - period * periods)
     statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic", "Average")

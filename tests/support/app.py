@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -215,13 +216,35 @@ class App:
         """Start a run and wait until it has ended."""
         return self.ended(self.start({"dlq": dlq.name, **given}))
 
-    def subscribed(self) -> Queue:
-        """Create a queue that gets the reports, as SNS wraps them."""
-        queue = self.queue("reports")
-        self.cloud.client("sns").subscribe(
-            TopicArn=self.outputs["ReportTopicArn"], Protocol="sqs", Endpoint=queue.arn
-        )
+    def subscribed(self, topic: str = "ReportTopicArn") -> Queue:
+        """Create a queue that gets the reports, or what another topic sends, as SNS wraps it."""
+        queue = self.queue("notices")
+        self.cloud.client("sns").subscribe(TopicArn=self.outputs[topic], Protocol="sqs", Endpoint=queue.arn)
         return queue
+
+    # Metrics and alarms
+
+    def total(self, namespace: str, metric: str, **dimensions: str) -> float:
+        """Return the sum of a metric over all of its time."""
+        points = self.cloud.client("cloudwatch").get_metric_statistics(
+            Namespace=namespace,
+            MetricName=metric,
+            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+            StartTime=time.time() - 3600,
+            EndTime=time.time() + 60,
+            Period=86400,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return float(sum(point["Sum"] for point in points))
+
+    def alarms(self) -> dict[str, str]:
+        """Return the state of every alarm of the stack by its logical id."""
+        kinds = ["MetricAlarm", "CompositeAlarm"]
+        found = self.cloud.client("cloudwatch").describe_alarms(AlarmTypes=kinds)
+        return {
+            alarm["AlarmName"].rsplit("-", 2)[1]: alarm["StateValue"]
+            for alarm in found["MetricAlarms"] + found["CompositeAlarms"]
+        }
 
     def invoke(self, output: str, payload: Any) -> Any:
         """Invoke the function that a stack output names."""

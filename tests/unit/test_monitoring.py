@@ -97,8 +97,8 @@ def test_one_letter_raises_the_alarm_of_the_queue_it_lies_in(queue):
 @pytest.mark.parametrize("queue", sorted(RESTING_PLACES))
 def test_a_letter_raises_an_alarm_a_day_before_it_can_expire(queue):
     # In a dead-letter queue the metric counts from the arrival, but the expiry from the original send, which
-    # can be as long ago as the source queue keeps messages (SQS developer guide, "Setting-up dead-letter queue
-    # retention").
+    # can be as long ago as the source queue keeps messages (SQS developer guide, "Setting-up dead-letter
+    # queue retention").
     (alarm,) = watching("ApproximateAgeOfOldestMessage", QueueName=f"{queue}.QueueName")
     spent = [
         QUEUES[source]["MessageRetentionPeriod"]
