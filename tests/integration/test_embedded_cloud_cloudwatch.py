@@ -1,6 +1,9 @@
 """The embedded cloud's CloudWatch, where ministack alone differs from AWS."""
 
+import json
 import time
+
+import pytest
 
 from tests.support.cloud_resources import invoke, make_function, make_queue, run, subscribe_function, unique
 from tests.support.eventually import eventually
@@ -82,6 +85,120 @@ def test_missing_data_counts_as_the_alarm_says(cloud):
 
     eventually(lambda: state(cloud, breaching) == "ALARM")
     eventually(lambda: state(cloud, not_breaching) == "OK")
+
+
+# Composite alarms
+
+
+def alarm_on(queue_name):
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "Namespace": "AWS/SQS",
+            "MetricName": "ApproximateNumberOfMessagesVisible",
+            "Dimensions": dimensions(QueueName=queue_name),
+            "Statistic": "Maximum",
+            "Period": 60,
+            "EvaluationPeriods": 1,
+            "Threshold": 0,
+            "ComparisonOperator": "GreaterThanThreshold",
+            "TreatMissingData": "notBreaching",
+        },
+    }
+
+
+class Composite:
+    """A stack with an alarm on each of two queues and a composite alarm above them."""
+
+    def __init__(self, cloud, rule):
+        self.cloud = cloud
+        self.queues = [make_queue(cloud), make_queue(cloud)]
+        self.notices = make_queue(cloud)
+        self.topic = cloud.client("sns").create_topic(Name=unique("topic"))["TopicArn"]
+        cloud.client("sns").subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=self.notices.arn)
+        self.stack = unique("stack")
+        self.cloudformation = cloud.client("cloudformation")
+        self.cloudformation.create_stack(StackName=self.stack, TemplateBody=self.template(rule))
+
+    def template(self, rule):
+        one, other = (alarm_on(queue_name(queue)) for queue in self.queues)
+        above = {"AlarmRule": {"Fn::Sub": rule}, "AlarmActions": [self.topic], "OKActions": [self.topic]}
+        composite = {"Type": "AWS::CloudWatch::CompositeAlarm", "Properties": above}
+        return json.dumps({"Resources": {"Above": composite, "One": one, "Other": other}})
+
+    def update(self, rule):
+        self.cloudformation.update_stack(StackName=self.stack, TemplateBody=self.template(rule))
+
+    def status(self):
+        return self.cloudformation.describe_stacks(StackName=self.stack)["Stacks"][0]["StackStatus"]
+
+    def found(self):
+        return self.cloud.client("cloudwatch").describe_alarms(
+            AlarmNamePrefix=f"{self.stack}-Above", AlarmTypes=["CompositeAlarm"]
+        )["CompositeAlarms"]
+
+    def state(self):
+        return next((alarm["StateValue"] for alarm in self.found()), None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "state"),
+    [
+        ('ALARM("${One}") OR ALARM("${Other}")', "ALARM"),
+        ('ALARM("${One}") AND ALARM("${Other}")', "OK"),
+        ('ALARM("${One}") AND NOT ALARM("${Other}")', "ALARM"),
+        ('NOT (ALARM("${One}") OR ALARM("${Other}"))', "OK"),
+    ],
+)
+def test_a_composite_alarm_in_a_template_follows_its_rule(cloud, rule, state):
+    composite = Composite(cloud, 'NOT ALARM("${One}") AND ALARM("${Other}")')
+    eventually(lambda: composite.state() == "OK")
+
+    composite.queues[0].send("x")
+    eventually(lambda: cloud_state(cloud, f"{composite.stack}-One") == "ALARM")
+    composite.update(rule)
+
+    eventually(lambda: composite.status() == "UPDATE_COMPLETE" and composite.state() == state)
+
+
+def cloud_state(cloud, prefix):
+    alarms = cloud.client("cloudwatch").describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+    return next((alarm["StateValue"] for alarm in alarms), None)
+
+
+def test_a_composite_alarm_notifies_its_topic(cloud):
+    composite = Composite(cloud, 'ALARM("${One}") OR ALARM("${Other}")')
+    eventually(lambda: composite.state() == "OK")
+
+    composite.queues[1].send("x")
+
+    told = set()
+
+    def noticed():
+        for message in composite.notices.receive():
+            notice = json.loads(json.loads(message["Body"])["Message"])
+            told.add((notice["AlarmName"], notice["NewStateValue"]))
+        return (composite.found()[0]["AlarmName"], "ALARM") in told
+
+    eventually(noticed)
+
+
+def test_a_stack_is_deleted_with_its_composite_alarm_and_the_alarms_below(cloud):
+    composite = Composite(cloud, 'ALARM("${One}") OR ALARM("${Other}")')
+    eventually(lambda: composite.status() == "CREATE_COMPLETE")
+
+    composite.cloudformation.delete_stack(StackName=composite.stack)
+
+    eventually(lambda: composite.found() == [])
+    eventually(lambda: cloud_state(cloud, f"{composite.stack}-O") is None)
+
+
+def test_a_composite_alarm_with_a_rule_that_names_no_alarm_fails_its_stack(cloud):
+    composite = Composite(cloud, 'ALARM("nobody")')
+    eventually(lambda: composite.status() in {"ROLLBACK_COMPLETE", "CREATE_FAILED"})
+
+
+# Metrics of services
 
 
 def test_sqs_counts_sent_received_and_deleted_messages(cloud):

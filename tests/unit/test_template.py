@@ -45,8 +45,8 @@ def test_only_traces_and_log_deliveries_have_no_resource_to_name():
 
 
 def test_no_right_is_given_by_wildcard_but_those_over_a_key_that_its_documents_ask_for():
-    # KMS developer guide, "Default key policy": without it nobody may be able to change the key. SNS developer
-    # guide, "Enable compatibility between event sources from AWS services and encrypted topics".
+    # KMS developer guide, "Default key policy": without it nobody may be able to change the key. SNS
+    # developer guide, "Enable compatibility between event sources from AWS services and encrypted topics".
     by_wildcard = {
         action
         for found in statements(template()["Resources"])
