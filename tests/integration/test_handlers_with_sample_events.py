@@ -34,13 +34,12 @@ class Home:
         self.queue = cloud.queue("store-events", dlq=self.dlq)
         self.quarantine = cloud.queue("redrive-quarantine")
         self.table = RunTable(cloud.run_table("redrive-runs"))
-        boto3.client("dynamodb").create_table(
-            TableName="store-events",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "event_id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "event_id", "KeyType": "HASH"}],
-        )
+        cloud.table("store-events", "event_id")
         self.outage("none")
+        cloud.queue("email-tasks")
+        cloud.table("email-tasks", "id")
+        boto3.client("sesv2").create_email_identity(EmailIdentity="no-reply@example.com")
+        cloud.table("shipments", "shipment_id")
 
     def outage(self, stores: str) -> None:
         boto3.client("ssm").put_parameter(

@@ -30,7 +30,7 @@ def _at_once(params: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def _note_call(model: Any, **_: Any) -> None:
-    service = {"stepfunctions": "states"}.get(
+    service = {"stepfunctions": "states", "sesv2": "ses"}.get(
         model.service_model.service_name, model.service_model.service_name
     )
     _calls.append(f"{service}:{model.name.removesuffix('Batch')}")
@@ -121,6 +121,15 @@ class MotoCloud:
     def invisible(self, queue: QueueRef) -> int:
         """Return how many messages are in flight."""
         return self.queues.facts(queue).in_flight
+
+    def table(self, name: str, key: str) -> None:
+        """Make a table with a partition key of type String."""
+        boto3.client("dynamodb").create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+        )
 
     def run_table(self, name: str = "redrive-runs") -> str:
         """Make the table of runs and return its name."""

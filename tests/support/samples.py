@@ -23,13 +23,17 @@ VALUES = {
     "RUN_TABLE": "redrive-runs",
     "QUARANTINE_QUEUE_URL": f"{ACCOUNT}/redrive-quarantine",
     "QUARANTINE_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:redrive-quarantine",
-    "QUEUE_CONTRACTS": "store-events=store-event",
+    "QUEUE_CONTRACTS": "store-events=store-event,email-tasks=email-task",
     "SLICE_SECONDS": "10",
     "FUNCTION_NAME_PATTERNS": "redrive-*",
     "STATE_MACHINE_NAME_PATTERNS": "",
     "QUEUE_URL": f"{ACCOUNT}/store-events",
     "EVENTS_TABLE": "store-events",
     "OUTAGE_PARAMETER": "store-events-outage",
+    "EMAIL_TASKS_QUEUE_URL": f"{ACCOUNT}/email-tasks",
+    "EMAIL_TASKS_TABLE": "email-tasks",
+    "EMAIL_SENDER": "no-reply@example.com",
+    "SHIPMENTS_TABLE": "shipments",
     "POWERTOOLS_SERVICE_NAME": "tests",
 }
 
@@ -55,7 +59,7 @@ def sample(name: str) -> Any:
     return event
 
 
-def load(function: Function) -> Callable[[Any], Any]:
+def load(function: Function, context: Context | None = None) -> Callable[[Any], Any]:
     """Return a function's handler, loaded anew with the environment that the template gives it."""
     others = {name: value for name, value in os.environ.items() if name not in VALUES}
     told = {name: VALUES[name] for name in function.variables}
@@ -65,7 +69,7 @@ def load(function: Function) -> Callable[[Any], Any]:
     def invoke(event: Any) -> Any:
         with patch.dict(os.environ, others | told, clear=True):
             # Lambda reads and writes JSON.
-            return json.loads(json.dumps(handler(json.loads(json.dumps(event)), Context())))
+            return json.loads(json.dumps(handler(json.loads(json.dumps(event)), context or Context())))
 
     return invoke
 

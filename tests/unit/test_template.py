@@ -7,6 +7,7 @@ from cfnlint.api import lint_file
 from cfnlint.config import ManualArgs
 
 from tests.support.definitions import TEMPLATE, functions, listed, resources, statements, template
+from tests.support.samples import load
 
 FUNCTIONS = functions()
 QUEUES = resources("AWS::SQS::Queue")
@@ -79,15 +80,35 @@ def test_a_function_that_sqs_triggers_has_a_role_of_its_own():
 @pytest.mark.parametrize(
     ("action", "allowed"),
     [
-        ("sqs:DeleteMessage", {"MoveFunction", "StoreEventsConsumer"}),
-        ("sqs:SendMessage", {"MoveFunction", "StoreEventsProducer"}),
-        ("sqs:ReceiveMessage", {"MoveFunction", "SampleFunction", "StoreEventsConsumer"}),
+        ("sqs:DeleteMessage", {"MoveFunction", "StoreEventsConsumer", "EmailTasksConsumer"}),
+        ("sqs:SendMessage", {"MoveFunction", "StoreEventsProducer", "EmailTasksProducer"}),
+        (
+            "sqs:ReceiveMessage",
+            {"MoveFunction", "SampleFunction", "StoreEventsConsumer", "EmailTasksConsumer"},
+        ),
+        ("ses:SendEmail", {"EmailTasksConsumer"}),
         ("sqs:PurgeQueue", set()),
         ("sqs:SetQueueAttributes", set()),
     ],
 )
 def test_what_can_lose_or_bend_a_message_is_allowed_where_it_is_needed_only(action, allowed):
     assert {name for name, function in FUNCTIONS.items() if action in function.allowed} == allowed
+
+
+def test_e_mails_are_sent_from_one_address_only():
+    (sending,) = [
+        found for found in statements(template()["Resources"]) if "ses:SendEmail" in listed(found["Action"])
+    ]
+    assert sending["Condition"] == {"StringEquals": {"ses:FromAddress": {"Ref": "EmailSender"}}}
+
+
+def test_what_can_be_reached_over_http_asks_for_signed_requests():
+    urls = [
+        function.properties["FunctionUrlConfig"]
+        for function in FUNCTIONS.values()
+        if "FunctionUrlConfig" in function.properties
+    ]
+    assert urls == [{"AuthType": "AWS_IAM"}]
 
 
 # Queues, topics, tables
@@ -134,8 +155,17 @@ def test_dead_letters_and_the_quarantine_are_kept_for_fourteen_days():
         for queue in QUEUES.values()
         if "RedrivePolicy" in queue
     }
-    kept = {name: QUEUES[name]["MessageRetentionPeriod"] for name in dead_letter_queues | {"QuarantineQueue"}}
-    assert len(kept) >= 2
+    failures = {
+        function.properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"][
+            "Fn::GetAtt"
+        ][0]
+        for function in FUNCTIONS.values()
+        if "EventInvokeConfig" in function.properties
+    }
+    assert dead_letter_queues
+    assert failures
+    names = dead_letter_queues | failures | {"QuarantineQueue"}
+    kept = {name: QUEUES[name]["MessageRetentionPeriod"] for name in names}
     assert set(kept.values()) == {FOURTEEN_DAYS}
 
 
@@ -165,9 +195,8 @@ def test_every_function_has_a_log_group_that_does_not_keep_logs_for_ever(functio
 
 
 @each_function
-def test_every_handler_exists(function):
-    module = __import__(function.module, fromlist=["handler"])
-    assert callable(module.handler)
+def test_every_handler_can_be_loaded_with_the_environment_that_it_is_given(function):
+    assert callable(load(function))
 
 
 def test_the_function_that_moves_has_time_for_the_longest_slice():
