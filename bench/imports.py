@@ -17,6 +17,9 @@ HANDLERS = (
     *(f"redrive.handlers.{name}" for name in ("plan", "sample", "move", "tally", "settle", "report", "stop")),
     "consumers.store_events_consumer",
     "consumers.store_events_producer",
+    "consumers.email_tasks_consumer",
+    "consumers.email_tasks_producer",
+    "consumers.shipment_notices",
 )
 _RUNS = 9
 _SECONDS = 60
@@ -58,6 +61,10 @@ def _seconds(statement: str) -> float:
         "OUTAGE_PARAMETER": "outage",
         "EVENTS_TABLE": "events",
         "QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/store-events",
+        "EMAIL_TASKS_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/email-tasks",
+        "EMAIL_TASKS_TABLE": "email-tasks",
+        "EMAIL_SENDER": "no-reply@example.com",
+        "SHIPMENTS_TABLE": "shipments",
         "REPORT_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:reports",
     }
     return float(measured.run([sys.executable, "-c", program], environment, _SECONDS).told["seconds"])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
-from bench import imports, messages, peers
+from bench import consumers, imports, messages, peers
 from bench.endpoint import Endpoint
 from bench.measured import ToolError
 from bench.tools import Run, Tool, move, ours, plain_loop
@@ -202,6 +202,11 @@ def measure_imports(_endpoint: Endpoint) -> Results:
     return {"import_ratio": {name: round(ratio, 3) for name, ratio in imports.ratios().items()}}
 
 
+def measure_consumers(_endpoint: Endpoint) -> Results:
+    """Return what each consumer costs beside its work."""
+    return {"consumers": consumers.overheads()}
+
+
 def _in_turns(
     endpoint: Endpoint, tools: dict[str, Tool], rounds: int, count: int = _MESSAGES
 ) -> dict[str, list[Run]]:
@@ -223,4 +228,5 @@ ALL: dict[str, Callable[[Endpoint], Results]] = {
     "pace": measure_pace,
     "growth": measure_growth,
     "imports": measure_imports,
+    "consumers": measure_consumers,
 }

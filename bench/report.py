@@ -58,6 +58,11 @@ def _slowest_import(results: Results) -> tuple[str, float]:
     return worst
 
 
+def _most_extra_writes(results: Results) -> tuple[str, float]:
+    extra = {name: row["extra_writes"] for name, row in results["consumers"].items()}
+    return max(extra.items(), key=lambda entry: entry[1])
+
+
 TARGETS = (
     Target(
         "SQS calls per message, 10,000 messages",
@@ -129,6 +134,13 @@ TARGETS = (
         lambda results: f"{_slowest_import(results)[1]:.2f} (`{_slowest_import(results)[0]}`, the slowest)",
         lambda results: bool(_slowest_import(results)[1] <= 1.6),
     ),
+    Target(
+        "DynamoDB writes per message that make a consumer idempotent",
+        "at most 1",
+        "consumers",
+        lambda results: "{1:g} (`{0}`, the most)".format(*_most_extra_writes(results)),
+        lambda results: bool(_most_extra_writes(results)[1] <= 1),
+    ),
 )
 
 
@@ -143,6 +155,8 @@ def text(results: Results) -> str:
         parts.append(_growth(results))
     if "import_ratio" in results:
         parts.append(_imports(results))
+    if "consumers" in results:
+        parts.append(_consumers(results))
     return "\n\n".join(parts)
 
 
@@ -229,3 +243,21 @@ def _growth(results: Results) -> str:
 def _imports(results: Results) -> str:
     rows = [[f"`{name}`", f"{ratio:.2f}"] for name, ratio in results["import_ratio"].items()]
     return _table(["import", "times boto3 and one client"], rows)
+
+
+def _consumers(results: Results) -> str:
+    rows = [
+        [
+            f"`{name}`",
+            f"{row['microseconds']:.0f}",
+            f"{row['json_loads_microseconds']:.1f}",
+            f"{row['writes']:g}",
+            f"{row['extra_writes']:g}",
+        ]
+        for name, row in results["consumers"].items()
+    ]
+    head = [
+        "consumer, without its work", "CPU µs per message", "`json.loads` alone, µs",
+        "DynamoDB writes per message", "of them to do it once",
+    ]  # fmt: skip
+    return _table(head, rows)
