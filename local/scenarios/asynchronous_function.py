@@ -1,6 +1,6 @@
 """A function invoked asynchronously fails in an outage; its failures are redriven to it and take effect once.
 
-Played by `make scenario NAME=asynchronous-function`: 18 shipment notices, a third of them of a carrier whose
+Played by `make scenario NAME=asynchronous-function`: 12 shipment notices, a third of them of a carrier whose
 tracking is down; three that break the contract; three letters that lie in the queue of failures twice.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from local.stage import Stage
 
 # Each is an invocation at the same time as the others, and so a process of its own.
-NOTICES = 18
+NOTICES = 12
 BAD = 3
 TWICE = 3
 CARRIERS = ("post", "courier", "pickup")

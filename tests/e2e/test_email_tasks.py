@@ -107,8 +107,9 @@ def test_tasks_that_ses_refused_are_redriven_and_sent_once_each(mail: Mail):
     mail.settled(dead=12)
     assert mail.subjects("outage:") == {}
     mail.verify()
-    counts = mail.app.redrive(mail.dlq, rate=100).report["counts"]
-    assert (counts["redriven"], counts["remaining"]) == (12, 0)
+    report = mail.app.redrive(mail.dlq, rate=100).report
+    assert (report["counts"]["redriven"], report["counts"]["remaining"]) == (12, 0)
+    assert "ann@example.org" not in json.dumps(report)
     mail.settled()
     assert mail.subjects("outage:") == Counter(subjects)
 
