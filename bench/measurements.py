@@ -7,16 +7,20 @@ that whatever else the machine does falls on both alike, and medians are taken.
 from __future__ import annotations
 
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import consumers, imports, messages, peers
+from bench import consumers, imports, measured, messages, peers
 from bench.endpoint import Endpoint
 from bench.measured import ToolError
 from bench.tools import Run, Tool, move, ours, plain_loop
 from bench.workflow import Workflow
+
+ROOT = Path(__file__).resolve().parent.parent
 
 type Results = dict[str, Any]
 
@@ -33,6 +37,7 @@ _GROWTH = (1_000, 10_000, 50_000)
 _GROWTH_FULL = 230_000
 # At least so many messages a second are waited for.
 _SLOWEST = 150
+_ENVELOPES_SECONDS = 120
 
 
 def measure_peers(endpoint: Endpoint) -> Results:
@@ -197,6 +202,17 @@ def _growth_point(endpoint: Endpoint, workflow: Workflow, count: int) -> Results
     }
 
 
+def measure_envelopes(_endpoint: Endpoint) -> Results:
+    """Return what unwrapping and judging one letter costs, by envelope and contract."""
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "functions")]),
+        "PYDANTIC_DISABLE_PLUGINS": "__all__",
+    }
+    done = measured.run([sys.executable, "-m", "bench.envelopes"], environment, _ENVELOPES_SECONDS)
+    return {"microseconds_per_letter": done.told}
+
+
 def measure_imports(_endpoint: Endpoint) -> Results:
     """Return how long importing each handler takes, against boto3 and one client."""
     return {"import_ratio": {name: round(ratio, 3) for name, ratio in imports.ratios().items()}}
@@ -228,5 +244,6 @@ ALL: dict[str, Callable[[Endpoint], Results]] = {
     "pace": measure_pace,
     "growth": measure_growth,
     "imports": measure_imports,
+    "envelopes": measure_envelopes,
     "consumers": measure_consumers,
 }

@@ -146,7 +146,7 @@ TARGETS = (
 
 def text(results: Results) -> str:
     """Return what was measured as Markdown; parts that were not measured are left out."""
-    parts = [_targets(results)]
+    parts = [_targets(results)] if any(target.needs in results for target in TARGETS) else []
     if "peers" in results:
         parts.append(_tools(results))
     if "limit" in results:
@@ -155,6 +155,8 @@ def text(results: Results) -> str:
         parts.append(_growth(results))
     if "import_ratio" in results:
         parts.append(_imports(results))
+    if "microseconds_per_letter" in results:
+        parts.append(_envelopes(results))
     if "consumers" in results:
         parts.append(_consumers(results))
     return "\n\n".join(parts)
@@ -261,3 +263,11 @@ def _consumers(results: Results) -> str:
         "DynamoDB writes per message", "of them to do it once",
     ]  # fmt: skip
     return _table(head, rows)
+
+
+def _envelopes(results: Results) -> str:
+    rows = [
+        [name, f"{row['json_loads']:.1f}", f"{row['unwrap']:.1f}", f"{row['verdict']:.1f}"]
+        for name, row in results["microseconds_per_letter"].items()
+    ]
+    return _table(["one letter", "json.loads of the body, us", "unwrap, us", "unwrap and verdict, us"], rows)
