@@ -56,7 +56,8 @@ class ContractViolationError(Exception):
 class ContractModel(BaseModel):
     """Base of the models in a contract: its errors never repeat what was in the message."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    # Built when they are first used: the redrive knows all contracts and most runs use one.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class MessageContract(Protocol):

@@ -255,7 +255,8 @@ class Sample(Model):
     in_other_groups: int = 0
     oldest_sent_at: datetime | None = None
     newest_sent_at: datetime | None = None
-    sizes: Sizes = Sizes()
+    # Made when it is needed: an instance here would build its validator at each cold start.
+    sizes: Sizes = Field(default_factory=Sizes)
     near_expiry: int = 0
 
 
