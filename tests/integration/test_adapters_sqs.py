@@ -132,6 +132,20 @@ def test_a_source_that_the_deployment_may_not_touch_is_refused_with_how_to_allow
             Queues(client).sources(dlq)
 
 
+def test_tags_tell_what_the_owners_of_a_queue_declare(cloud, dlq):
+    assert cloud.queues.tags(dlq) == {}
+    cloud.sqs.tag_queue(QueueUrl=dlq.url, Tags={"redrive:max-rate": "40", "team": "rewards"})
+    assert cloud.queues.tags(dlq) == {"redrive:max-rate": "40", "team": "rewards"}
+
+
+def test_a_queue_whose_tags_the_deployment_may_not_read_is_refused(dlq):
+    client = sqs_client()
+    with Stubber(client) as stubber:
+        stubber.add_client_error("list_queue_tags", "AccessDenied", http_status_code=403)
+        with pytest.raises(RejectedError, match="QueueNamePattern"):
+            Queues(client).tags(dlq)
+
+
 def test_a_look_leaves_every_letter_visible(cloud, dlq):
     cloud.send(dlq, [f"body-{n}" for n in range(25)])
     found = cloud.look(dlq, 15)

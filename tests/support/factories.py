@@ -38,6 +38,8 @@ def plan(**changes: Any) -> RunPlan:
         "quarantine_url": queue("quarantine").url,
         "dry_run": False,
         "rate": 50,
+        "asked_rate": 50,
+        "ceiling": None,
         "max_messages": None,
         "sample_size": 10,
         "on_invalid": OnInvalid.QUARANTINE,

@@ -17,9 +17,18 @@ class FakeQueues:
 
     known: dict[str, tuple[QueueRef, QueueFacts]] = field(default_factory=dict)
     dead_letter_queue_of: dict[str, str] = field(default_factory=dict)
+    tagged: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def add(self, queue: QueueRef, facts: QueueFacts, *, dlq: str | None = None) -> QueueRef:
+    def add(
+        self,
+        queue: QueueRef,
+        facts: QueueFacts,
+        *,
+        dlq: str | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> QueueRef:
         self.known[queue.name] = (queue, facts)
+        self.tagged[queue.name] = tags or {}
         if dlq is not None:
             self.dead_letter_queue_of[queue.name] = dlq
         return queue
@@ -36,6 +45,9 @@ class FakeQueues:
         return tuple(
             self.known[name][0] for name, dlq in self.dead_letter_queue_of.items() if dlq == queue.name
         )
+
+    def tags(self, queue: QueueRef) -> dict[str, str]:
+        return self.tagged[queue.name]
 
 
 @dataclass

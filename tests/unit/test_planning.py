@@ -180,6 +180,49 @@ def test_what_was_asked_for_is_in_the_plan():
     assert (plan.dry_run, plan.max_redrives, plan.on_invalid) == (True, 2, OnInvalid.LEAVE)
 
 
+def with_ceilings(**ceilings: str) -> FakeQueues:
+    """Return a directory in which queues declare ceilings; all but `archive` are sources of `orders-dlq`."""
+    queues = directory()
+    for name, value in ceilings.items():
+        dlq = "orders-dlq" if name != "archive" else None
+        queues.add(factories.queue(name), factories.facts(), dlq=dlq, tags={"redrive:max-rate": value})
+    return queues
+
+
+@pytest.mark.parametrize(
+    ("asked", "ceilings", "kept_to", "ceiling"),
+    [
+        (500, {}, 500, None),
+        (500, {"orders": "40"}, 40, 40),
+        (20, {"orders": "40"}, 20, 40),
+        (500, {"orders": "40", "invoices": "2.5"}, 2.5, 2.5),
+        (500, {"invoices": "0.1"}, 0.1, 0.1),
+    ],
+)
+def test_a_run_keeps_to_the_smallest_of_what_was_asked_for_and_what_the_receiving_queues_declare(
+    asked, ceilings, kept_to, ceiling
+):
+    plan = planned(rate=asked, queues=with_ceilings(**ceilings))
+    assert (plan.rate, plan.asked_rate, plan.ceiling) == (kept_to, asked, ceiling)
+
+
+def test_only_the_destination_of_a_run_limits_its_rate():
+    queues = with_ceilings(orders="5", archive="200")
+    assert planned(rate=500, destination="archive", queues=queues).rate == 200
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "fast", "0", "-1", "10001", "nan", "NaN", "Infinity", "1_000", "40/s", '"40"', "[40]", "true"],
+)
+def test_a_ceiling_that_is_no_rate_is_refused_with_queue_and_tag(value):
+    with pytest.raises(RejectedError) as caught:
+        planned(queues=with_ceilings(orders=value))
+    told = str(caught.value)
+    assert told.startswith("orders: the tag redrive:max-rate cannot be used. Expected messages per second")
+    assert f"found {value!r}" in told
+
+
 @pytest.mark.parametrize("key", ["dlq", "destination"])
 def test_an_unknown_queue_is_refused_with_how_to_look_it_up(key):
     with pytest.raises(RejectedError, match=f"^{key}: there is no queue nowhere.*aws sqs list-queues"):

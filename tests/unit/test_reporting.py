@@ -126,6 +126,13 @@ def test_the_report_adds_up_what_the_lanes_did():
     assert (made.rate.asked, made.rate.measured, made.duplicates_possible) == (50, 3.0, 1)
 
 
+def test_the_report_tells_what_was_asked_for_and_what_the_receiving_queues_allowed():
+    made = report(plan=factories.plan(rate=40, asked_rate=500, ceiling=40))
+    assert (made.rate.asked, made.rate.ceiling) == (500, 40)
+    text = json.loads(notification_of(made).message)["email"]
+    assert "(asked: 500.0, ceiling: 40.0)" in text
+
+
 @pytest.mark.parametrize(
     ("tally", "in_queue", "remaining"),
     [

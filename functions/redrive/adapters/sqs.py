@@ -187,6 +187,11 @@ class Queues:
                 sources.append(self._ref(url))
         return tuple(sources)
 
+    def tags(self, queue: QueueRef) -> dict[str, str]:
+        """Return a queue's tags."""
+        with _denied_as_rejected(queue.name):
+            return self._client.list_queue_tags(QueueUrl=queue.url).get("Tags", {})
+
     def look(self, look: Look, seconds: float) -> Iterator[dict[str, Any]]:
         """Yield messages, each once; all are visible again when the look ends, whatever ends it.
 

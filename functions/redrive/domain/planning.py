@@ -5,17 +5,20 @@ Called by the plan handler with the queues and the lock as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
 from redrive.domain.repair import AttributeRule, Repair
-from redrive.domain.runs import Execution, Model, OnInvalid, QueueRef, RedriveRequest, RunPlan
+from redrive.domain.runs import Execution, Model, OnInvalid, QueueRef, Rate, RedriveRequest, RunPlan
 from redrive.domain.selection import Selection
+
+# The tag of a queue by which its owners say how many messages per second a redrive may send to it at most.
+MAX_RATE_TAG = "redrive:max-rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,9 @@ class QueueDirectory(Protocol):
 
     def sources(self, queue: QueueRef) -> tuple[QueueRef, ...]:
         """Return the queues whose redrive policy names `queue`."""
+
+    def tags(self, queue: QueueRef) -> Mapping[str, str]:
+        """Return the queue's tags."""
 
 
 class RunLocks(Protocol):
@@ -125,6 +131,7 @@ def plan_run(
             "can push them into the next queue. Remove the policy for the time of the run, or start it "
             "with allowNestedDlq: true."
         )
+    ceiling = _ceiling(queues, sources if destination is None else (destination,))
     return RunPlan(
         run_id=execution.name,
         execution_arn=execution.id,
@@ -134,7 +141,9 @@ def plan_run(
         destination=destination,
         quarantine_url=quarantine.url,
         dry_run=request.dry_run,
-        rate=request.rate,
+        rate=request.rate if ceiling is None else min(request.rate, ceiling),
+        asked_rate=request.rate,
+        ceiling=ceiling,
         max_messages=request.max_messages,
         sample_size=request.sample_size,
         census=request.census,
@@ -188,6 +197,24 @@ def _found(queues: QueueDirectory, given: str, key: str) -> QueueRef:
             "of a queue; look it up with: aws sqs list-queues"
         )
     return queue
+
+
+def _ceiling(queues: QueueDirectory, receivers: Iterable[QueueRef]) -> float | None:
+    """Return the smallest rate that a receiving queue declares: how much each gets is not known yet."""
+    declared = ((queue, queues.tags(queue).get(MAX_RATE_TAG)) for queue in receivers)
+    return min((_declared_rate(queue, value) for queue, value in declared if value is not None), default=None)
+
+
+def _declared_rate(queue: QueueRef, value: str) -> float:
+    try:
+        # As JSON, so that what is refused as the input's rate is refused here too: nan, 1_000, spaces.
+        return TypeAdapter[float](Rate).validate_json(value)
+    except ValidationError:
+        raise RejectedError(
+            f"{queue.name}: the tag {MAX_RATE_TAG} cannot be used. Expected messages per second as a number "
+            f"from 0.1 to 10000, such as 40 or 2.5; found {value!r}. Correct it with: aws sqs tag-queue "
+            f"--queue-url {queue.url} --tags {MAX_RATE_TAG}=40"
+        ) from None
 
 
 def _check_destination(dlq: QueueRef, destination: QueueRef, quarantine: QueueRef) -> None:

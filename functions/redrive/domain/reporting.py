@@ -135,7 +135,8 @@ def make_report(
         failure_codes=tally.failure_codes,
         duplicates_possible=tally.duplicates_possible,
         rate=RateReport(
-            asked=plan.rate if plan else None,
+            asked=plan.asked_rate if plan else None,
+            ceiling=plan.ceiling if plan else None,
             measured=round(tally.redriven / tally.seconds, 2) if tally.seconds else None,
         ),
         sample=sample,
@@ -199,7 +200,8 @@ def _readable(report: Report) -> str:
         f"Destination  {report.destination or 'the queue that each letter came from'}",
         f"From         {report.started_at:%Y-%m-%d %H:%M:%S} UTC",
         f"To           {report.finished_at:%Y-%m-%d %H:%M:%S} UTC",
-        f"Rate         {report.rate.measured or 0} messages per second (asked: {report.rate.asked or 0})",
+        f"Rate         {report.rate.measured or 0} messages per second (asked: {report.rate.asked or 0}"
+        + (f", ceiling: {report.rate.ceiling})" if report.rate.ceiling is not None else ")"),
         "",
         *(f"{name:<12} {number}" for name, number in counts.model_dump().items()),
         *_listed("Quarantined because", report.quarantine_reasons),

@@ -128,6 +128,10 @@ class RunPlan(Model):
         Seconds that the dead-letter queue keeps a message.
     waiting : int
         Letters in the queue, approximately, when the run began.
+    rate, asked_rate : float
+        Messages per second that the run keeps to, and those that were asked for.
+    ceiling : float | None
+        Messages per second that the owners of the receiving queues allow; None where they say nothing.
     """
 
     run_id: str
@@ -139,6 +143,8 @@ class RunPlan(Model):
     quarantine_url: str
     dry_run: bool
     rate: float
+    asked_rate: float
+    ceiling: float | None
     max_messages: int | None
     sample_size: int
     census: bool = False
@@ -358,9 +364,13 @@ class Tally(Counted):
 
 
 class RateReport(Model):
-    """The rate that was asked for and the one that came about, in messages per second."""
+    """The rate that was asked for, the one that was allowed at most and the one that came about.
+
+    All are messages per second.
+    """
 
     asked: float | None
+    ceiling: float | None = None
     measured: float | None
 
 

@@ -49,5 +49,12 @@ def handler(event: PlanTask, _context: LambdaContext) -> Planned:
     plan = plan_run(parse_request(event.input), event.execution, _queues, _quarantine)
     check_contracts(plan, ContractStore(_settings.queue_contracts).find)
     take_lock(plan, _table, _executions)
-    logger.info("planned", dlq=plan.dlq.name, waiting=plan.waiting, rate=plan.rate, dryRun=plan.dry_run)
+    logger.info(
+        "planned",
+        dlq=plan.dlq.name,
+        waiting=plan.waiting,
+        rate=plan.rate,
+        ceiling=plan.ceiling,
+        dryRun=plan.dry_run,
+    )
     return Planned(plan=plan, tally=first_tally(plan))
