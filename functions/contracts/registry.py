@@ -11,11 +11,12 @@ from typing import Any, Self
 
 from contracts.contract import Contract
 from contracts.email_task import EMAIL_TASK
+from contracts.reward_payout import REWARD_PAYOUT
 from contracts.shipment_notice import SHIPMENT_NOTICE
 from contracts.store_event import STORE_EVENT
 
 CONTRACTS: dict[str, Contract[Any, Any]] = {
-    contract.name: contract for contract in (STORE_EVENT, EMAIL_TASK, SHIPMENT_NOTICE)
+    contract.name: contract for contract in (STORE_EVENT, EMAIL_TASK, SHIPMENT_NOTICE, REWARD_PAYOUT)
 }
 # Where JSON Schemas lie: an SSM parameter, an S3 object.
 SCHEMES = ("ssm:", "s3://")

@@ -18,9 +18,13 @@ ANCHORS = (
     "services.lambda_svc:_run_sqs_batch",
     "services.lambda_svc:_execute_function",
     "services.lambda_svc:_sqs_message_attributes_to_camel_case",
+    "services.lambda_svc:_sqs_esm_concurrency",
     "services.lambda_svc:_esm_backoff_until",
     "services.lambda_svc:_ESM_BACKOFF_SECONDS",
 )
+
+
+_upstream_concurrency = lambda_svc._sqs_esm_concurrency
 
 
 class InvalidBatchResponseError(ValueError):
@@ -31,6 +35,21 @@ def apply() -> None:
     """Put the patches of this module in place."""
     lambda_svc._run_sqs_batch = run_batch
     lambda_svc._sqs_message_attributes_to_camel_case = as_record_attributes
+    lambda_svc._sqs_esm_concurrency = concurrency
+
+
+def concurrency(
+    mapping: dict[str, Any], function: dict[str, Any], config: dict[str, Any], _queue: Any = None
+) -> int:
+    """Return how many batches of a mapping may be with the function at the same time.
+
+    The same for a FIFO queue as for a standard one: AWS Lambda Developer Guide, "Configuring scaling behavior
+    for SQS event source mappings": "For FIFO queues, concurrent invocations are capped either by the number
+    of message group IDs or the maximum concurrency setting". ministack allows one. The order is safe, since
+    :class:`local.ministack_compat.message_store.MessageStore` hands out nothing of a group in flight.
+    """
+    allowed: int = _upstream_concurrency(mapping, function, config)
+    return allowed
 
 
 def as_record_attributes(attributes: dict[str, Any] | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -293,6 +294,40 @@ def test_a_record_has_the_attributes_that_aws_gives_it(cloud):
         "stringListValues": [],
         "binaryListValues": [],
     }
+
+
+# FIFO queues ------------------------------------------------------------------------------------------------
+
+
+def test_groups_of_a_fifo_queue_are_processed_at_once_and_each_in_order(cloud):
+    queue, seen = make_queue(cloud, FifoQueue="true"), make_queue(cloud)
+    function = make_function(
+        cloud,
+        f"""
+        import boto3, json, time
+
+        def handle(event, context):
+            (record,) = event["Records"]
+            began = time.time()
+            time.sleep(0.3)
+            told = [record["attributes"]["MessageGroupId"], record["body"], began, time.time()]
+            boto3.client("sqs").send_message(QueueUrl="{seen.url}", MessageBody=json.dumps(told))
+        """,
+    )
+    for number in range(3):
+        for group in ("a", "b", "c"):
+            queue.send(str(number), MessageGroupId=group, MessageDeduplicationId=f"{group}{number}")
+    subscribe_function(cloud, queue, function, BatchSize=1, ScalingConfig={"MaximumConcurrency": 2})
+
+    eventually(lambda: seen.depth()[0] == 9, timeout=20)
+    told = [json.loads(message["Body"]) for _ in range(5) for message in seen.receive()]
+    assert len(told) == 9
+    at_once = [sum(began <= other[2] < ended for other in told) for _, _, began, ended in told]
+    assert max(at_once) == 2
+    for group in ("a", "b", "c"):
+        spans = sorted((began, ended, body) for name, body, began, ended in told if name == group)
+        assert [body for *_, body in spans] == ["0", "1", "2"]
+        assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
 # Asynchronous invocations -----------------------------------------------------------------------------------

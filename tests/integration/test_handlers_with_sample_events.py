@@ -19,6 +19,7 @@ from redrive.handlers.task import logger
 from tests.support import factories
 from tests.support.definitions import Function, functions
 from tests.support.moto_cloud import MotoCloud, moto_cloud
+from tests.support.rewards import make_rewards
 from tests.support.samples import EVENTS, load, name_of, sample
 
 DEAD_RUN = "arn:aws:states:us-east-1:123456789012:execution:redrive:dead"
@@ -40,6 +41,7 @@ class Home:
         cloud.table("email-tasks", "id")
         boto3.client("sesv2").create_email_identity(EmailIdentity="no-reply@example.com")
         cloud.table("shipments", "shipment_id")
+        self.rewards = make_rewards(cloud)
 
     def outage(self, stores: str) -> None:
         boto3.client("ssm").put_parameter(

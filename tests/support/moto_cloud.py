@@ -29,10 +29,16 @@ def _at_once(params: dict[str, Any], **_: Any) -> dict[str, Any]:
     return params | {"WaitTimeSeconds": 0}
 
 
-def _note_call(model: Any, **_: Any) -> None:
+def _note_call(model: Any, params: dict[str, Any], **_: Any) -> None:
     service = {"stepfunctions": "states", "sesv2": "ses"}.get(
         model.service_model.service_name, model.service_model.service_name
     )
+    if model.name == "TransactWriteItems":
+        # IAM knows only the parts of a transaction (DynamoDB developer guide, "Using IAM with DynamoDB
+        # transactions").
+        parts = json.loads(params["body"])["TransactItems"]
+        _calls.extend(f"dynamodb:{action}Item" for part in parts for action in part)
+        return
     _calls.append(f"{service}:{model.name.removesuffix('Batch')}")
 
 

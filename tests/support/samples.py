@@ -23,7 +23,7 @@ VALUES = {
     "RUN_TABLE": "redrive-runs",
     "QUARANTINE_QUEUE_URL": f"{ACCOUNT}/redrive-quarantine",
     "QUARANTINE_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:redrive-quarantine",
-    "QUEUE_CONTRACTS": "store-events=store-event,email-tasks=email-task",
+    "QUEUE_CONTRACTS": "store-events=store-event,email-tasks=email-task,rewards.fifo=reward-payout",
     "SLICE_SECONDS": "10",
     "FUNCTION_NAME_PATTERNS": "redrive-*",
     "STATE_MACHINE_NAME_PATTERNS": "",
@@ -34,6 +34,11 @@ VALUES = {
     "EMAIL_TASKS_TABLE": "email-tasks",
     "EMAIL_SENDER": "no-reply@example.com",
     "SHIPMENTS_TABLE": "shipments",
+    "REWARDS_QUEUE_URL": f"{ACCOUNT}/rewards.fifo",
+    "LEDGER_TABLE": "rewards-ledger",
+    "BALANCES_TABLE": "rewards-balances",
+    "GATEWAY_TABLE": "payment-gateway",
+    "GATEWAY_SWITCH": "payment-gateway-switch",
     "POWERTOOLS_SERVICE_NAME": "tests",
 }
 

@@ -8,6 +8,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from local import demo, scenario
+from local.scenarios import rewards
 from local.stage import Stage, StageError
 
 
@@ -59,3 +60,40 @@ def test_messages_that_nobody_asked_for_count_for_nothing(stage):
 def test_what_never_comes_is_told(stage):
     with pytest.raises(StageError, match="Waited 0 seconds for the rain, in vain"):
         stage.until(lambda: False, "the rain", patience=0)
+
+
+# The load on a dependency, as the rewards scenario measures it
+
+
+def spans(*told: tuple[float, float]) -> list[rewards.Call]:
+    return [rewards.Call(began, ended) for began, ended in told]
+
+
+@pytest.mark.parametrize(
+    ("calls", "at_once"),
+    [
+        ([], 0),
+        ([(0, 1)], 1),
+        ([(0, 1), (1, 2)], 1),
+        ([(0, 2), (1, 3)], 2),
+        ([(0, 9), (1, 2), (3, 4)], 2),
+        ([(0, 3), (1, 3), (2, 3)], 3),
+    ],
+)
+def test_calls_are_at_once_while_none_of_them_has_ended(calls, at_once):
+    assert rewards.most_at_once(spans(*calls)) == at_once
+
+
+@pytest.mark.parametrize(
+    ("began", "most"),
+    [([], 0), ([5], 1), ([0, 1], 1), ([0, 0.99], 2), ([0, 0.6, 1.2, 1.5], 3), ([0.9, 1.0, 1.1, 2.5], 3)],
+)
+def test_the_worst_second_may_start_anywhere(began, most):
+    assert rewards.most_in_a_second(spans(*((at, at) for at in began))) == most
+
+
+@pytest.mark.parametrize("told", ["0", "-1", "many", "10001", "1e3", ""])
+def test_a_number_of_payouts_that_cannot_be_is_refused_with_what_was_expected(stage, monkeypatch, told):
+    monkeypatch.setenv("REWARDS", told)
+    with pytest.raises(StageError, match="Expected REWARDS to be a number of payouts from 1 to 10000"):
+        rewards.play(stage)

@@ -80,11 +80,23 @@ def test_a_function_that_sqs_triggers_has_a_role_of_its_own():
 @pytest.mark.parametrize(
     ("action", "allowed"),
     [
-        ("sqs:DeleteMessage", {"MoveFunction", "StoreEventsConsumer", "EmailTasksConsumer"}),
-        ("sqs:SendMessage", {"MoveFunction", "StoreEventsProducer", "EmailTasksProducer"}),
+        (
+            "sqs:DeleteMessage",
+            {"MoveFunction", "StoreEventsConsumer", "EmailTasksConsumer", "RewardPayoutsConsumer"},
+        ),
+        (
+            "sqs:SendMessage",
+            {"MoveFunction", "StoreEventsProducer", "EmailTasksProducer", "RewardPayoutsProducer"},
+        ),
         (
             "sqs:ReceiveMessage",
-            {"MoveFunction", "SampleFunction", "StoreEventsConsumer", "EmailTasksConsumer"},
+            {
+                "MoveFunction",
+                "SampleFunction",
+                "StoreEventsConsumer",
+                "EmailTasksConsumer",
+                "RewardPayoutsConsumer",
+            },
         ),
         ("ses:SendEmail", {"EmailTasksConsumer"}),
         ("sqs:PurgeQueue", set()),

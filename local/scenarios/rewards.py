@@ -1,0 +1,187 @@
+"""Payouts die while the payment gateway is down, and go back without losing a header or drowning the gateway.
+
+Played by `make scenario NAME=rewards`. It is what once went wrong with 230,000 payouts: they were moved back
+at full speed and without their headers, all failed again, and the workers nearly went down. REWARDS=500 sets
+how many there are.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+from local.stage import Stage, StageError
+
+PAYOUTS = 1500
+MEMBERS = 150
+CAMPAIGNS = 7
+# What somebody asks for who wants it over with; the queue's tag says 40.
+ASKED_RATE = 500
+# What the payment gateway can take (template.yaml, RewardPayoutsConsumer).
+CALLS_AT_ONCE = 2
+CALLS_PER_SECOND = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call to the payment gateway, in seconds since 1970."""
+
+    began: float
+    ended: float
+
+
+def play(stage: Stage) -> bool:
+    """Play the story; return whether every payout is paid once, and the gateway's limits were kept."""
+    outputs, count = stage.outputs, _count()
+    prefix = f"rewards-{int(time.time())}"
+
+    stage.console.rule("1. The payment gateway goes down")
+    stage.put_parameter(outputs["PaymentGatewaySwitchName"], "down")
+    order = {"count": count, "members": min(MEMBERS, count), "prefix": prefix}
+    owed: dict[str, int] = stage.invoke(outputs["RewardPayoutsProducerName"], order)["owed"]
+    stage.console.print(
+        f"{count} payouts to {len(owed)} members sent, {_euro(sum(owed.values()))} in all. Each carries its "
+        "campaign in a header, and nobody may pay it without."
+    )
+    dlq = outputs["RewardsDLQUrl"]
+    _wait_for_dead_letters(stage, count)
+    stage.console.print(f"{stage.depth(dlq)} payouts are dead letters.\n")
+
+    stage.console.rule("2. The gateway is back, the redrive starts")
+    stage.put_parameter(outputs["PaymentGatewaySwitchName"], "none")
+    back_at = time.time()
+    report = stage.redrive({"dlq": dlq.rsplit("/", 1)[1], "rate": ASKED_RATE}, prefix)
+    stage.console.print_json(json.dumps({name: report[name] for name in ("status", "counts", "rate")}))
+    stage.until(lambda: stage.depth(outputs["RewardsQueueUrl"]) == 0, "the consumer to finish")
+
+    stage.console.rule("3. What the payment gateway had to bear")
+    calls = _calls(stage, prefix)
+    gentle = _show_load(stage, [call for call in calls if call.began >= back_at])
+
+    stage.console.rule("4. The books")
+    ledger = [item for item in stage.scan(outputs["RewardsLedgerTableName"]) if _is_ours(item, prefix)]
+    right = _show_books(stage, owed, ledger, prefix)
+
+    stage.console.rule("5. Where every payout is now")
+    accounted = stage.reconcile(
+        {f"{prefix}-{number:05}" for number in range(count)},
+        {
+            "paid and in the ledger": [item["payout_id"] for item in ledger],
+            "in quarantine": stage.ids_in_queue(outputs["QuarantineQueueUrl"], _payout_id),
+            "in the source queue": stage.ids_in_queue(outputs["RewardsQueueUrl"], _payout_id),
+            "in the dead-letter queue": stage.ids_in_queue(dlq, _payout_id),
+        },
+    )
+    return accounted and gentle and right and report["status"] == "SUCCEEDED"
+
+
+def most_at_once(calls: Iterable[Call]) -> int:
+    """Return the largest number of calls that were under way at the same time."""
+    # Where one ends as another begins, the end comes first.
+    changes = sorted([(call.began, 1) for call in calls] + [(call.ended, -1) for call in calls])
+    most = now = 0
+    for _, change in changes:
+        now += change
+        most = max(most, now)
+    return most
+
+
+def most_in_a_second(calls: Iterable[Call]) -> int:
+    """Return the largest number of calls that began within any second, wherever it starts."""
+    began = sorted(call.began for call in calls)
+    return max((bisect.bisect_left(began, start + 1) - place for place, start in enumerate(began)), default=0)
+
+
+def _count() -> int:
+    told = os.environ.get("REWARDS", str(PAYOUTS))
+    if not told.isdecimal() or not 1 <= int(told) <= 10_000:
+        raise StageError(f"Expected REWARDS to be a number of payouts from 1 to 10000, found {told!r}.")
+    return int(told)
+
+
+def _wait_for_dead_letters(stage: Stage, count: int) -> None:
+    """Wait until all payouts are dead: two receives, and the visibility timeout after each."""
+    queue, dlq = stage.outputs["RewardsQueueUrl"], stage.outputs["RewardsDLQUrl"]
+    with stage.progress() as progress:
+        bar = progress.add_task("payouts dead", total=count)
+
+        def dead() -> bool:
+            progress.update(bar, completed=stage.depth(dlq))
+            return stage.depth(queue) == 0
+
+        stage.until(dead, "the payouts to reach the dead-letter queue")
+
+
+def _calls(stage: Stage, prefix: str) -> list[Call]:
+    items = stage.scan(stage.outputs["PaymentGatewayTableName"])
+    return [
+        Call(float(call["began"]), float(call["ended"]))
+        for item in items
+        if _is_ours(item, prefix)
+        for call in item["calls"]
+    ]
+
+
+def _show_load(stage: Stage, calls: Sequence[Call]) -> bool:
+    at_once, in_a_second = most_at_once(calls), most_in_a_second(calls)
+    table = Table("load on the payment gateway", "measured", "it can take", box=None)
+    table.add_row("calls since it was back", str(len(calls)), "")
+    table.add_row("calls in the worst second", str(in_a_second), str(CALLS_PER_SECOND))
+    table.add_row("calls at once", str(at_once), str(CALLS_AT_ONCE))
+    stage.console.print(table)
+    return at_once <= CALLS_AT_ONCE and in_a_second <= CALLS_PER_SECOND
+
+
+def _show_books(
+    stage: Stage, owed: Mapping[str, int], ledger: Sequence[Mapping[str, Any]], prefix: str
+) -> bool:
+    outputs = stage.outputs
+    balances = {
+        item["member_id"]: int(item["EUR"])
+        for item in stage.scan(outputs["RewardsBalancesTableName"])
+        if item["member_id"] in owed
+    }
+    paid = [item for item in stage.scan(outputs["PaymentGatewayTableName"]) if _is_ours(item, prefix)]
+    entered: dict[str, int] = {}
+    for item in ledger:
+        entered[item["member_id"]] = entered.get(item["member_id"], 0) + int(item["amount_minor"])
+    kept = sum(item["campaign_id"] == _campaign_of(item["payout_id"], prefix) for item in ledger)
+    total = sum(owed.values())
+    wrong = sum(not owed[member] == balances.get(member) == entered.get(member) for member in owed)
+    table = Table("books", "found", "expected", box=None)
+    table.add_row("sent by the producer", _euro(total), "")
+    table.add_row("paid by the gateway", _euro(sum(int(item["paid_minor"]) for item in paid)), _euro(total))
+    table.add_row("entered in the ledger", _euro(sum(entered.values())), _euro(total))
+    table.add_row("members' balances", _euro(sum(balances.values())), _euro(total))
+    table.add_row("members with a wrong sum", str(wrong), "0")
+    table.add_row("payouts with the header they were sent with", str(kept), str(len(ledger)))
+    stage.console.print(table)
+    sums = {sum(int(item["paid_minor"]) for item in paid), sum(entered.values()), sum(balances.values())}
+    return sums == {total} and not wrong and kept == len(ledger)
+
+
+def _campaign_of(payout_id: str, prefix: str) -> str:
+    return f"{prefix}-campaign-{int(payout_id.rsplit('-', 1)[1]) % CAMPAIGNS}"
+
+
+def _is_ours(item: Mapping[str, Any], prefix: str) -> bool:
+    return str(item["payout_id"]).startswith(f"{prefix}-")
+
+
+def _euro(minor: int) -> str:
+    return f"{minor // 100:,}.{minor % 100:02} EUR"
+
+
+def _payout_id(message: Mapping[str, Any]) -> str | None:
+    try:
+        body = json.loads(message["Body"])
+    except ValueError:
+        return None
+    return body.get("payout_id") if isinstance(body, dict) else None
