@@ -1,0 +1,202 @@
+"""Reward payouts on the deployed app: what dies, what waits, what a redrive does; nobody is paid twice."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3.dynamodb.types
+import pytest
+
+from tests.support.app import App, Pair
+from tests.support.eventually import eventually
+from tests.support.rewards import campaign, payout
+
+# Longer than the consumer's timeout, so that nobody gets a message that is being worked on.
+VISIBILITY = "6"
+PATIENCE = 60
+_runs = itertools.count(1)
+
+
+class Rewards:
+    """The app's own rewards queues and tables; every instance has members and payouts of its own."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        urls = (app.outputs["RewardsQueueUrl"], app.outputs["RewardsDLQUrl"])
+        source, dlq = (app.known(url.rsplit("/", 1)[1], url) for url in urls)
+        self.pair = Pair(source, dlq)
+        self.name = f"case{next(_runs)}"
+
+    def member(self, number: int) -> str:
+        return f"{self.name}-m{number}"
+
+    def payout_id(self, number: int) -> str:
+        return f"{self.name}-p{number}"
+
+    def body(self, number: int, member: int, **changes: Any) -> str:
+        told = {"payout_id": self.payout_id(number), "member_id": self.member(member)}
+        return payout(number, **(told | changes))
+
+    def send(self, *messages: tuple[str, int] | tuple[str, int, dict[str, Any]]) -> None:
+        """Send messages, each given as body, member and, where they are not the usual ones, headers."""
+        entries = []
+        for body, member, *headers in messages:
+            entry = {
+                "MessageBody": body,
+                "MessageGroupId": self.member(member),
+                "MessageDeduplicationId": f"{self.name}-{next(_runs)}",
+                "MessageAttributes": headers[0] if headers else campaign(),
+            }
+            entries.append({name: value for name, value in entry.items() if value})
+        self.app.send(self.pair.source, entries)
+
+    def trouble(self, told: str) -> None:
+        """Set the payment gateway's switch, and wait until nobody believes what it said before."""
+        name = self.app.outputs["PaymentGatewaySwitchName"]
+        self.app.cloud.client("ssm").put_parameter(Name=name, Value=told, Type="String", Overwrite=True)
+        believed_until = time.monotonic() + 1.1
+        eventually(lambda: time.monotonic() > believed_until)
+
+    def dead(self, number: int) -> None:
+        """Wait until so many messages are dead and none is left in the queue."""
+        eventually(
+            lambda: (self.app.depth(self.pair.source), self.app.depth(self.pair.dlq)) == (0, number), PATIENCE
+        )
+
+    def done(self) -> None:
+        eventually(lambda: self.app.depth(self.pair.source) == 0, PATIENCE)
+
+    def items(self, output: str, key: str) -> dict[str, dict[str, Any]]:
+        plain = boto3.dynamodb.types.TypeDeserializer().deserialize
+        found = self.app.cloud.client("dynamodb").scan(TableName=self.app.outputs[output])["Items"]
+        read = [{name: plain(value) for name, value in item.items()} for item in found]
+        return {item[key]: item for item in read if item[key].startswith(f"{self.name}-")}
+
+    def balances(self) -> dict[str, int]:
+        return {
+            member: int(item["EUR"])
+            for member, item in self.items("RewardsBalancesTableName", "member_id").items()
+        }
+
+    def calls(self) -> dict[str, int]:
+        paid = self.items("PaymentGatewayTableName", "payout_id")
+        return {name: len(item["calls"]) for name, item in paid.items()}
+
+
+@pytest.fixture
+def rewards(app: App) -> Iterator[Rewards]:
+    made = Rewards(app)
+    url = made.pair.source.url
+    before = app.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    app.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": VISIBILITY})
+    yield made
+    made.trouble("none")
+    app.take(made.pair.dlq)
+    app.sqs.set_queue_attributes(QueueUrl=url, Attributes=before)
+
+
+def test_a_poison_message_among_nine_good_ones_is_the_only_one_that_dies(rewards: Rewards):
+    rewards.send(*((rewards.body(n, n), n) for n in range(1, 10)), ("poison", 10))
+    rewards.dead(1)
+    assert rewards.balances() == {rewards.member(n): 100 * n for n in range(1, 10)}
+    assert set(rewards.calls().values()) == {1}
+    (letter,) = rewards.app.take(rewards.pair.dlq)
+    assert letter["Body"] == "poison"
+
+
+def test_payouts_that_waited_behind_a_poison_message_are_paid_by_a_redrive_which_quarantines_the_poison(
+    rewards: Rewards,
+):
+    rewards.send(("poison", 1), (rewards.body(1, 1), 1), (rewards.body(2, 1), 1))
+    rewards.dead(3)
+    assert rewards.balances() == {}
+    run = rewards.app.redrive(rewards.pair.dlq, rate=500)
+    assert (run.report["counts"]["redriven"], run.report["quarantineReasons"]) == (2, {"not-json": 1})
+    assert (run.report["rate"]["asked"], run.report["rate"]["ceiling"]) == (500, 40)
+    rewards.done()
+    assert rewards.balances() == {rewards.member(1): 300}
+    ledger = rewards.items("RewardsLedgerTableName", "payout_id")
+    assert {item["campaign_id"] for item in ledger.values()} == {"spring"}
+    assert ledger[rewards.payout_id(1)]["entered_at"] < ledger[rewards.payout_id(2)]["entered_at"]
+
+
+def test_what_breaks_the_contract_is_never_paid_and_ends_in_quarantine_with_its_reason(rewards: Rewards):
+    rewards.send(
+        ("{", 1),
+        (rewards.body(1, 2), 2, {}),
+        (rewards.body(2, 3), 3, {"campaign_id": {"DataType": "String", "StringValue": "no campaign"}}),
+        (rewards.body(3, 4, amount_minor=12.5), 4),
+        (rewards.body(4, 5, bonus=1), 5),
+    )
+    rewards.dead(5)
+    assert (rewards.balances(), rewards.calls()) == ({}, {})
+    run = rewards.app.redrive(rewards.pair.dlq)
+    assert run.report["quarantineReasons"] == {
+        "not-json": 1,
+        "missing-attribute": 1,
+        "invalid-attribute": 1,
+        "invalid-body": 2,
+    }
+
+
+def test_the_same_payout_in_two_messages_is_paid_once(rewards: Rewards):
+    rewards.send((rewards.body(1, 1), 1), (rewards.body(1, 1), 1), (rewards.body(1, 1), 2))
+    rewards.done()
+    assert rewards.balances() == {rewards.member(1): 100}
+    assert sum(rewards.calls().values()) <= 2
+
+
+def test_a_function_that_times_out_half_way_through_a_batch_pays_nobody_twice(rewards: Rewards):
+    rewards.trouble(f"mute:{rewards.member(2)}")
+    rewards.send(*((rewards.body(n, n), n) for n in (1, 2, 3)))
+    eventually(lambda: rewards.payout_id(2) in rewards.calls(), PATIENCE)
+    rewards.trouble("none")
+    rewards.done()
+    assert rewards.balances() == {rewards.member(n): 100 * n for n in (1, 2, 3)}
+    # The gateway had paid the second one before its answer got lost; asked again, it did not pay again.
+    paid = rewards.items("PaymentGatewayTableName", "payout_id")
+    assert {name: int(item["paid_minor"]) for name, item in paid.items()} == {
+        rewards.payout_id(n): 100 * n for n in (1, 2, 3)
+    }
+    assert (rewards.calls()[rewards.payout_id(1)], rewards.calls()[rewards.payout_id(2)]) == (1, 2)
+
+
+def test_a_payout_that_died_after_the_gateway_had_paid_it_is_entered_by_a_redrive_and_not_paid_again(
+    rewards: Rewards,
+):
+    rewards.trouble(f"mute:{rewards.member(1)}")
+    rewards.send((rewards.body(7, 1), 1))
+    rewards.dead(1)
+    rewards.trouble("none")
+    assert rewards.balances() == {}
+    run = rewards.app.redrive(rewards.pair.dlq)
+    assert run.report["counts"]["redriven"] == 1
+    rewards.done()
+    assert rewards.balances() == {rewards.member(1): 700}
+    (paid,) = rewards.items("PaymentGatewayTableName", "payout_id").values()
+    assert (int(paid["paid_minor"]), len(paid["calls"])) == (700, 3)
+
+
+# Ceilings
+
+
+def test_a_run_is_never_faster_than_the_receiving_queue_declares(app: App):
+    pair = app.pair()
+    app.sqs.tag_queue(QueueUrl=pair.source.url, Tags={"redrive:max-rate": "10"})
+    app.bury(pair, [{"MessageBody": str(number)} for number in range(40)])
+    run = app.redrive(pair.dlq, rate=1000)
+    assert run.report["counts"]["redriven"] == 40
+    assert (run.report["rate"]["asked"], run.report["rate"]["ceiling"]) == (1000, 10)
+    assert run.report["rate"]["measured"] < 11
+
+
+def test_a_ceiling_that_is_no_rate_is_refused_before_anything_moves(app: App):
+    pair = app.pair()
+    app.sqs.tag_queue(QueueUrl=pair.source.url, Tags={"redrive:max-rate": "slow"})
+    app.bury(pair, [{"MessageBody": "letter"}])
+    run = app.redrive(pair.dlq)
+    assert run.report["status"] == "REJECTED"
+    assert run.report["reason"].startswith(f"{pair.source.name}: the tag redrive:max-rate cannot be used.")
+    assert "found 'slow'" in run.report["reason"]
+    assert app.depth(pair.dlq) == 1
