@@ -137,7 +137,9 @@ class Stage:
             console=self.console,
         )
 
-    def redrive(self, request: dict[str, Any], run_name: str) -> dict[str, Any]:
+    def redrive(
+        self, request: dict[str, Any], run_name: str, patience: float = PATIENCE_SECONDS
+    ) -> dict[str, Any]:
         """Start a run, show its progress, and return its report once it has ended.
 
         Parameters
@@ -146,6 +148,8 @@ class Stage:
             The input of the execution, as docs/execution.md describes it; `dlq` is the queue's name.
         run_name : str
             The name of the execution, and so the id of the run.
+        patience : float
+            Seconds to wait at most for its end.
 
         Raises
         ------
@@ -166,7 +170,7 @@ class Stage:
                 progress.update(bar, completed=max(0, dead - self.depth(url)))
                 return bool(workflow.describe_execution(executionArn=execution)["status"] != "RUNNING")
 
-            self.until(ended, "the redrive to end")
+            self.until(ended, "the redrive to end", patience)
         told = workflow.describe_execution(executionArn=execution)
         try:
             report: dict[str, Any] = json.loads(told.get("output") or told.get("cause") or "")

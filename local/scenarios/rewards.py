@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.table import Table
 
-from local.stage import Stage, StageError
+from local.stage import PATIENCE_SECONDS, Stage, StageError
 
 PAYOUTS = 1500
 MEMBERS = 150
@@ -57,9 +57,12 @@ def play(stage: Stage) -> bool:
     stage.console.rule("2. The gateway is back, the redrive starts")
     stage.put_parameter(outputs["PaymentGatewaySwitchName"], "none")
     back_at = time.time()
-    report = stage.redrive({"dlq": dlq.rsplit("/", 1)[1], "rate": ASKED_RATE}, prefix)
+    request = {"dlq": dlq.rsplit("/", 1)[1], "rate": ASKED_RATE}
+    report = stage.redrive(request, prefix, _patience(count))
     stage.console.print_json(json.dumps({name: report[name] for name in ("status", "counts", "rate")}))
-    stage.until(lambda: stage.depth(outputs["RewardsQueueUrl"]) == 0, "the consumer to finish")
+    stage.until(
+        lambda: stage.depth(outputs["RewardsQueueUrl"]) == 0, "the consumer to finish", _patience(count)
+    )
 
     stage.console.rule("3. What the payment gateway had to bear")
     calls = _calls(stage, prefix)
@@ -106,6 +109,11 @@ def _count() -> int:
     return int(told)
 
 
+def _patience(count: int) -> float:
+    """Return how many seconds any of the steps may take: ten payouts a second on a busy machine."""
+    return PATIENCE_SECONDS + count / 10
+
+
 def _wait_for_dead_letters(stage: Stage, count: int) -> None:
     """Wait until all payouts are dead: two receives, and the visibility timeout after each."""
     queue, dlq = stage.outputs["RewardsQueueUrl"], stage.outputs["RewardsDLQUrl"]
@@ -116,7 +124,7 @@ def _wait_for_dead_letters(stage: Stage, count: int) -> None:
             progress.update(bar, completed=stage.depth(dlq))
             return stage.depth(queue) == 0
 
-        stage.until(dead, "the payouts to reach the dead-letter queue")
+        stage.until(dead, "the payouts to reach the dead-letter queue", _patience(count))
 
 
 def _calls(stage: Stage, prefix: str) -> list[Call]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from io import StringIO
 from typing import Any
 
 import boto3
@@ -220,6 +221,28 @@ def test_a_throttled_read_is_no_reason_to_pay(rewards, consume):
         dynamodb.add_client_error("get_item", "ProvisionedThroughputExceededException")
         assert consume(record(payout(1), "member-1", message_id="1")) == ["1"]
     assert (rewards.calls(), rewards.balances()) == ({}, {})
+
+
+# Logs
+
+
+def test_nothing_of_a_payout_is_logged(rewards, consume):
+    stream = StringIO()
+    registered = reward_payouts_consumer.logger.registered_handler
+    earlier = registered.setStream(stream)
+    secret = "member-7319"
+    try:
+        rewards.trouble(f"down:{secret}")
+        consume(
+            record(payout(1, member_id=secret), secret),
+            record(payout(2, amount_minor=7319.5), "member-2"),
+            record(payout(3), "member-3"),
+        )
+    finally:
+        registered.setStream(earlier)
+    told = stream.getvalue()
+    assert '"failed":2' in told
+    assert "7319" not in told
 
 
 # The producer
