@@ -17,6 +17,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from consumers.payment_gateway import PaymentGateway
+from consumers.record_metrics import counts_records
 from consumers.reward_ledger import RewardLedger
 from contracts.reward_payout import REWARD_PAYOUT
 
@@ -36,6 +37,7 @@ _processor = SqsFifoPartialProcessor(skip_group_on_error=True)
 _processor.raise_on_entire_batch_failure = False
 
 
+@counts_records
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the items of the batch that have to be tried again."""
     answer = process_partial_response(
