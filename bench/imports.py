@@ -20,6 +20,7 @@ HANDLERS = (
     "consumers.email_tasks_consumer",
     "consumers.email_tasks_producer",
     "consumers.shipment_notices",
+    "consumers.store_events_notice",
 )
 _RUNS = 9
 _SECONDS = 60

@@ -15,6 +15,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.parameters import SSMProvider
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
 
 from consumers.record_metrics import counts_records
 from contracts.store_event import STORE_EVENT
@@ -25,7 +26,11 @@ _OUTAGE_MAX_AGE = 1
 logger = Logger()
 _processor = BatchProcessor(event_type=EventType.SQS)
 _parameters = SSMProvider()
-_table = boto3.client("dynamodb")
+# By itself boto3 tries a throttled DynamoDB for longer than this function has; SQS brings the event again.
+_table = boto3.client(
+    "dynamodb",
+    config=Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 2}),
+)
 
 
 class BackOfficeDownError(Exception):

@@ -1,6 +1,7 @@
-"""Lets a state machine publish to SNS with everything the Publish call takes.
+"""Lets a state machine publish to SNS with all that Publish takes, and SNS invoke functions asynchronously.
 
-``local.ministack_compat.step_functions`` dispatches ``sns:publish`` tasks to :func:`publish`.
+``local.ministack_compat.apply`` calls :func:`apply`; ``local.ministack_compat.step_functions`` dispatches
+``sns:publish`` tasks to :func:`publish`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,16 @@ import json
 import re
 from typing import Any
 
-from ministack.services import sns
+from ministack.services import lambda_svc, sns
 
-ANCHORS = ("services.sns:_publish", "services.sns:_parse_message_attributes")
+ANCHORS = (
+    "services.sns:_publish",
+    "services.sns:_parse_message_attributes",
+    "services.sns:_deliver_to_lambda",
+    "services.lambda_svc:_get_func_record_for_ref",
+    "services.lambda_svc:_execution_record_for_config",
+    "services.lambda_svc:invoke_async_with_retry",
+)
 
 PASSED_THROUGH = (
     "TopicArn",
@@ -30,6 +38,33 @@ class PublishError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def apply() -> None:
+    """Put the patches of this module in place."""
+    sns._deliver_to_lambda = deliver_to_function
+
+
+def deliver_to_function(
+    endpoint: str, envelope: str, _topic: str, subscription: str, *_parts: Any, **_named: Any
+) -> None:
+    """Hand a notification to a function as an asynchronous invocation, which is tried again where it fails.
+
+    ministack runs the function once and drops its error (Lambda Developer Guide, "Invoking Lambda functions
+    with Amazon SNS notifications": "Amazon SNS invokes your function asynchronously").
+    """
+    function, config, _name = lambda_svc._get_func_record_for_ref(endpoint)
+    if not function or not config:
+        return
+    record = {
+        "EventSource": "aws:sns",
+        "EventVersion": "1.0",
+        "EventSubscriptionArn": subscription,
+        "Sns": json.loads(envelope),
+    }
+    lambda_svc.invoke_async_with_retry(
+        lambda_svc._execution_record_for_config(function, config), {"Records": [record]}
+    )
 
 
 def publish(arguments: dict[str, Any]) -> dict[str, Any]:

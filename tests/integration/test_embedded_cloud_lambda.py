@@ -11,6 +11,7 @@ from tests.support.cloud_resources import (
     make_function,
     make_queue,
     subscribe_function,
+    unique,
 )
 from tests.support.eventually import eventually
 
@@ -385,3 +386,34 @@ def test_destinations_get_an_invocation_record_of_success_and_of_failure(cloud):
     assert failure["requestContext"]["condition"] == "RetriesExhausted"
     assert failure["requestContext"]["approximateInvokeCount"] == 1
     assert failure["responseContext"]["functionError"] == "Unhandled"
+
+
+def test_a_function_that_fails_at_a_notification_is_tried_again_and_gets_only_what_its_filter_lets_in(cloud):
+    dead, tries = make_queue(cloud), make_queue(cloud)
+    function = make_function(
+        cloud,
+        f"""
+        import boto3, json
+        def handle(event, context):
+            told = event["Records"][0]["Sns"]
+            boto3.client("sqs").send_message(QueueUrl="{tries.url}", MessageBody=told["Message"])
+            raise ValueError(told["MessageAttributes"]["dlq"]["Value"])
+        """,
+        DeadLetterConfig={"TargetArn": dead.arn},
+    )
+    sns = cloud.client("sns")
+    topic = sns.create_topic(Name=unique("topic"))["TopicArn"]
+    arn = cloud.client("lambda").get_function_configuration(FunctionName=function)["FunctionArn"]
+    sns.subscribe(
+        TopicArn=topic,
+        Protocol="lambda",
+        Endpoint=arn,
+        Attributes={"FilterPolicy": json.dumps({"dlq": ["wanted"]})},
+    )
+    for name in ("other", "wanted"):
+        told = {"dlq": {"DataType": "String", "StringValue": name}}
+        sns.publish(TopicArn=topic, Message=f"of {name}", MessageAttributes=told)
+    (letter,) = eventually(dead.receive)
+    assert letter["MessageAttributes"]["ErrorMessage"]["StringValue"] == "wanted"
+    assert json.loads(letter["Body"])["Records"][0]["EventSource"] == "aws:sns"
+    assert [message["Body"] for message in tries.receive()] == ["of wanted"] * 3

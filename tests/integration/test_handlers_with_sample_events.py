@@ -42,6 +42,7 @@ class Home:
         boto3.client("sesv2").create_email_identity(EmailIdentity="no-reply@example.com")
         cloud.table("shipments", "shipment_id")
         self.rewards = make_rewards(cloud)
+        boto3.client("sns").create_topic(Name="store-events-notice")
 
     def outage(self, stores: str) -> None:
         boto3.client("ssm").put_parameter(
@@ -423,3 +424,39 @@ def test_what_the_producer_sends_the_consumer_takes(home, invoke):
     assert len(records) == 10
     assert invoke("store-events-consumer", {"Records": records}) == {"batchItemFailures": []}
     assert boto3.client("dynamodb").scan(TableName="store-events")["Count"] == 10
+
+
+def test_the_notice_tells_by_store_what_a_run_has_quarantined_and_leaves_it_in_the_quarantine(home, invoke):
+    notices = home.cloud.queue("notices")
+    boto3.client("sns").subscribe(
+        TopicArn="arn:aws:sns:us-east-1:123456789012:store-events-notice",
+        Protocol="sqs",
+        Endpoint=notices.arn,
+        Attributes={"FilterPolicy": json.dumps({"stores": ["4"]})},
+    )
+    personal = {"ssn_no": "73190001", "name": "73190002", "dob": "73190003"}
+    invalid = factories.store_event(**personal)
+    home.cloud.send(home.dlq, [{"MessageBody": invalid, "MessageAttributes": factories.store_id("4")}] * 2)
+    home.cloud.send(home.dlq, [factories.store_event()])
+    event = sample("move")
+    home.table.lock(plan_in(event))
+    assert invoke("move", event)["quarantined"] == 3
+    reported = sample("store-events-notice")
+    told = json.loads(reported["Records"][0]["Sns"]["Message"])
+    reported["Records"][0]["Sns"]["Message"] = json.dumps(told | {"runId": event["plan"]["runId"]})
+    assert invoke("store-events-notice", reported) == {"published": True, "found": 3}
+    (message,) = home.cloud.take_all(notices)
+    assert "7319000" not in message["Body"]
+    notice = json.loads(json.loads(message["Body"])["Message"])
+    assert {store["store"]: store["letters"] for store in notice["stores"]} == {"4": 2, "unknown": 1}
+    assert notice["stores"][0]["problems"]["body.ssn_no: string_pattern_mismatch"] == 2
+    assert home.cloud.visible(home.quarantine) == 3
+
+
+def test_a_run_that_has_quarantined_nothing_gets_no_notice(home, invoke):
+    reported = sample("store-events-notice")
+    told = json.loads(reported["Records"][0]["Sns"]["Message"])
+    told["counts"]["quarantined"] = 0
+    reported["Records"][0]["Sns"]["Message"] = json.dumps(told)
+    assert invoke("store-events-notice", reported) == {"published": False}
+    assert home.cloud.calls == []

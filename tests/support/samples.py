@@ -39,6 +39,7 @@ VALUES = {
     "BALANCES_TABLE": "rewards-balances",
     "GATEWAY_TABLE": "payment-gateway",
     "GATEWAY_SWITCH": "payment-gateway-switch",
+    "NOTICE_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:store-events-notice",
     "POWERTOOLS_SERVICE_NAME": "tests",
 }
 

@@ -94,6 +94,7 @@ def test_a_function_that_sqs_triggers_has_a_role_of_its_own():
                 "MoveFunction",
                 "SampleFunction",
                 "StoreEventsConsumer",
+                "StoreEventsNotice",
                 "EmailTasksConsumer",
                 "RewardPayoutsConsumer",
             },
@@ -185,7 +186,8 @@ def test_a_message_stays_invisible_for_six_times_as_long_as_its_consumer_may_tak
     # Lambda developer guide, "Configuring a queue to use with Lambda".
     checked = 0
     for function in FUNCTIONS.values():
-        for event in function.properties.get("Events", {}).values():
+        events = function.properties.get("Events", {}).values()
+        for event in [event for event in events if event["Type"] == "SQS"]:
             queue = event["Properties"]["Queue"]["Fn::GetAtt"][0]
             assert QUEUES[queue]["VisibilityTimeout"] >= 6 * function.timeout
             checked += 1

@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -192,7 +192,7 @@ class Queues:
         with _denied_as_rejected(queue.name):
             return self._client.list_queue_tags(QueueUrl=queue.url).get("Tags", {})
 
-    def look(self, look: Look, seconds: float) -> Iterator[dict[str, Any]]:
+    def look(self, look: Look, seconds: float) -> Generator[dict[str, Any]]:
         """Yield messages, each once; all are visible again when the look ends, whatever ends it.
 
         Parameters

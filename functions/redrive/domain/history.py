@@ -65,6 +65,36 @@ class History:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class QuarantineNote:
+    """Why a letter lies in the quarantine.
+
+    Attributes
+    ----------
+    run : str
+        The run that put it there.
+    reason : str
+        The reason code.
+    problems : tuple[str, ...]
+        What failed in validation: places and rules, never values.
+    """
+
+    run: str
+    reason: str
+    problems: tuple[str, ...]
+
+
+def quarantine_note_of(letter: Letter) -> QuarantineNote | None:
+    """Return why a letter was quarantined, or None where its attribute does not tell (there was no room)."""
+    try:
+        told = json.loads(letter.attributes[ATTRIBUTE]["StringValue"])
+        return QuarantineNote(
+            str(told["run"]), str(told["reason"]), tuple(str(problem) for problem in told.get("problems", ()))
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def _source(told: Any) -> str | None:
     return told if isinstance(told, str) else None
 

@@ -1,0 +1,178 @@
+"""The store events pair on the embedded cloud: bad input at the consumer, and the notice to the stores' owner."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.cloud import STACK_NAME
+from tests.support import factories
+from tests.support.app import App, Pair, Queue
+from tests.support.eventually import eventually
+from tests.support.faulty_dynamodb import FaultyDynamoDb
+
+MARK = "73190001"
+
+
+def event(event_id: str, *, store: str | None = "1", **changes: Any) -> dict[str, Any]:
+    entry: dict[str, Any] = {"MessageBody": factories.store_event(event_id=event_id, **changes)}
+    if store is not None:
+        entry["MessageAttributes"] = factories.store_id(store)
+    return entry
+
+
+def processed(app: App, prefix: str) -> set[str]:
+    items = app.cloud.client("dynamodb").scan(
+        TableName=app.outputs["StoreEventsTableName"], ConsistentRead=True
+    )
+    ids = {item["event_id"]["S"] for item in items["Items"]}
+    return {event_id for event_id in ids if event_id.startswith(prefix)}
+
+
+def notices_of(app: App, queue: Queue, run: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the notices about a run, each as it came and as what it says."""
+    wrapped = [message["Body"] for message in app.take(queue)]
+    told = [(body, json.loads(json.loads(body)["Message"])) for body in wrapped]
+    return [(body, notice) for body, notice in told if notice["runId"] == run]
+
+
+@pytest.fixture
+def notices(app: App) -> Queue:
+    queue = app.queue("notices")
+    app.cloud.client("sns").subscribe(
+        TopicArn=app.outputs["StoreEventsNoticeTopicArn"], Protocol="sqs", Endpoint=queue.arn
+    )
+    return queue
+
+
+def test_the_owner_of_the_stores_is_told_what_was_quarantined_by_store_and_nothing_personal(
+    app: App, notices: Queue
+):
+    personal = {"name": f"Name {MARK}", "dob": MARK, "ssn_no": f"ssn-{MARK}", f"card {MARK}": MARK}
+    bad = [
+        *(event(f"notice-{number}", store="2", **personal) for number in range(3)),
+        event("notice-3", store="5", **personal),
+        event("notice-4", store=None, **personal),
+        {"MessageBody": f"{{malformed {MARK}", "MessageAttributes": factories.store_id("5")},
+    ]
+    quarantine = app.known("quarantine", app.outputs["QuarantineQueueUrl"])
+    app.take(quarantine)
+    app.send(app.store_events.dlq, [event(f"notice-good-{number}") for number in range(4)] + bad)
+    run = app.redrive(app.store_events.dlq)
+    assert run.report["counts"]["quarantined"] == 6
+
+    ((body, notice),) = eventually(lambda: notices_of(app, notices, run.report["runId"]), timeout=30)
+    assert {store["store"]: store["letters"] for store in notice["stores"]} == {"2": 3, "5": 2, "unknown": 1}
+    assert {store["store"]: store["reasons"] for store in notice["stores"]}["5"] == {
+        "invalid-body": 1,
+        "not-json": 1,
+    }
+    assert notice["quarantined"] == notice["found"] == 6
+    assert MARK not in body
+    # The letters stay in the quarantine, visible.
+    eventually(lambda: app.visible(quarantine) == 6)
+    app.take(quarantine)
+
+
+def test_runs_on_other_queues_and_runs_that_quarantine_nothing_get_no_notice(app: App, notices: Queue):
+    pair = app.pair()
+    worn_out = {"run": "r", "count": 3, "id": "i", "sent": 1}
+    app.bury(
+        pair,
+        [{"MessageBody": "x", "MessageAttributes": {"redrive": factories.string(json.dumps(worn_out))}}],
+    )
+    other = app.redrive(pair.dlq)
+    assert other.report["counts"]["quarantined"] == 1
+    app.send(app.store_events.dlq, [event("fine-1")])
+    fine = app.redrive(app.store_events.dlq)
+    app.send(app.store_events.dlq, [event("last-1", store=None)])
+    last = app.redrive(app.store_events.dlq)
+    seen: list[str] = []
+
+    def last_one_came() -> bool:
+        seen.extend(
+            json.loads(json.loads(message["Body"])["Message"])["runId"] for message in app.take(notices)
+        )
+        return last.report["runId"] in seen
+
+    eventually(last_one_came, timeout=30)
+    assert not {other.report["runId"], fine.report["runId"]} & set(seen)
+    app.take(app.known("quarantine", app.outputs["QuarantineQueueUrl"]))
+
+
+# Bad input at the consumer, and trouble behind it
+
+
+@pytest.fixture
+def pair(app: App) -> Iterator[Pair]:
+    """The store events pair, empty, whose messages come back after two seconds instead of thirty."""
+    pair = app.store_events
+    for queue in (pair.source, pair.dlq):
+        app.take(queue)
+    app.sqs.set_queue_attributes(QueueUrl=pair.source.url, Attributes={"VisibilityTimeout": "2"})
+    yield pair
+    app.sqs.set_queue_attributes(QueueUrl=pair.source.url, Attributes={"VisibilityTimeout": "30"})
+
+
+@pytest.fixture
+def table(app: App) -> Iterator[FaultyDynamoDb]:
+    """The consumer's table behind a proxy that fails as the test wants it to."""
+    client = app.cloud.client("lambda")
+    name = app.cloud.client("cloudformation").describe_stack_resource(
+        StackName=STACK_NAME, LogicalResourceId="StoreEventsConsumer"
+    )["StackResourceDetail"]["PhysicalResourceId"]
+    before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    with FaultyDynamoDb(app.cloud.endpoint_url) as proxy:
+        variables = before | {"AWS_ENDPOINT_URL_DYNAMODB": proxy.endpoint_url}
+        client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+        yield proxy
+        client.update_function_configuration(FunctionName=name, Environment={"Variables": before})
+
+
+def test_one_poison_message_among_nine_good_ones_is_tried_again_and_dies_alone(app: App, pair: Pair):
+    good = {f"poison-good-{number}" for number in range(9)}
+    app.send(pair.source, [*map(event, sorted(good)), {"MessageBody": "{poison"}])
+    eventually(lambda: processed(app, "poison-") == good, timeout=30)
+    (letter,) = eventually(lambda: app.take(pair.dlq), timeout=30)
+    assert letter["Body"] == "{poison"
+    # Twice at the consumer, then once more for the test that took it.
+    assert letter["Attributes"]["ApproximateReceiveCount"] == "3"
+    assert app.depth(pair.source) == 0
+
+
+def test_the_same_event_twice_and_once_more_after_a_redrive_counts_once(app: App, pair: Pair):
+    entry = event("again-1")
+    app.send(pair.source, [entry, entry])
+    app.send(pair.dlq, [entry])
+    assert app.redrive(pair.dlq).report["counts"]["redriven"] == 1
+    eventually(lambda: app.depth(pair.source) == 0, timeout=30)
+    assert processed(app, "again-") == {"again-1"}
+    assert app.depth(pair.dlq) == 0
+
+
+def test_a_consumer_that_times_out_half_way_loses_nothing_of_its_batch(
+    app: App, pair: Pair, table: FaultyDynamoDb
+):
+    ids = [f"half-{number}" for number in range(10)]
+    table.hold(ids[4:])
+    app.send(pair.source, map(event, ids))
+    eventually(lambda: processed(app, "half-") == set(ids[:4]), timeout=30)
+    eventually(lambda: table.held(ids[5]), timeout=30)
+    assert app.depth(pair.source) + app.depth(pair.dlq) == 10
+    table.release()
+    eventually(lambda: app.depth(pair.source) == 0, timeout=60)
+    if app.depth(pair.dlq):
+        app.redrive(pair.dlq)
+    eventually(lambda: processed(app, "half-") == set(ids), timeout=30)
+
+
+def test_events_that_dynamodb_throttles_are_processed_later_and_the_others_at_once(
+    app: App, pair: Pair, table: FaultyDynamoDb
+):
+    ids = [f"throttled-{number}" for number in range(10)]
+    table.throttle(ids[0], times=2)
+    app.send(pair.source, map(event, ids))
+    eventually(lambda: processed(app, "throttled-") == set(ids), timeout=30)
+    assert table.order.index(ids[9]) < table.order.index(ids[0])
+    assert app.depth(pair.dlq) == 0

@@ -1,0 +1,115 @@
+"""A proxy before DynamoDB that throttles or holds back what is put under some keys; the rest goes through.
+
+Used by the end-to-end tests of the store events consumer, whose endpoint they point here.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+_HELD_SECONDS = 30.0
+_THROTTLED = {
+    "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+    "message": "as the test wants it",
+}
+
+
+class FaultyDynamoDb:
+    """Answers on a port of its own for the DynamoDB at `upstream`.
+
+    Attributes
+    ----------
+    order : list[str]
+        Event ids in the order in which DynamoDB took them.
+    """
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream
+        self.order: list[str] = []
+        self._throttles: Counter[str] = Counter()
+        self._held: set[str] = set()
+        self._came: set[str] = set()
+        self._released = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def throttle(self, event_id: str, times: int) -> None:
+        """Refuse an event so many times."""
+        self._throttles[event_id] = times
+
+    def hold(self, event_ids: Iterable[str]) -> None:
+        """Answer nothing about these events until they are released."""
+        self._held = set(event_ids)
+
+    def held(self, event_id: str) -> bool:
+        """Whether somebody waits for an answer about this event, or did."""
+        return event_id in self._came
+
+    def release(self) -> None:
+        """Let everything through from now on."""
+        self._held = set()
+        self._released.set()
+
+    def refuses(self, event_id: str) -> bool:
+        """Whether this request is to be throttled; holds it back first where that was asked for."""
+        if event_id in self._held:
+            self._came.add(event_id)
+            self._released.wait(_HELD_SECONDS)
+        if self._throttles[event_id] > 0:
+            self._throttles[event_id] -= 1
+            return True
+        return False
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _handler(proxy: FaultyDynamoDb) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """Passes one request on."""
+
+        def do_POST(self) -> None:  # noqa: N802
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            event_id = json.loads(body).get("Item", {}).get("event_id", {}).get("S", "")
+            if proxy.refuses(event_id):
+                self._answer(400, json.dumps(_THROTTLED).encode())
+                return
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            request = urllib.request.Request(proxy.upstream, data=body, headers=headers, method="POST")
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            try:
+                with opener.open(request, timeout=10) as answer:
+                    proxy.order.append(event_id)
+                    self._answer(answer.status, answer.read())
+            except urllib.error.HTTPError as error:
+                self._answer(error.code, error.read())
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/x-amz-json-1.0")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    return Handler
