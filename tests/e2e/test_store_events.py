@@ -1,4 +1,4 @@
-"""The store events pair on the embedded cloud: bad input at the consumer, and the notice to the stores' owner."""
+"""The store events pair, deployed: bad input at the consumer, and the notice to the owner of the stores."""
 
 import json
 from collections.abc import Iterator

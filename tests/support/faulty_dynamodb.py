@@ -86,7 +86,7 @@ def _handler(proxy: FaultyDynamoDb) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """Passes one request on."""
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             event_id = json.loads(body).get("Item", {}).get("event_id", {}).get("S", "")
             if proxy.refuses(event_id):
