@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(VENVS)/sam/bin:$(PATH)
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
 .PHONY: python
 python:
@@ -24,6 +24,7 @@ python:
 $(VENVS)/dev/.ready: requirements/dev.txt functions/requirements.txt | python
 $(VENVS)/cloud/.ready: requirements/cloud.txt | python
 $(VENVS)/sam/.ready: requirements/sam.txt | python
+$(VENVS)/snippets/.ready: requirements/snippets.txt | python
 $(VENVS)/%/.ready:
 	@echo "setting up $(VENVS)/$* from requirements/$*.txt"
 	@$(PYTHON) -m venv --clear $(VENVS)/$*
@@ -49,6 +50,10 @@ lint: setup ## ruff, mypy, and SAM's own check of the template
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m mypy
 	@AWS_DEFAULT_REGION=us-east-1 $(VENVS)/sam/bin/sam validate --lint --template-file template.yaml
+
+.PHONY: check-snippets
+check-snippets: setup $(VENVS)/snippets/.ready ## synthesize and check the CDK snippet of the docs too (installs the CDK, 0.7 GB)
+	@$(PY) -m pytest tests/unit/test_snippets.py
 
 .PHONY: local-up local-down local-env invoke
 local-up: setup ## start the embedded cloud and deploy the app to it (PORT=4566)

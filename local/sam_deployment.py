@@ -36,7 +36,8 @@ def deploy(
 
     The parameters of the stack are, the later ones winning: ``parameter_overrides`` of
     ``[local.deploy.parameters]`` in the samconfig.toml beside the template; ``Architecture``, when the
-    template has it, as this machine's; and the ``parameters`` given.
+    template has it, as this machine's; and the ``parameters`` given. An empty one is left to the template's
+    default.
 
     Raises
     ------
@@ -120,11 +121,13 @@ def _config_options(template: Path) -> list[str]:
 
 def _overrides(template: Path, given: dict[str, str]) -> dict[str, str]:
     # On the command line, --parameter-overrides replaces those of samconfig.toml instead of adding to them.
-    return {
+    overrides = {
         **_configured_overrides(template.parent / "samconfig.toml"),
         **_architecture_override(template),
         **given,
     }
+    # sam refuses empty values.
+    return {name: value for name, value in overrides.items() if value}
 
 
 def _configured_overrides(config: Path) -> dict[str, str]:

@@ -213,6 +213,14 @@ def test_every_handler_can_be_loaded_with_the_environment_that_it_is_given(funct
     assert callable(load(function))
 
 
+def test_no_example_function_is_deployed_without_the_examples():
+    examples = {name for name, function in FUNCTIONS.items() if function.module.startswith("consumers.")}
+    conditional = {
+        name for name, found in template()["Resources"].items() if found.get("Condition") == "WithExamples"
+    }
+    assert examples == FUNCTIONS.keys() & conditional
+
+
 def test_the_function_that_moves_has_time_for_the_longest_slice():
     longest = template()["Parameters"]["SliceSeconds"]["MaxValue"]
     # A minute on top: what is in hand is finished or given back before Lambda ends the function.

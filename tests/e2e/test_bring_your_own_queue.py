@@ -1,0 +1,141 @@
+"""A team with queues of its own: the redrive without its examples, and the queue of docs/snippets by it."""
+
+import fnmatch
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.app import App, Pair
+from tests.support.definitions import ROOT, template
+from tests.support.eventually import eventually
+
+STACK = "orders-redrive"
+SNIPPET = ROOT / "docs" / "snippets" / "orders.sam.yaml"
+PATTERN = "orders*"
+BROKEN = "def handler(event, context): raise RuntimeError('out of order')"
+
+
+@pytest.fixture(scope="module")
+def without_examples(app: App) -> Iterator[App]:
+    """The app, deployed once more as docs/bring-your-own-queue.md says."""
+    parameters = {
+        "Examples": "false",
+        "QueueNamePattern": PATTERN,
+        "FunctionNamePattern": "",
+        "StateMachineNamePattern": "",
+        "SliceSeconds": "5",
+    }
+    yield App(app.cloud, app.cloud.deploy(STACK, parameters))
+    app.cloud.client("cloudformation").delete_stack(StackName=STACK)
+
+
+@pytest.fixture(scope="module")
+def orders(without_examples: App) -> Iterator[Pair]:
+    """The queue of the SAM snippet with its consumer, whose messages come back after a second."""
+    app = without_examples
+    outputs = app.cloud.deploy("orders", template=SNIPPET)
+    pair = Pair(
+        app.known("orders", outputs["OrdersQueueUrl"]), app.known("orders-dlq", outputs["OrdersDLQUrl"])
+    )
+    app.sqs.set_queue_attributes(QueueUrl=pair.source.url, Attributes={"VisibilityTimeout": "1"})
+    yield pair
+    app.cloud.client("cloudformation").delete_stack(StackName="orders")
+
+
+def stack_resources(app: App, stack: str) -> dict[str, str]:
+    """Return the physical ids of a stack's resources by logical id."""
+    pages = app.cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+    found = [summary for page in pages for summary in page["StackResourceSummaries"]]
+    return {summary["LogicalResourceId"]: summary["PhysicalResourceId"] for summary in found}
+
+
+def code(source: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("index.py", source)
+    return packed.getvalue()
+
+
+def replace_consumer(app: App, source: str) -> str:
+    """Give the consumer of the orders other code; return its name."""
+    client, name = app.cloud.client("lambda"), stack_resources(app, "orders")["OrdersConsumer"]
+    client.update_function_code(FunctionName=name, ZipFile=code(source))
+    return name
+
+
+def logged(app: App) -> set[str]:
+    logs = app.cloud.client("logs")
+    group = stack_resources(app, "orders")["OrdersConsumerLogs"]
+    events = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+    return {event["message"].strip() for page in events for event in page["events"]}
+
+
+def test_without_examples_nothing_of_them_is_deployed(without_examples: App):
+    conditional = {
+        name for name, told in template()["Resources"].items() if told.get("Condition") == "WithExamples"
+    }
+    deployed = stack_resources(without_examples, STACK).keys()
+    assert conditional
+    assert not conditional & deployed
+    assert set(template()["Resources"]) - conditional <= deployed
+    assert not [name for name in without_examples.outputs if name.startswith("StoreEvents")]
+
+
+def test_the_roles_reach_the_queues_of_the_pattern_and_no_others(without_examples: App):
+    iam = without_examples.cloud.client("iam")
+    roles = [
+        name for logical, name in stack_resources(without_examples, STACK).items() if logical.endswith("Role")
+    ]
+    allowed: list[tuple[str, str]] = []
+    for role in roles:
+        for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            document: dict[str, Any] = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+            for statement in document["Statement"]:
+                actions, resources = statement["Action"], statement["Resource"]
+                actions = [actions] if isinstance(actions, str) else actions
+                resources = [resources] if isinstance(resources, str) else resources
+                allowed += [(action, resource) for action in actions for resource in resources]
+    queues = {resource for action, resource in allowed if action.startswith("sqs:")}
+    functions = {resource for action, resource in allowed if action == "lambda:InvokeFunction"}
+
+    def reaches(arns: set[str], name: str) -> bool:
+        return any(fnmatch.fnmatchcase(name, arn.split(":", 5)[5].removeprefix("function:")) for arn in arns)
+
+    assert all(reaches(queues, name) for name in ("orders", "orders-dlq", f"{STACK}-QuarantineQueue-1"))
+    assert not any(reaches(queues, name) for name in ("payments", "payments-dlq", "my-orders-dlq"))
+    assert not reaches(functions, "orders-consumer")
+
+
+def test_dead_letters_of_the_snippets_queue_go_back_once_its_consumer_is_mended(
+    without_examples: App, orders: Pair
+):
+    app = without_examples
+    replace_consumer(app, BROKEN)
+    app.send(orders.source, [{"MessageBody": json.dumps({"order_id": f"order-{n}"})} for n in range(12)])
+    eventually(lambda: app.visible(orders.dlq) == 12, timeout=60)
+
+    looked = app.redrive(orders.dlq, dryRun=True)
+    assert (looked.report["status"], looked.report["counts"]["remaining"]) == ("DRY_RUN", 12)
+    assert looked.report["destination"] == "orders"
+
+    replace_consumer(app, (SNIPPET.parent / "consumer" / "index.py").read_text())
+    first = app.redrive(orders.dlq, maxMessages=5, rate=5)
+    assert (first.report["counts"]["redriven"], first.report["counts"]["bounced"]) == (5, 0)
+    rest = app.redrive(orders.dlq)
+    assert (rest.report["status"], rest.report["counts"]["redriven"]) == ("SUCCEEDED", 7)
+    eventually(lambda: {f"processed order-{n}" for n in range(12)} <= logged(app), timeout=30)
+    assert app.depth(orders.source) == app.depth(orders.dlq) == 0
+
+
+def test_one_bad_order_among_good_ones_dies_alone(without_examples: App, orders: Pair):
+    app = without_examples
+    replace_consumer(app, (SNIPPET.parent / "consumer" / "index.py").read_text())
+    good = [{"MessageBody": json.dumps({"order_id": f"fine-{n}"})} for n in range(9)]
+    app.send(orders.source, [*good, {"MessageBody": "{}"}])
+    (dead,) = eventually(lambda: app.take(orders.dlq), timeout=60)
+    assert dead["Body"] == "{}"
+    eventually(lambda: {f"processed fine-{n}" for n in range(9)} <= logged(app), timeout=30)
