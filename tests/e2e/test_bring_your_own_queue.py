@@ -16,6 +16,7 @@ from tests.support.eventually import eventually
 STACK = "orders-redrive"
 SNIPPET = ROOT / "docs" / "snippets" / "orders.sam.yaml"
 PATTERN = "orders*"
+CONTRACT = f"/{STACK}/contracts/order"
 BROKEN = "def handler(event, context): raise RuntimeError('out of order')"
 
 
@@ -27,8 +28,11 @@ def without_examples(app: App) -> Iterator[App]:
         "QueueNamePattern": PATTERN,
         "FunctionNamePattern": "",
         "StateMachineNamePattern": "",
+        "QueueContracts": f"orders=ssm:{CONTRACT}",
         "SliceSeconds": "5",
     }
+    schema = (SNIPPET.parent / "order.schema.json").read_text()
+    app.cloud.client("ssm").put_parameter(Name=CONTRACT, Value=schema, Type="String")
     yield App(app.cloud, app.cloud.deploy(STACK, parameters))
     app.cloud.client("cloudformation").delete_stack(StackName=STACK)
 
@@ -44,6 +48,10 @@ def orders(without_examples: App) -> Iterator[Pair]:
     app.sqs.set_queue_attributes(QueueUrl=pair.source.url, Attributes={"VisibilityTimeout": "1"})
     yield pair
     app.cloud.client("cloudformation").delete_stack(StackName="orders")
+
+
+def order(order_id: str) -> dict[str, str]:
+    return {"MessageBody": json.dumps({"order_id": order_id, "quantity": 1})}
 
 
 def stack_resources(app: App, stack: str) -> dict[str, str]:
@@ -115,7 +123,7 @@ def test_dead_letters_of_the_snippets_queue_go_back_once_its_consumer_is_mended(
 ):
     app = without_examples
     replace_consumer(app, BROKEN)
-    app.send(orders.source, [{"MessageBody": json.dumps({"order_id": f"order-{n}"})} for n in range(12)])
+    app.send(orders.source, [order(f"order-{n}") for n in range(12)])
     eventually(lambda: app.visible(orders.dlq) == 12, timeout=60)
 
     looked = app.redrive(orders.dlq, dryRun=True)
@@ -134,8 +142,21 @@ def test_dead_letters_of_the_snippets_queue_go_back_once_its_consumer_is_mended(
 def test_one_bad_order_among_good_ones_dies_alone(without_examples: App, orders: Pair):
     app = without_examples
     replace_consumer(app, (SNIPPET.parent / "consumer" / "index.py").read_text())
-    good = [{"MessageBody": json.dumps({"order_id": f"fine-{n}"})} for n in range(9)]
-    app.send(orders.source, [*good, {"MessageBody": "{}"}])
+    app.send(orders.source, [*(order(f"fine-{n}") for n in range(9)), {"MessageBody": "{}"}])
     (dead,) = eventually(lambda: app.take(orders.dlq), timeout=60)
     assert dead["Body"] == "{}"
     eventually(lambda: {f"processed fine-{n}" for n in range(9)} <= logged(app), timeout=30)
+
+
+def test_an_order_that_breaks_the_schema_of_the_snippets_goes_to_the_quarantine(
+    without_examples: App, orders: Pair
+):
+    app = without_examples
+    app.take(orders.dlq)
+    broken = {"MessageBody": json.dumps({"order_id": "broken", "quantity": "many"})}
+    app.send(orders.dlq, [order("valid"), broken])
+    run = app.redrive(orders.dlq)
+    assert run.report["counts"]["redriven"] == 1
+    assert run.report["quarantineReasons"] == {"invalid-body": 1}
+    (kept,) = app.take(app.known("quarantine", app.outputs["QuarantineQueueUrl"]))
+    assert kept["Body"] == broken["MessageBody"]
