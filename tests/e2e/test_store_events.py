@@ -30,6 +30,22 @@ def processed(app: App, prefix: str) -> set[str]:
     return {event_id for event_id in ids if event_id.startswith(prefix)}
 
 
+def physical_id(app: App, logical_id: str) -> str:
+    told = app.cloud.client("cloudformation").describe_stack_resource(
+        StackName=STACK_NAME, LogicalResourceId=logical_id
+    )
+    found: str = told["StackResourceDetail"]["PhysicalResourceId"]
+    return found
+
+
+def timeouts(app: App) -> int:
+    """Return how often the consumer was ended by Lambda."""
+    told = app.cloud.client("logs").filter_log_events(
+        logGroupName=physical_id(app, "StoreEventsConsumerLogs")
+    )
+    return sum("Task timed out" in event["message"] for event in told["events"])
+
+
 def notices_of(app: App, queue: Queue, run: str) -> list[tuple[str, dict[str, Any]]]:
     """Return the notices about a run, each as it came and as what it says."""
     wrapped = [message["Body"] for message in app.take(queue)]
@@ -106,28 +122,31 @@ def test_runs_on_other_queues_and_runs_that_quarantine_nothing_get_no_notice(app
 
 @pytest.fixture
 def pair(app: App) -> Iterator[Pair]:
-    """The store events pair, empty, whose messages come back after two seconds instead of thirty."""
+    """The store events pair, whose messages come back as soon as the consumer's five seconds are over."""
     pair = app.store_events
-    for queue in (pair.source, pair.dlq):
-        app.take(queue)
-    app.sqs.set_queue_attributes(QueueUrl=pair.source.url, Attributes={"VisibilityTimeout": "2"})
+    app.take(pair.dlq)
+    app.sqs.set_queue_attributes(QueueUrl=pair.source.url, Attributes={"VisibilityTimeout": "6"})
     yield pair
     app.sqs.set_queue_attributes(QueueUrl=pair.source.url, Attributes={"VisibilityTimeout": "30"})
 
 
-@pytest.fixture
-def table(app: App) -> Iterator[FaultyDynamoDb]:
-    """The consumer's table behind a proxy that fails as the test wants it to."""
-    client = app.cloud.client("lambda")
-    name = app.cloud.client("cloudformation").describe_stack_resource(
-        StackName=STACK_NAME, LogicalResourceId="StoreEventsConsumer"
-    )["StackResourceDetail"]["PhysicalResourceId"]
+@pytest.fixture(scope="module")
+def proxy(app: App) -> Iterator[FaultyDynamoDb]:
+    """What the consumer takes for DynamoDB."""
+    client, name = app.cloud.client("lambda"), physical_id(app, "StoreEventsConsumer")
     before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     with FaultyDynamoDb(app.cloud.endpoint_url) as proxy:
         variables = before | {"AWS_ENDPOINT_URL_DYNAMODB": proxy.endpoint_url}
         client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
         yield proxy
         client.update_function_configuration(FunctionName=name, Environment={"Variables": before})
+
+
+@pytest.fixture
+def table(proxy: FaultyDynamoDb) -> Iterator[FaultyDynamoDb]:
+    """The consumer's table behind a proxy that fails as the test wants it to."""
+    yield proxy
+    proxy.heal()
 
 
 def test_one_poison_message_among_nine_good_ones_is_tried_again_and_dies_alone(app: App, pair: Pair):
@@ -148,7 +167,7 @@ def test_the_same_event_twice_and_once_more_after_a_redrive_counts_once(app: App
     assert app.redrive(pair.dlq).report["counts"]["redriven"] == 1
     eventually(lambda: app.depth(pair.source) == 0, timeout=30)
     assert processed(app, "again-") == {"again-1"}
-    assert app.depth(pair.dlq) == 0
+    assert [letter["Body"] for letter in app.take(pair.dlq)] == []
 
 
 def test_a_consumer_that_times_out_half_way_loses_nothing_of_its_batch(
@@ -158,21 +177,24 @@ def test_a_consumer_that_times_out_half_way_loses_nothing_of_its_batch(
     table.hold(ids[4:])
     app.send(pair.source, map(event, ids))
     eventually(lambda: processed(app, "half-") == set(ids[:4]), timeout=30)
-    eventually(lambda: table.held(ids[5]), timeout=30)
-    assert app.depth(pair.source) + app.depth(pair.dlq) == 10
-    table.release()
+    eventually(lambda: timeouts(app) > 0, timeout=30)
+    assert app.depth(pair.source) + app.depth(pair.dlq) >= 6
+    assert processed(app, "half-") == set(ids[:4])
+    table.heal()
     eventually(lambda: app.depth(pair.source) == 0, timeout=60)
-    if app.depth(pair.dlq):
+    if app.depth(pair.dlq):  # on a slow machine the second attempt may have timed out too
         app.redrive(pair.dlq)
-    eventually(lambda: processed(app, "half-") == set(ids), timeout=30)
+        eventually(lambda: app.depth(pair.source) == 0, timeout=60)
+    assert processed(app, "half-") == set(ids)
 
 
-def test_events_that_dynamodb_throttles_are_processed_later_and_the_others_at_once(
+def test_an_event_that_dynamodb_throttles_is_processed_with_the_next_attempt(
     app: App, pair: Pair, table: FaultyDynamoDb
 ):
     ids = [f"throttled-{number}" for number in range(10)]
     table.throttle(ids[0], times=2)
     app.send(pair.source, map(event, ids))
     eventually(lambda: processed(app, "throttled-") == set(ids), timeout=30)
-    assert table.order.index(ids[9]) < table.order.index(ids[0])
-    assert app.depth(pair.dlq) == 0
+    assert table.puts[ids[0]] >= 3
+    eventually(lambda: app.depth(pair.source) == 0, timeout=30)
+    assert [letter["Body"] for letter in app.take(pair.dlq)] == []

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -26,17 +27,16 @@ class FaultyDynamoDb:
 
     Attributes
     ----------
-    order : list[str]
-        Event ids in the order in which DynamoDB took them.
+    puts : Counter[str]
+        How often somebody tried to put each event.
     """
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
-        self.order: list[str] = []
+        self.puts: Counter[str] = Counter()
         self._throttles: Counter[str] = Counter()
         self._held: set[str] = set()
-        self._came: set[str] = set()
-        self._released = threading.Event()
+        self._healed = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
 
@@ -50,23 +50,21 @@ class FaultyDynamoDb:
         self._throttles[event_id] = times
 
     def hold(self, event_ids: Iterable[str]) -> None:
-        """Answer nothing about these events until they are released."""
+        """Answer nothing about these events until the table is well again."""
+        self._healed.clear()
         self._held = set(event_ids)
 
-    def held(self, event_id: str) -> bool:
-        """Whether somebody waits for an answer about this event, or did."""
-        return event_id in self._came
-
-    def release(self) -> None:
+    def heal(self) -> None:
         """Let everything through from now on."""
         self._held = set()
-        self._released.set()
+        self._throttles.clear()
+        self._healed.set()
 
     def refuses(self, event_id: str) -> bool:
         """Whether this request is to be throttled; holds it back first where that was asked for."""
+        self.puts[event_id] += 1
         if event_id in self._held:
-            self._came.add(event_id)
-            self._released.wait(_HELD_SECONDS)
+            self._healed.wait(_HELD_SECONDS)
         if self._throttles[event_id] > 0:
             self._throttles[event_id] -= 1
             return True
@@ -77,7 +75,7 @@ class FaultyDynamoDb:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.release()
+        self.heal()
         self._server.shutdown()
         self._server.server_close()
 
@@ -97,17 +95,18 @@ def _handler(proxy: FaultyDynamoDb) -> type[BaseHTTPRequestHandler]:
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             try:
                 with opener.open(request, timeout=10) as answer:
-                    proxy.order.append(event_id)
                     self._answer(answer.status, answer.read())
             except urllib.error.HTTPError as error:
                 self._answer(error.code, error.read())
 
         def _answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.0")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            # Who was held back may have given up.
+            with suppress(ConnectionError):
+                self.send_response(status)
+                self.send_header("Content-Type", "application/x-amz-json-1.0")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
