@@ -32,7 +32,7 @@ class Orders(Stack):
             visibility_timeout=Duration.seconds(6 * timeout.to_seconds()),
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
-            dead_letter_queue=sqs.DeadLetterQueue(queue=dlq, max_receive_count=3),
+            dead_letter_queue=sqs.DeadLetterQueue(queue=dlq, max_receive_count=5),
         )
         log_group = logs.LogGroup(self, "OrdersConsumerLogs", retention=logs.RetentionDays.ONE_MONTH)
         # A role of its own, since the CDK's default one has a managed policy for all log groups.

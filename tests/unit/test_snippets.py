@@ -160,7 +160,7 @@ def test_the_cdk_queues_are_encrypted_kept_and_wired(synthesized):
     assert all(queue["SqsManagedSseEnabled"] is True for queue in queues.values())
     [function] = of["AWS::Lambda::Function"]
     assert queues["orders"]["VisibilityTimeout"] == 6 * function["Properties"]["Timeout"]
-    assert queues["orders"]["RedrivePolicy"]["maxReceiveCount"] == 3
+    assert queues["orders"]["RedrivePolicy"]["maxReceiveCount"] == 5
     assert len(of["AWS::SQS::QueuePolicy"]) == len(queues)
     [mapping] = of["AWS::Lambda::EventSourceMapping"]
     assert mapping["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]

@@ -47,6 +47,7 @@ def record(body: str, attributes: dict[str, dict[str, Any]]) -> dict[str, Any]:
             for name, told in attributes.items()
         },
         "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:store-events",
     }
 
 
