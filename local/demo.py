@@ -12,7 +12,7 @@ from rich.console import Console
 
 from local.scenario import play
 
-DEMO = ("store-events",)
+DEMO = ("store-events", "email-tasks")
 
 
 def main() -> int:

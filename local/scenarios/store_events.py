@@ -1,7 +1,8 @@
 """An outage of one store's back office fills a dead-letter queue, a redrive empties it, nothing is lost.
 
 Played by `make scenario NAME=store-events` and by the demo: 200 events, a fifth of them without `store_id`,
-and some of two stores that have no valid `ssn_no`. The stores' owner is told what was quarantined.
+and some of two stores that have no valid `ssn_no`. The stores' owner is told what was quarantined, and a
+repair brings those back that only lack `store_id`.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ def play(stage: Stage) -> bool:
     notice = _receive(stage, notices, prefix)
     _show(stage, notice)
 
-    stage.console.rule("5. Where every event is now")
+    stage.console.rule("5. Events that lack store_id have it in their body: a repair")
+    mended = _mend(stage, prefix)
+
+    stage.console.rule("6. Where every event is now")
     stage.until(lambda: stage.depth(outputs["StoreEventsQueueUrl"]) == 0, "the consumer to finish")
     accounted = stage.reconcile(
         {f"{prefix}-{number:05}" for number in range(EVENTS)} | spoilt,
@@ -68,8 +72,12 @@ def play(stage: Stage) -> bool:
             "in the dead-letter queue": stage.ids_in_queue(outputs["StoreEventsDLQUrl"], _event_id),
         },
     )
-    if report["status"] != "SUCCEEDED":
-        stage.console.print(f"[red]The run ended as {report['status']}.[/red]")
+    for run in (report, mended):
+        if run["status"] != "SUCCEEDED":
+            stage.console.print(f"[red]The run {run['runId']} ended as {run['status']}.[/red]")
+            return False
+    if mended["counts"]["repaired"] != sent["bad_msg"]:
+        stage.console.print(f"[red]Only {mended['counts']['repaired']} events were repaired.[/red]")
         return False
     if notice["found"] != report["counts"]["quarantined"]:
         stage.console.print(f"[red]The notice tells of {notice['found']} quarantined events only.[/red]")
@@ -118,6 +126,35 @@ def _show(stage: Stage, notice: dict[str, Any]) -> None:
         example = "\n".join(f"{name}: {value}" for name, value in (store["example"] or {}).items())
         table.add_row(store["store"], str(store["letters"]), reasons, example)
     stage.console.print(table)
+
+
+def _mend(stage: Stage, prefix: str) -> dict[str, Any]:
+    """Look at what a repair would make of the quarantined events, then redrive them with it."""
+    request = {
+        "dlq": stage.outputs["QuarantineQueueUrl"].rsplit("/", 1)[1],
+        "select": {"source": [stage.outputs["StoreEventsQueueUrl"].rsplit("/", 1)[1]]},
+        "repair": {"setAttributes": {"store_id": {"type": "Number", "from": "store_id"}}},
+        "rate": RATE,
+    }
+    look = stage.redrive({**request, "dryRun": True, "census": True}, f"{prefix}-look")
+    table = Table(title=f"A dry run looked at {look['sample']['sampled']} letters and moved none")
+    for column in ("letters", "verdict", "message attributes before", "and after"):
+        table.add_column(column)
+    for group in look["sample"]["groups"]:
+        example = group["example"] or {}
+        after = (example.get("repaired") or {}).get("attributes")
+        table.add_row(
+            str(group["letters"]),
+            group["verdict"] + (f", {group['reason']}" if group["reason"] else ""),
+            _attributes(example.get("attributes")),
+            _attributes(after) if after else "not repaired",
+        )
+    stage.console.print(table)
+    return stage.redrive(request, f"{prefix}-mend")
+
+
+def _attributes(told: dict[str, str] | None) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in (told or {}).items() if name != "redrive")
 
 
 def _wait_for_dead_letters(stage: Stage, prefix: str) -> int:
