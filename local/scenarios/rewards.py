@@ -19,7 +19,7 @@ from rich.table import Table
 
 from local.stage import PATIENCE_SECONDS, Stage, StageError
 
-PAYOUTS = 1500
+PAYOUTS = 2000
 MEMBERS = 150
 CAMPAIGNS = 7
 # What somebody asks for who wants it over with; the queue's tag says 40.
