@@ -68,7 +68,10 @@ def deploy(
             "--no-fail-on-empty-changeset",
         ]
         if overrides:
-            command += ["--parameter-overrides", *(f"{name}={value}" for name, value in overrides.items())]
+            command += [
+                "--parameter-overrides",
+                *(_override(name, value) for name, value in overrides.items()),
+            ]
         _run(command, template.parent, variables)
 
 
@@ -128,6 +131,12 @@ def _overrides(template: Path, given: dict[str, str]) -> dict[str, str]:
     }
     # sam refuses empty values.
     return {name: value for name, value in overrides.items() if value}
+
+
+def _override(name: str, value: str) -> str:
+    # The SAM CLI splits at blanks and takes quotation marks away, so that JSON as it stands would not arrive.
+    escaped = value.replace('"', '\\"')
+    return f'{name}="{escaped}"'
 
 
 def _configured_overrides(config: Path) -> dict[str, str]:

@@ -22,6 +22,7 @@ MODULES = (
     "sns",
     "cloudformation",
     "cloudwatch",
+    "eventbridge",
     "eventbridge_dead_letters",
 )
 
