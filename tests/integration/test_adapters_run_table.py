@@ -9,6 +9,7 @@ import boto3
 import pytest
 
 from redrive.adapters.run_table import RunTable
+from redrive.domain.automation import Record
 from redrive.domain.errors import LockLostError
 from redrive.domain.lane import HeldRecord
 from redrive.domain.runs import SliceResult
@@ -239,3 +240,33 @@ def test_everything_in_the_table_goes_away_by_itself(table):
     items = boto3.client("dynamodb").scan(TableName="redrive-runs")["Items"]
     assert len(items) == 4
     assert all(int(item["expiresAt"]["N"]) > factories.STARTED_AT / 1000 for item in items)
+
+
+# Runs that start by themselves
+
+
+def test_a_queue_that_no_run_has_ever_started_on_by_itself_has_an_empty_record(table):
+    assert table.automatic(FIRST.dlq.arn) == (Record(), 0)
+
+
+def test_a_record_is_read_as_it_was_written(table):
+    record = Record(starts=(1.5, 2.5), in_a_row=2, not_before=99.0, last_run="auto-1", told_at=3.0)
+    assert table.note_automatic(FIRST.dlq.arn, record, 0)
+    assert table.automatic(FIRST.dlq.arn) == (record, 1)
+    assert table.automatic(ELSEWHERE.dlq.arn) == (Record(), 0)
+
+
+def test_of_two_that_write_a_record_at_the_same_time_one_is_told_to_read_it_again(table):
+    assert table.note_automatic(FIRST.dlq.arn, Record(in_a_row=1), 0)
+    assert not table.note_automatic(FIRST.dlq.arn, Record(in_a_row=9), 0)
+    assert table.automatic(FIRST.dlq.arn) == (Record(in_a_row=1), 1)
+
+
+def test_one_execution_takes_up_a_trigger_however_often_it_asks(table):
+    assert [table.is_first("event", execution) for execution in ("a", "b", "a")] == [True, False, True]
+
+
+def test_who_has_the_lock_of_a_queue_is_known(table):
+    assert table.holder(FIRST.dlq.arn) is None
+    table.lock(FIRST)
+    assert table.holder(FIRST.dlq.arn) == FIRST.execution_arn

@@ -49,6 +49,21 @@ class Home:
             Name="store-events-outage", Value=stores, Type="String", Overwrite=True
         )
 
+    def alarm(self, state: str) -> None:
+        name = sample("automatic")["trigger"]["detail"]["alarmName"]
+        client = boto3.client("cloudwatch")
+        client.put_metric_alarm(
+            AlarmName=name,
+            Namespace="AWS/SQS",
+            MetricName="ApproximateNumberOfMessagesVisible",
+            Statistic="Maximum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1,
+            ComparisonOperator="GreaterThanOrEqualToThreshold",
+        )
+        client.set_alarm_state(AlarmName=name, StateValue=state, StateReason="as the test wants it")
+
     def fill(self) -> None:
         good = {"MessageBody": factories.store_event(), "MessageAttributes": factories.store_id()}
         self.cloud.send(self.dlq, [good] * 9 + [factories.store_event()] * 3)
@@ -233,12 +248,47 @@ def test_a_whole_run_passes_from_handler_to_handler(home, invoke):
     assert (home.cloud.visible(home.queue), home.cloud.visible(home.quarantine)) == (9, 3)
 
 
+# Runs that start by themselves
+
+
+def test_automatic_waits_until_the_alarm_has_lasted_long_enough(invoke):
+    event = sample("automatic") | {"progress": {}}
+    answer = invoke("automatic", event)
+    assert (answer["next"], answer["waitSeconds"]) == ("wait", 300)
+
+
+def test_automatic_starts_a_run_while_the_alarm_lasts(home, invoke):
+    home.alarm("ALARM")
+    answer = invoke("automatic")
+    assert (answer["next"], answer["run"]["input"]) == ("start", {"rate": 10, "dlq": "store-events-dlq"})
+
+
+def test_automatic_ends_when_the_alarm_is_over(home, invoke):
+    home.alarm("OK")
+    assert invoke("automatic")["next"] == "end"
+
+
+def test_automatic_starts_a_run_by_schedule(home, invoke):
+    home.fill()
+    answer = invoke("automatic", sample("automatic-schedule"))
+    assert (answer["next"], answer["run"]["input"]) == ("start", {"dlq": "store-events-dlq", "rate": 20})
+
+
+def test_automatic_tells_operators_of_a_schedule_that_names_no_queue(invoke):
+    event = sample("automatic-schedule")
+    event["trigger"]["input"] = {"rate": 20}
+    answer = invoke("automatic", event)
+    assert answer["next"] == "tell"
+    assert "names no dead-letter queue" in json.loads(answer["notification"]["message"])["email"]
+
+
 # Rights and logs
 
 
 @pytest.mark.parametrize("function", functions().values(), ids=lambda function: function.name)
 def test_a_function_asks_for_nothing_that_its_role_does_not_allow(home, invoke, function: Function):
     home.fill()
+    home.alarm("ALARM")
     event = sample(name_of(function))
     if "plan" in event and function.module != "redrive.handlers.plan":
         home.table.lock(plan_in(event))

@@ -1,4 +1,4 @@
-"""Reads template.yaml and the workflow's definition as data, with CloudFormation's short forms written out.
+"""Reads template.yaml and the workflows' definitions as data, with CloudFormation's short forms written out.
 
 Used by the tests of both, and by those that run handlers with the environment and rights of the template.
 """
@@ -16,7 +16,9 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template.yaml"
-DEFINITION = ROOT / "statemachines" / "redrive.asl.yaml"
+DEFINITIONS = {
+    path.name.removesuffix(".asl.yaml"): path for path in sorted((ROOT / "statemachines").glob("*.asl.yaml"))
+}
 
 
 class _TemplateLoader(yaml.SafeLoader):
@@ -57,9 +59,9 @@ def resources(kind: str) -> dict[str, dict[str, Any]]:
 
 
 @cache
-def definition() -> dict[str, Any]:
-    """Return the workflow, with `${...}` as they stand."""
-    loaded: dict[str, Any] = yaml.safe_load(DEFINITION.read_text())
+def definition(name: str = "redrive") -> dict[str, Any]:
+    """Return a workflow by the name of its file, with `${...}` as they stand."""
+    loaded: dict[str, Any] = yaml.safe_load(DEFINITIONS[name].read_text())
     return loaded
 
 

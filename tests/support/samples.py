@@ -27,6 +27,10 @@ VALUES = {
     "SLICE_SECONDS": "10",
     "FUNCTION_NAME_PATTERNS": "redrive-*",
     "STATE_MACHINE_NAME_PATTERNS": "",
+    "AUTOMATIC_RUN_INPUT": '{"rate": 10}',
+    "AUTOMATIC_AFTER_MINUTES": "5",
+    "AUTOMATIC_DELAY_MINUTES": "15",
+    "AUTOMATIC_MAX_RUNS": "3",
     "QUEUE_URL": f"{ACCOUNT}/store-events",
     "EVENTS_TABLE": "store-events",
     "OUTAGE_PARAMETER": "store-events-outage",
@@ -60,6 +64,8 @@ def sample(name: str) -> Any:
     now = datetime.now(UTC)
     if "execution" in event:
         event["execution"]["startedAt"] = now.isoformat()
+    if "detail" in event.get("trigger", {}):
+        event["trigger"]["detail"]["state"]["timestamp"] = now.isoformat()
     if event.get("plan"):
         event["plan"]["startedAt"] = int(now.timestamp() * 1000) + 1
     return event

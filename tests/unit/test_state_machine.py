@@ -1,19 +1,20 @@
-"""The workflow's definition: complete, reachable, in step with the handlers that it calls."""
+"""The workflows' definitions: complete, reachable, in step with the handlers that they call."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from jsonata import Jsonata
 
 from redrive.domain import errors
+from redrive.domain.automation import Ended, Progress, Step
 from redrive.domain.reporting import Notification
 from redrive.domain.runs import Next, Report, RunPlan, Sample, Status, Tally
 from redrive.domain.tallying import MAX_LANES
-from tests.support.definitions import DEFINITION, Function, definition, functions, resources
+from tests.support.definitions import DEFINITIONS, Function, definition, functions, resources
 from tests.support.jsonata_reading import expressions, read
 
 # Step Functions developer guide, "Handling errors in Step Functions workflows" and "Handle transient Lambda
@@ -41,11 +42,21 @@ TRANSIENT = {
 NO_CATCH = {
     "MoveSlice": "the Map around it catches",
     "Report": "there is nothing left to report with: the execution fails with the error itself",
+    "Decide": "what cannot be decided starts nothing: the execution fails, which has an alarm",
+    "Tell": "there is nothing left to tell it with: the execution fails, which has an alarm",
 }
 # JSONata's own functions are those of jsonata-python; these are Step Functions' additions (developer guide,
 # "Transforming data with JSONata").
 ADDED_FUNCTIONS = {"partition", "range", "hash", "random", "uuid", "parse"}
-MODELS = {"plan": RunPlan, "sample": Sample, "tally": Tally, "report": Report, "notification": Notification}
+MODELS = {
+    "plan": RunPlan,
+    "sample": Sample,
+    "tally": Tally,
+    "report": Report,
+    "notification": Notification,
+    "step": Step,
+    "progress": Progress,
+}
 ERROR_FIELDS = {"Error", "Cause"}
 EXECUTION_FIELDS = {"id", "name", "startedAt"}
 
@@ -82,24 +93,32 @@ def states_of(machine: dict[str, Any]) -> dict[str, State]:
 
 
 def every_machine() -> Iterator[dict[str, Any]]:
-    yield definition()
-    yield from (state.inside for state in states_of(definition()).values() if state.inside)
+    for name in DEFINITIONS:
+        yield definition(name)
+        yield from (state.inside for state in states_of(definition(name)).values() if state.inside)
 
 
 EVERY_STATE = [state for machine in every_machine() for state in states_of(machine).values()]
 LAMBDA_TASKS = [state for state in EVERY_STATE if state.told.get("Resource", "").endswith(":lambda:invoke")]
 each_state = pytest.mark.parametrize("state", EVERY_STATE, ids=lambda state: state.name)
 each_lambda_task = pytest.mark.parametrize("state", LAMBDA_TASKS, ids=lambda state: state.name)
+each_file = pytest.mark.parametrize("name", DEFINITIONS)
 
 
-def machine_resource() -> dict[str, Any]:
-    (found,) = resources("AWS::Serverless::StateMachine").values()
+def substitutions(name: str) -> dict[str, Any]:
+    """Return what the template puts into the definition in a file."""
+    (found,) = (
+        machine["DefinitionSubstitutions"]
+        for machine in resources("AWS::Serverless::StateMachine").values()
+        if machine["DefinitionUri"] == f"statemachines/{name}.asl.yaml"
+    )
     return found
 
 
 def function_of(state: State) -> Function:
     placeholder = state.told["Arguments"]["FunctionName"].strip("${}")
-    name, attribute = machine_resource()["DefinitionSubstitutions"][placeholder]["Fn::GetAtt"]
+    known = {key: value for file in DEFINITIONS for key, value in substitutions(file).items()}
+    name, attribute = known[placeholder]["Fn::GetAtt"]
     assert attribute == "Arn"
     return functions()[name]
 
@@ -108,9 +127,9 @@ def keys_of(model: Any) -> set[str]:
     return {field.alias or name for name, field in model.model_fields.items()}
 
 
-def routed(state: str, **variables: Any) -> str:
+def routed(state: str, *, machine: str = "redrive", **variables: Any) -> str:
     """Return where a Choice goes."""
-    told = definition()["States"][state]
+    told = definition(machine)["States"][state]
     for choice in told["Choices"]:
         found = Jsonata(choice["Condition"][2:-2]).evaluate(None, frame(variables))
         assert isinstance(found, bool), (
@@ -131,18 +150,20 @@ def frame(variables: dict[str, Any]) -> Any:
 # The file
 
 
-def test_the_file_goes_to_aws_as_it_is_so_it_has_no_anchors_and_no_aliases():
-    events = list(yaml.parse(DEFINITION.read_text()))
+@each_file
+def test_the_file_goes_to_aws_as_it_is_so_it_has_no_anchors_and_no_aliases(name):
+    events = list(yaml.parse(DEFINITIONS[name].read_text()))
     assert not [event for event in events if getattr(event, "anchor", None) is not None]
 
 
-def test_every_placeholder_is_substituted_and_every_substitution_is_used():
-    used = set(re.findall(r"\$\{(\w+)\}", DEFINITION.read_text()))
-    assert used == machine_resource()["DefinitionSubstitutions"].keys()
+@each_file
+def test_every_placeholder_is_substituted_and_every_substitution_is_used(name):
+    used = set(re.findall(r"\$\{(\w+)\}", DEFINITIONS[name].read_text()))
+    assert used == substitutions(name).keys()
 
 
 def test_the_query_language_is_jsonata_throughout():
-    assert definition()["QueryLanguage"] == "JSONata"
+    assert {definition(name)["QueryLanguage"] for name in DEFINITIONS} == {"JSONata"}
     paths = {"InputPath", "OutputPath", "ResultPath", "Parameters", "ResultSelector", "ItemsPath"}
     assert not [state.name for state in EVERY_STATE if paths & state.told.keys()]
 
@@ -234,14 +255,22 @@ def test_a_function_is_given_the_keys_that_its_task_names(state):
 def test_a_variable_is_given_what_its_name_says(state):
     _, answer = function_of(state).task_models()
     parts = {name: field.annotation for name, field in answer.model_fields.items()}
-    for name, expression in state.told.get("Assign", {}).items():
+    assigned = {name: value for name, value in state.told.get("Assign", {}).items() if value is not None}
+    for name, expression in assigned.items():
         (path,) = [path for path in read(expression[2:-2]).paths if len(path) > 1]
         assert path[:3] == ("states", "result", "Payload")
         assert (parts[path[3]] if len(path) > 3 else answer) is MODELS[name]
 
 
-def test_the_execution_is_told_as_the_handlers_read_it():
-    assert definition()["States"]["Begin"]["Assign"]["execution"].keys() == EXECUTION_FIELDS
+@each_file
+def test_the_execution_is_told_as_the_handlers_read_it(name):
+    assert definition(name)["States"]["Begin"]["Assign"]["execution"].keys() == EXECUTION_FIELDS
+
+
+def test_how_a_run_ended_is_told_as_the_automatic_handler_reads_it():
+    start = definition("automatic")["States"]["StartRun"]
+    told = [start["Assign"], *(catcher["Assign"] for catcher in start["Catch"])]
+    assert {key for assigned in told for key in assigned["ended"]} == keys_of(Ended)
 
 
 # Expressions
@@ -276,8 +305,9 @@ def test_results_are_read_where_there_are_any_and_errors_only_in_a_catch(state):
             assert where[0] == "Catch"
 
 
-def test_no_expression_refers_to_a_variable_that_is_not_assigned_on_every_way_there():
-    assert not list(unassigned(definition(), frozenset()))
+@each_file
+def test_no_expression_refers_to_a_variable_that_is_not_assigned_on_every_way_there(name):
+    assert not list(unassigned(definition(name), frozenset()))
 
 
 def unassigned(machine: dict[str, Any], before: frozenset[str]) -> Iterator[str]:
@@ -327,6 +357,14 @@ def test_the_check_of_variables_sees_one_that_only_some_ways_assign():
 def test_every_step_that_a_tally_can_name_has_its_state(step, state):
     assert set(Next) == {Next.MOVE, Next.WAIT, Next.CONTINUE, Next.SETTLE}
     assert routed("WhatNext", tally=Tally(next=step).model_dump(mode="json")) == state
+
+
+@pytest.mark.parametrize(
+    ("step", "state"), [("wait", "WaitAWhile"), ("start", "StartRun"), ("tell", "Tell"), ("end", "Done")]
+)
+def test_every_step_that_an_automatic_start_can_take_has_its_state(step, state):
+    assert set(get_args(Step.model_fields["next"].annotation)) == {"wait", "start", "tell", "end"}
+    assert routed("WhatNext", machine="automatic", step={"next": step}) == state
 
 
 @pytest.mark.parametrize("status", Status)

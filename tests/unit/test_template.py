@@ -124,6 +124,34 @@ def test_what_can_be_reached_over_http_asks_for_signed_requests():
     assert urls == [{"AuthType": "AWS_IAM"}]
 
 
+# What is off unless it is asked for
+
+
+def test_nothing_starts_by_itself_unless_it_is_asked_for():
+    assert template()["Parameters"]["RedriveAfterAlarmMinutes"]["Default"] == 0
+    assert template()["Parameters"]["RedriveSchedule"]["Default"] == ""
+    conditions = {
+        name: template()["Resources"][name]["Condition"]
+        for name in ("DLQAlarmRule", "AutomaticSchedule", "AutomaticStateMachine", "AutomaticFunction")
+    }
+    assert conditions == {
+        "DLQAlarmRule": "WithAlarmStart",
+        "AutomaticSchedule": "WithScheduledStart",
+        "AutomaticStateMachine": "WithAutomaticStart",
+        "AutomaticFunction": "WithAutomaticStart",
+    }
+
+
+def test_what_starts_by_itself_gets_to_the_redrive_only_through_the_function_that_keeps_count():
+    targets = {
+        target["Arn"]["Ref"]
+        for kind, key in (("AWS::Events::Rule", "Targets"), ("AWS::Scheduler::Schedule", "Target"))
+        for resource in resources(kind).values()
+        for target in listed(resource[key])
+    }
+    assert targets == {"AutomaticStateMachine"}
+
+
 # Queues, topics, tables
 
 

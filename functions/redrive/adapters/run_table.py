@@ -6,6 +6,8 @@ Used by the handlers that change what a run knows. One DynamoDB table, keyed by 
 pk                 sk                          what
 =================  ==========================  ==================================================
 dlq#ARN            lock                        the run that has the queue; `stop` asks it to end
+dlq#ARN            automatic                   the runs that started by themselves on the queue
+trigger#ID         automatic                   the execution that handles an alarm's or a schedule's event
 run#ID             lane#LANE                   counts of the lane's present slice
 run#ID             held#TIME#LANE#N            letters kept invisible until the run ends
 run#ID             undeleted#LANE#ROUND#N      letters sent but perhaps not deleted
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from redrive.domain.automation import Record
 from redrive.domain.errors import LockLostError
 from redrive.domain.lane import HeldRecord
 from redrive.domain.runs import LaneWork, RunPlan, SliceResult
@@ -232,6 +235,55 @@ class RunTable:
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+    # Runs that start by themselves
+
+    def holder(self, dlq_arn: str) -> str | None:
+        """Return the ARN of the execution that has the queue's lock, or None where none has it."""
+        lock = self._get(f"dlq#{dlq_arn}", "lock")
+        return lock["executionArn"]["S"] if lock else None
+
+    def is_first(self, trigger_id: str, execution_arn: str) -> bool:
+        """Return whether no other execution has taken up the trigger; from now on this one has."""
+        try:
+            self._client.put_item(
+                TableName=self._name,
+                Item=self._item(f"trigger#{trigger_id}", "automatic", executionArn={"S": execution_arn}),
+                ConditionExpression="attribute_not_exists(pk) OR executionArn = :me",
+                ExpressionAttributeValues={":me": {"S": execution_arn}},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def automatic(self, dlq_arn: str) -> tuple[Record, int]:
+        """Return the record of a queue's automatic runs with its version, 0 where there is none yet."""
+        item = self._get(f"dlq#{dlq_arn}", "automatic")
+        if item is None:
+            return Record(), 0
+        return Record.model_validate_json(item["record"]["S"]), int(item["version"]["N"])
+
+    def note_automatic(self, dlq_arn: str, record: Record, version: int) -> bool:
+        """Write the record unless it has changed since that version; return whether it was written."""
+        try:
+            self._client.put_item(
+                TableName=self._name,
+                Item=self._item(
+                    f"dlq#{dlq_arn}",
+                    "automatic",
+                    record={"S": record.model_dump_json()},
+                    version={"N": str(version + 1)},
+                ),
+                ConditionExpression="attribute_not_exists(pk) OR version = :known",
+                ExpressionAttributeValues={":known": {"N": str(version)}},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
+        answer = self._client.get_item(TableName=self._name, Key=self._key(pk, sk), ConsistentRead=True)
+        return answer.get("Item")
 
     def _of_run(self, plan: RunPlan, prefix: str) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator("query").paginate(

@@ -1,0 +1,32 @@
+"""CloudWatch alarms, as far as an automatic start needs to know them.
+
+Used by the automatic handler, to see whether the alarm that started it is raised still.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import boto3
+
+from redrive.domain.automation import AlarmState
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+
+
+class Alarms:
+    """The alarms of one account and region."""
+
+    def __init__(self) -> None:
+        self._client: CloudWatchClient = boto3.client("cloudwatch")
+
+    def state(self, name: str) -> AlarmState | None:
+        """Return the alarm's state, or None where there is no such alarm."""
+        found = self._client.describe_alarms(AlarmNames=[name], AlarmTypes=["MetricAlarm"])["MetricAlarms"]
+        if not found:
+            return None
+        # When the value changed last: StateUpdatedTimestamp moves with each new reason for the same value too
+        # (Amazon CloudWatch API Reference, MetricAlarm).
+        since = found[0].get("StateTransitionedTimestamp")
+        return AlarmState(found[0]["StateValue"], None if since is None else since.timestamp())

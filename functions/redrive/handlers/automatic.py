@@ -1,0 +1,52 @@
+"""Decides what an automatic start does next: wait, start a run, tell that no more will start, or end.
+
+Called by the state Decide of statemachines/automatic.asl.yaml, which an alarm's event or a schedule starts.
+"""
+
+import time
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from redrive.adapters.alarms import Alarms
+from redrive.adapters.executions import Executions
+from redrive.adapters.run_table import RunTable
+from redrive.adapters.sqs import Queues, sqs_client
+from redrive.domain.automation import Automation, Ended, Progress, Step, told
+from redrive.domain.errors import RejectedError
+from redrive.domain.runs import Execution, Model
+from redrive.domain.triggers import trigger_of
+from redrive.handlers.settings import settings
+from redrive.handlers.task import logger, task
+
+_settings = settings()
+_automation = Automation(
+    limits=_settings.limits,
+    records=RunTable(_settings.run_table),
+    alarms=Alarms(),
+    queues=Queues(sqs_client()),
+    executions=Executions(),
+    quarantine_arn=_settings.quarantine_queue_arn,
+    clock=time.time,
+)
+
+
+class AutomaticTask(Model):
+    """What started the state machine, how far it is, and how the run ended that it started last."""
+
+    trigger: Any
+    execution: Execution
+    progress: Progress = Progress()
+    ended: Ended | None = None
+
+
+@task
+def handler(event: AutomaticTask, _context: LambdaContext) -> Step:
+    """Return the next step; what cannot be redriven by itself is told to operators."""
+    try:
+        trigger = trigger_of(event.trigger, _settings.automatic_run_input)
+        step = _automation.next_step(trigger, event.execution, event.progress, event.ended)
+    except RejectedError as error:
+        step = told(str(error), "REJECTED", "none", event.progress)
+    logger.info("decided", next=step.next, reason=step.reason, waitSeconds=step.wait_seconds)
+    return step

@@ -1,0 +1,111 @@
+"""Runs that start by themselves: when an alarm lasts, by schedule, and never without end."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from local.embedded_cloud import EmbeddedCloud
+from tests.support.app import App, Pair
+from tests.support.eventually import eventually
+
+STACK = "by-itself"
+# In minutes: an alarm lasts a second, the next run starts three seconds after the end of the last.
+PARAMETERS = {
+    "Examples": "false",
+    "SliceSeconds": "5",
+    "RedriveAfterAlarmMinutes": "0.02",
+    "AutomaticDelayMinutes": "0.05",
+    "MaxAutomaticRuns": "2",
+    "AutomaticRunInput": '{"rate":100}',
+}
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[App]:
+    with EmbeddedCloud.start() as cloud:
+        yield App(cloud, cloud.deploy(STACK, PARAMETERS))
+
+
+def alarm(app: App, pair: Pair) -> str:
+    """Make an alarm on the depth of the dead-letter queue, named as CloudFormation would name the stack's."""
+    name = f"{STACK}-{pair.dlq.name}DLQAlarm-X"
+    app.cloud.client("cloudwatch").put_metric_alarm(
+        AlarmName=name,
+        Namespace="AWS/SQS",
+        MetricName="ApproximateNumberOfMessagesVisible",
+        Dimensions=[{"Name": "QueueName", "Value": pair.dlq.name}],
+        Statistic="Maximum",
+        Period=1,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+        TreatMissingData="notBreaching",
+    )
+    return name
+
+
+def starts(app: App) -> list[dict]:
+    """Return the executions of the automatic state machine."""
+    machine = app.outputs["AutomaticStateMachineArn"]
+    return app.workflow.list_executions(stateMachineArn=machine)["executions"]
+
+
+def runs(app: App, dlq: str) -> list[dict]:
+    """Return the descriptions of all runs on a queue."""
+    machine = app.outputs["RedriveStateMachineArn"]
+    found = app.workflow.list_executions(stateMachineArn=machine)["executions"]
+    described = [app.workflow.describe_execution(executionArn=one["executionArn"]) for one in found]
+    return [one for one in described if json.loads(one["input"])["dlq"] == dlq]
+
+
+def all_starts_ended(app: App) -> bool:
+    return all(one["status"] != "RUNNING" for one in starts(app))
+
+
+def test_a_dead_letter_queue_whose_alarm_lasts_is_emptied_by_a_run_of_its_own(app: App):
+    pair = app.pair()
+    alarm(app, pair)
+    app.bury(pair, [{"MessageBody": str(number)} for number in range(30)])
+
+    eventually(lambda: app.depth(pair.source) == 30, timeout=40)
+
+    eventually(lambda: all_starts_ended(app), timeout=40)
+    (run,) = runs(app, pair.dlq.name)
+    assert json.loads(run["input"]) == {"dlq": pair.dlq.name, "rate": 100}
+    assert json.loads(run["output"])["status"] == "SUCCEEDED"
+
+
+def test_letters_that_die_again_and_again_start_no_more_runs_than_may_start_and_that_is_told(app: App):
+    pair, notices = app.pair(), app.subscribed()
+    alarm(app, pair)
+    app.send(pair.source, [{"MessageBody": "poison"}])
+
+    def told() -> list[dict]:
+        # The consumer that always fails: what it receives comes back, and dies.
+        app.sqs.receive_message(QueueUrl=pair.source.url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        bodies = [json.loads(json.loads(message["Body"])["Message"]) for message in app.take(notices)]
+        return [body for body in bodies if body.get("status") == "PAUSED" and body["dlq"] == pair.dlq.name]
+
+    (notice,) = eventually(told, timeout=90)
+    assert "2 have started in a row" in notice["reason"]
+
+    eventually(lambda: all_starts_ended(app), timeout=40)
+    assert len(runs(app, pair.dlq.name)) == 2
+    assert app.depth(pair.dlq) == 1
+
+
+def test_a_run_starts_by_schedule_and_the_next_finds_nothing_to_do(app: App):
+    pair = app.pair()
+    app.bury(pair, [{"MessageBody": "x"}])
+    parameters = {
+        **PARAMETERS,
+        "RedriveSchedule": "at(2020-01-01T00:00:00)",
+        "RedriveScheduleInput": json.dumps({"dlq": pair.dlq.name, "rate": 5}, separators=(",", ":")),
+    }
+    app.cloud.deploy(STACK, parameters)
+
+    eventually(lambda: app.depth(pair.source) == 1, timeout=40)
+
+    (run,) = runs(app, pair.dlq.name)
+    assert json.loads(run["input"]) == {"dlq": pair.dlq.name, "rate": 5}
