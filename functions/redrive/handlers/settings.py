@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Json
 
 from redrive.domain.automation import Limits
 from redrive.domain.destinations import Allowed
