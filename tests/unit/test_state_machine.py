@@ -10,7 +10,7 @@ import yaml
 from jsonata import Jsonata
 
 from redrive.domain import errors
-from redrive.domain.automation import Ended, Progress, Step
+from redrive.domain.deciding import Ended, Progress, Step
 from redrive.domain.reporting import Notification
 from redrive.domain.runs import Next, Report, RunPlan, Sample, Status, Tally
 from redrive.domain.tallying import MAX_LANES

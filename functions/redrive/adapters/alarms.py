@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from redrive.domain.automation import AlarmState
+from redrive.domain.deciding import AlarmState
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient

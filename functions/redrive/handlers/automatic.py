@@ -12,7 +12,7 @@ from redrive.adapters.alarms import Alarms
 from redrive.adapters.executions import Executions
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
-from redrive.domain.automation import Automation, Ended, Progress, Step, told
+from redrive.domain.deciding import Automation, Ended, Progress, Step, told
 from redrive.domain.errors import RejectedError
 from redrive.domain.runs import Execution, Model
 from redrive.domain.triggers import trigger_of
