@@ -10,6 +10,7 @@ import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from pydantic import ValidationError
 
+from chat.webhook import WebhookError
 from redrive.adapters.run_table import RunTable
 from redrive.domain.errors import RejectedError
 from redrive.domain.lane import HeldRecord
@@ -20,7 +21,8 @@ from tests.support import factories
 from tests.support.definitions import Function, functions
 from tests.support.moto_cloud import MotoCloud, moto_cloud
 from tests.support.rewards import make_rewards
-from tests.support.samples import EVENTS, load, name_of, sample
+from tests.support.samples import EVENTS, VALUES, load, name_of, sample
+from tests.support.webhook_server import Webhook, webhook_server
 
 DEAD_RUN = "arn:aws:states:us-east-1:123456789012:execution:redrive:dead"
 BY_SAMPLE = {name_of(function): function for function in functions().values()}
@@ -29,8 +31,9 @@ BY_SAMPLE = {name_of(function): function for function in functions().values()}
 class Home:
     """The account that the sample events are at home in: nine good letters and three without a store."""
 
-    def __init__(self, cloud: MotoCloud) -> None:
+    def __init__(self, cloud: MotoCloud, webhook: Webhook) -> None:
         self.cloud = cloud
+        self.webhook = webhook
         self.dlq = cloud.queue("store-events-dlq")
         self.queue = cloud.queue("store-events", dlq=self.dlq)
         self.quarantine = cloud.queue("redrive-quarantine")
@@ -43,6 +46,7 @@ class Home:
         cloud.table("shipments", "shipment_id")
         self.rewards = make_rewards(cloud)
         boto3.client("sns").create_topic(Name="store-events-notice")
+        self.chat_topic = boto3.client("sns").create_topic(Name="redrive-chat")["TopicArn"]
 
     def outage(self, stores: str) -> None:
         boto3.client("ssm").put_parameter(
@@ -73,9 +77,12 @@ class Home:
 
 
 @pytest.fixture
-def home() -> Iterator[Home]:
-    with moto_cloud() as cloud:
-        yield Home(cloud)
+def home(tmp_path, monkeypatch) -> Iterator[Home]:
+    with moto_cloud() as cloud, webhook_server(tmp_path) as webhook:
+        monkeypatch.setenv("SSL_CERT_FILE", str(webhook.certificate))
+        secret = boto3.client("secretsmanager").create_secret(Name="slack-webhook", SecretString=webhook.url)
+        monkeypatch.setitem(VALUES, "SLACK_WEBHOOK_SECRET", secret["ARN"])
+        yield Home(cloud, webhook)
 
 
 Invoke = Callable[..., Any]
@@ -280,6 +287,30 @@ def test_automatic_tells_operators_of_a_schedule_that_names_no_queue(invoke):
     answer = invoke("automatic", event)
     assert answer["next"] == "tell"
     assert "names no dead-letter queue" in json.loads(answer["notification"]["message"])["email"]
+
+
+# Chat
+
+
+def test_webhook_posts_a_report_to_the_url_in_the_secret(home, invoke):
+    invoke("webhook")
+    assert [posted["text"] for posted in home.webhook.posted] == ["Redrive SUCCEEDED: store-events-dlq"]
+
+
+def test_webhook_fails_so_that_lambda_tries_again_when_the_message_does_not_get_through(home, invoke):
+    home.webhook.answers.append((404, b"no_service", {}))
+    with pytest.raises(WebhookError, match="no_service"):
+        invoke("webhook")
+
+
+def test_amazon_q_publishes_a_custom_notification(home, invoke):
+    notified = home.cloud.queue("notified")
+    boto3.client("sns").subscribe(TopicArn=home.chat_topic, Protocol="sqs", Endpoint=notified.arn)
+    invoke("amazon-q")
+    (message,) = home.cloud.take_all(notified)
+    told = json.loads(json.loads(message["Body"])["Message"])
+    assert (told["version"], told["source"]) == ("1.0", "custom")
+    assert told["content"]["title"] == "ALARM: redrive-StoreEventsDLQAlarm-1A2B3C4D5E6F"
 
 
 # Rights and logs

@@ -142,6 +142,37 @@ def test_nothing_starts_by_itself_unless_it_is_asked_for():
     }
 
 
+def test_nothing_is_told_to_a_chat_unless_it_is_asked_for():
+    parameters = template()["Parameters"]
+    asked = ("SlackWorkspaceId", "SlackChannelId", "SlackWebhookSecretArn")
+    assert {parameters[name]["Default"] for name in asked} == {""}
+    conditions = {
+        name: template()["Resources"][name]["Condition"]
+        for name in ("SlackChannel", "ChatTopic", "AmazonQFunction", "SlackWebhookFunction")
+    }
+    assert conditions == {
+        "SlackChannel": "WithSlackChannel",
+        "ChatTopic": "WithSlackChannel",
+        "AmazonQFunction": "WithSlackChannel",
+        "SlackWebhookFunction": "WithSlackWebhook",
+    }
+
+
+def test_the_chat_channel_can_do_nothing():
+    (channel,) = resources("AWS::Chatbot::SlackChannelConfiguration").values()
+    assert channel["GuardrailPolicies"] == [{"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSDenyAll"}]
+    assert "Policies" not in resources("AWS::IAM::Role")["SlackChannelRole"]
+
+
+def test_the_only_secret_that_is_read_is_the_one_given():
+    reading = [
+        found
+        for found in statements(template()["Resources"])
+        if any(action.startswith("secretsmanager:") for action in listed(found["Action"]))
+    ]
+    assert [found["Resource"] for found in reading] == [{"Ref": "SlackWebhookSecretArn"}]
+
+
 def test_what_starts_by_itself_gets_to_the_redrive_only_through_the_function_that_keeps_count():
     targets = {
         target["Arn"]["Ref"]

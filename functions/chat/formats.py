@@ -1,0 +1,86 @@
+"""The formats of chat: a custom notification for Amazon Q Developer, and a message for a Slack webhook.
+
+Called by the handlers in `chat.handlers` with a notice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chat.notices import Notice
+
+# Slack's reference of blocks, "Header block" and "Section block": 150 characters of a header, 3,000 of a
+# text, 2,000 of a field, 10 fields.
+_HEADER_LENGTH = 150
+_TEXT_LENGTH = 3000
+_FIELD_LENGTH = 2000
+_FIELDS = 10
+_STEPS = 10
+
+
+def custom_notification(notice: Notice) -> dict[str, Any]:
+    """Return the notice as Amazon Q Developer in chat applications takes it from an SNS topic.
+
+    Notices of one run, one alarm or one queue go to one thread. Source: Amazon Q Developer in chat
+    applications administrator guide, "Custom notifications", "Event schema".
+    """
+    told = [
+        *([notice.reason] if notice.reason else []),
+        *(f"{name}: {value}" for name, value in notice.facts),
+    ]
+    to_do = [*notice.to_do, *([f"Look: {notice.link}"] if notice.link else [])]
+    return {
+        "version": "1.0",
+        "source": "custom",
+        "content": {
+            "textType": "client-markdown",
+            "title": notice.title,
+            "description": _cut("\n".join(told) or notice.title, _TEXT_LENGTH),
+            "nextSteps": to_do[:_STEPS],
+            "keywords": [notice.status, notice.about],
+        },
+        "metadata": {
+            "threadId": notice.thread,
+            "summary": notice.title,
+            "eventType": f"redrive-{notice.status}".lower(),
+            "relatedResources": list(notice.resources),
+            "additionalContext": dict(notice.facts),
+        },
+    }
+
+
+def slack_message(notice: Notice) -> dict[str, Any]:
+    """Return the notice as a Slack webhook takes it.
+
+    `text` is what a notification on a phone shows; the blocks are what the channel shows (Slack
+    documentation, "Sending messages using incoming webhooks").
+    """
+    blocks: list[dict[str, Any]] = [
+        {"type": "header", "text": {"type": "plain_text", "text": _cut(notice.title, _HEADER_LENGTH)}}
+    ]
+    if notice.reason:
+        blocks.append(_section(_escaped(notice.reason)))
+    if notice.facts:
+        fields = [
+            {"type": "mrkdwn", "text": _cut(f"*{_escaped(name)}*\n{_escaped(value)}", _FIELD_LENGTH)}
+            for name, value in notice.facts[:_FIELDS]
+        ]
+        blocks.append({"type": "section", "fields": fields})
+    if notice.to_do:
+        blocks.append(_section("\n".join(f"• {_escaped(step)}" for step in notice.to_do)))
+    if notice.link:
+        blocks.append(_section(f"<{notice.link}|Open in the console>"))
+    return {"text": _escaped(notice.title), "blocks": blocks}
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": _cut(text, _TEXT_LENGTH)}}
+
+
+def _escaped(text: str) -> str:
+    # Slack documentation, "Formatting message text", "Escaping text".
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 4] + " ..."

@@ -1,0 +1,27 @@
+"""Passes reports and alarms on to the topic that Amazon Q Developer reads for a Slack channel.
+
+Called by SNS, for the topic of reports and the topic of alarms.
+"""
+
+import json
+import os
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.data_classes import SNSEvent
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from chat.formats import custom_notification
+from chat.notices import notice_of
+
+logger = Logger()
+_sns = boto3.client("sns")
+
+
+def handler(event: dict[str, Any], _context: LambdaContext) -> None:
+    """Publish a custom notification for each message."""
+    for record in SNSEvent(event).records:
+        notice = notice_of(record.sns.message, record.sns.subject, os.environ["REDRIVE_STATE_MACHINE_ARN"])
+        _sns.publish(TopicArn=os.environ["CHAT_TOPIC"], Message=json.dumps(custom_notification(notice)))
+        logger.info("passed on", status=notice.status, about=notice.about)

@@ -1,0 +1,77 @@
+"""Posting to a webhook over HTTPS: what gets through, what is tried again, and that the URL stays secret."""
+
+import traceback
+from collections.abc import Iterator
+
+import pytest
+
+from chat.webhook import WebhookError, post
+from tests.support.webhook_server import Webhook, webhook_server
+
+
+@pytest.fixture
+def webhook(tmp_path, monkeypatch) -> Iterator[Webhook]:
+    with webhook_server(tmp_path) as started:
+        monkeypatch.setenv("SSL_CERT_FILE", str(started.certificate))
+        yield started
+
+
+def test_a_message_is_posted_as_json(webhook):
+    post(webhook.url, {"text": "über"})
+    assert webhook.posted == [{"text": "über"}]
+
+
+def test_when_there_are_too_many_messages_it_waits_as_long_as_it_is_told(webhook):
+    waits: list[float] = []
+    webhook.answers += [(429, b"rate_limited", {"Retry-After": "7"}), (429, b"rate_limited", {})]
+    post(webhook.url, {"text": "x"}, waits.append)
+    assert (waits, webhook.posted) == ([7.0, 1.0], [{"text": "x"}])
+
+
+def test_a_long_wait_is_left_to_lambda(webhook):
+    webhook.answers.append((429, b"rate_limited", {"Retry-After": "60"}))
+    with pytest.raises(WebhookError, match="answered 429"):
+        post(webhook.url, {"text": "x"}, pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "told"),
+    [
+        (404, b"no_service", r"404 \(no_service\)"),
+        (500, b"<html>", r"500 \(no word\)"),
+        (302, b"", "answered 302"),
+    ],
+)
+def test_what_is_not_a_success_is_an_error(webhook, status, answer, told):
+    webhook.answers.append((status, answer, {"Location": "https://127.0.0.1:1/elsewhere"}))
+    with pytest.raises(WebhookError, match=told):
+        post(webhook.url, {"text": "x"})
+    assert webhook.posted == []
+
+
+def test_a_server_that_cannot_prove_who_it_is_gets_nothing(webhook, monkeypatch):
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(WebhookError, match="SSLCertVerificationError"):
+        post(webhook.url, {"text": "x"})
+    assert webhook.posted == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/secret-7319",
+        "secret-7319",
+        "",
+        "https://secret-7319@127.0.0.1/",
+        "https://127.0.0.1/secret-7319\r\nX: y",
+        "https://127.0.0.1:secret-7319/",
+        "https:///secret-7319",
+        "https://127.0.0.1:1/secret-7319",
+        "https://[secret-7319/",
+    ],
+)
+def test_no_error_tells_the_url(url):
+    with pytest.raises(WebhookError) as caught:
+        post(url, {"text": "x"})
+    assert "7319" not in "".join(traceback.format_exception_only(caught.value))
+    assert caught.value.__cause__ is None
