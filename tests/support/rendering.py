@@ -22,7 +22,10 @@ _PLACE = re.compile(r"\$\{(!?)([^}]*)\}")
 
 
 def rendered(value: Any, *, examples: bool) -> Any:
-    """Return a part of the template as it is after deployment, with the example resources or without."""
+    """Return a part of the template as it is after deployment, with all that has a condition or without.
+
+    What has a condition are the examples first of all, and what is off unless it is asked for.
+    """
     if isinstance(value, list):
         parts = [rendered(part, examples=examples) for part in value]
         return [part for part in parts if part != _NO_VALUE]
@@ -30,8 +33,8 @@ def rendered(value: Any, *, examples: bool) -> Any:
         return value
     match value:
         case {"Fn::If": [condition, yes, no]}:
-            chosen = {"WithExamples": examples}[condition]
-            return rendered(yes if chosen else no, examples=examples)
+            assert condition in template()["Conditions"], condition
+            return rendered(yes if examples else no, examples=examples)
         case {"Ref": name}:
             return _reference(name)
     told = {key: rendered(part, examples=examples) for key, part in value.items()}
