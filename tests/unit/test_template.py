@@ -174,13 +174,14 @@ def test_the_only_secret_that_is_read_is_the_one_given():
 
 
 def test_what_starts_by_itself_gets_to_the_redrive_only_through_the_function_that_keeps_count():
-    targets = {
-        target["Arn"]["Ref"]
+    targets = [
+        target["Arn"]
         for kind, key in (("AWS::Events::Rule", "Targets"), ("AWS::Scheduler::Schedule", "Target"))
         for resource in resources(kind).values()
         for target in listed(resource[key])
-    }
-    assert targets == {"AutomaticStateMachine"}
+    ]
+    assert {"Ref": "AutomaticStateMachine"} in targets
+    assert {"Ref": "RedriveStateMachine"} not in targets
 
 
 # Queues, topics, tables
