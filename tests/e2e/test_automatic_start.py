@@ -76,6 +76,25 @@ def test_a_dead_letter_queue_whose_alarm_lasts_is_emptied_by_a_run_of_its_own(ap
     assert json.loads(run["output"])["status"] == "SUCCEEDED"
 
 
+def test_an_event_that_is_delivered_twice_starts_one_run(app: App):
+    pair = app.pair()
+    name = alarm(app, pair)
+    app.bury(pair, [{"MessageBody": "x"}])
+    eventually(lambda: app.depth(pair.source) == 1, timeout=40)
+    eventually(lambda: all_starts_ended(app), timeout=40)
+    inputs = [
+        app.workflow.describe_execution(executionArn=one["executionArn"])["input"] for one in starts(app)
+    ]
+    (event,) = [told for told in inputs if name in told]
+
+    again = app.workflow.start_execution(stateMachineArn=app.outputs["AutomaticStateMachineArn"], input=event)
+
+    eventually(lambda: all_starts_ended(app), timeout=40)
+    output = app.workflow.describe_execution(executionArn=again["executionArn"])["output"]
+    assert "another delivery" in json.loads(output)["reason"]
+    assert len(runs(app, pair.dlq.name)) == 1
+
+
 def test_letters_that_die_again_and_again_start_no_more_runs_than_may_start_and_that_is_told(app: App):
     pair, notices = app.pair(), app.subscribed()
     alarm(app, pair)

@@ -287,7 +287,7 @@ def test_when_as_many_have_started_as_may_that_is_told_once_and_no_more_start():
     assert step.notification.subject == "Redrive PAUSED: orders-dlq"
     assert step.notification.message_attributes["status"]["StringValue"] == "PAUSED"
 
-    later = replace(ALARM, id="event-2")
+    later = replace(ALARM, id="event-2", ok_since=NOON + 1e6, alarm_at=NOON + 1e6 + LIMITS.longest_delay)
     assert world.step(later, after=world.step(later)).next == "end"
 
 

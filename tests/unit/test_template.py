@@ -1,5 +1,6 @@
 """The deployment: valid, described, encrypted, and with no more rights than each function needs."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,27 @@ def test_the_only_secret_that_is_read_is_the_one_given():
         if any(action.startswith("secretsmanager:") for action in listed(found["Action"]))
     ]
     assert [found["Resource"] for found in reading] == [{"Ref": "SlackWebhookSecretArn"}]
+
+
+def test_the_alarms_that_may_start_a_run_are_those_on_the_depth_of_the_stacks_dead_letter_queues():
+    (rule,) = resources("AWS::Events::Rule")["DLQAlarmRule"]["EventPattern"]["detail"]["alarmName"][:1]
+    pattern = rule["wildcard"]["Fn::Sub"].replace("${AWS::StackName}", "stack")
+    alarms = resources("AWS::CloudWatch::Alarm")
+    # CloudFormation user guide, "Resource identifiers": stack, logical name and random signs.
+    matching = {name for name in alarms if fnmatchcase(f"stack-{name}-1A2B3C4D5E6F", pattern)}
+    dead_letter_queues = {
+        queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        for queue in QUEUES.values()
+        if "RedrivePolicy" in queue
+    }
+    on_depth = {
+        name
+        for name, alarm in alarms.items()
+        if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        and alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0] in dead_letter_queues
+    }
+    assert matching == on_depth
+    assert on_depth
 
 
 def test_what_starts_by_itself_gets_to_the_redrive_only_through_the_function_that_keeps_count():

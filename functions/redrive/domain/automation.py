@@ -139,4 +139,4 @@ def rested(record: Record, limits: Limits, quiet_from: float, quiet_to: float) -
     last = -math.inf if record.last_start is None else record.last_start
     if quiet_to - quiet_from < limits.longest_delay or last > quiet_from:
         return record
-    return record.model_copy(update={"in_a_row": 0, "not_before": 0.0, "told_at": None, "told_for": None})
+    return record.model_copy(update={"in_a_row": 0, "not_before": 0.0})
