@@ -135,6 +135,8 @@ def _overrides(template: Path, given: dict[str, str]) -> dict[str, str]:
 
 def _override(name: str, value: str) -> str:
     # The SAM CLI splits at blanks and takes quotation marks away, so that JSON as it stands would not arrive.
+    if not set(value) & {" ", '"'}:
+        return f"{name}={value}"
     escaped = value.replace('"', '\\"')
     return f'{name}="{escaped}"'
 

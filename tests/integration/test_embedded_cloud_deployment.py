@@ -96,6 +96,12 @@ def test_parameters_come_from_samconfig_the_machine_and_the_caller_in_that_order
     assert overrides(deployment) == {"SliceSeconds": "5", "Queues": "*", "Architecture": architecture}
 
 
+def test_a_parameter_that_holds_json_is_quoted_as_sam_reads_it(app):
+    app.deploy(Input='{"rate":10}')
+
+    assert overrides(app.calls[-1])["Input"] == r'"{\"rate\":10}"'
+
+
 def test_an_app_is_built_again_only_when_one_of_its_files_has_changed(app):
     app.deploy()
     app.deploy()
