@@ -6,6 +6,8 @@ VENVS := .venvs
 PY := $(VENVS)/dev/bin/python
 STACK ?= sqs-redrive
 PORT ?= 4566
+# End-to-end tests mostly wait: for visibility timeouts, long polls, alarms.
+TEST_WORKERS ?= 4
 export PORT STACK
 export SAM_CLI_TELEMETRY := 0
 export PATH := $(CURDIR)/$(VENVS)/sam/bin:$(PATH)
@@ -44,7 +46,7 @@ scenario: setup ## play one story of local/scenarios: make scenario NAME=store-e
 
 .PHONY: test lint
 test: setup lint ## lint, types, unit, integration and end-to-end tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile
 lint: setup ## ruff, mypy, and SAM's own check of the template
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check --quiet .

@@ -32,9 +32,9 @@ class TimeLimit:
     seconds: float = SECONDS
     _ends_at: float = field(default=float("inf"), init=False)
 
-    def start(self) -> None:
-        """Begin with a check."""
-        self._ends_at = self.clock() + self.seconds
+    def start(self, seconds: float | None = None) -> None:
+        """Begin with a check, which may take `seconds` where it is another one than all."""
+        self._ends_at = self.clock() + (self.seconds if seconds is None else seconds)
 
     def left(self) -> float:
         """Return the seconds that are left.
