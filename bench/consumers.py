@@ -70,6 +70,8 @@ def _records(
                     "body": body(number),
                     "messageAttributes": attributes,
                     "eventSource": "aws:sqs",
+                    "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:bench.fifo",
+                    "attributes": {"MessageGroupId": str(number)},
                 }
                 for number in numbers
             ]
@@ -85,6 +87,17 @@ def _task(number: int) -> str:
             "subject": "Welcome to our service!",
             "body": "Thank you for signing up. " * 8,
             "task_id": f"bench-{number:08}",
+        }
+    )
+
+
+def _payout(number: int) -> str:
+    return json.dumps(
+        {
+            "payout_id": f"bench-{number:08}",
+            "member_id": f"member-{number}",
+            "amount_minor": 1250,
+            "currency": "EUR",
         }
     )
 
@@ -112,6 +125,13 @@ CONSUMERS = (
         0,
         _records(_task, {"type": {"stringValue": "email", "dataType": "String"}}),
     ),
+    # The gateway plays a dependency, and its books are a write of its own; the balance is the other.
+    Consumer(
+        "consumers.reward_payouts_consumer",
+        ("_gateway", "_ledger"),
+        2,
+        _records(_payout, {"campaign_id": {"stringValue": "spring", "dataType": "String"}}),
+    ),
     Consumer("consumers.shipment_notices", ("_ask_tracking", "_enter"), 1, _notice, batch=1),
 )
 
@@ -128,7 +148,9 @@ def overheads() -> dict[str, dict[str, float]]:
             runs = [_run(consumer, address, _MESSAGES, "time") for _ in range(_ROUNDS)]
             requests.clear()
             _run(consumer, address, _COUNTED, "count")
+            # A transaction here writes two items.
             writes = sum(requests[operation] for operation in ("PutItem", "UpdateItem", "DeleteItem"))
+            writes += 2 * requests["TransactWriteItems"]
             rows[consumer.module] = {
                 "microseconds": round(statistics.median(run["handler"] for run in runs), 1),
                 "json_loads_microseconds": round(statistics.median(run["loop"] for run in runs), 2),
@@ -154,6 +176,10 @@ def _run(consumer: Consumer, address: str, count: int, what: str) -> dict[str, f
         "EMAIL_TASKS_TABLE": "email-tasks",
         "EMAIL_SENDER": "no-reply@example.com",
         "SHIPMENTS_TABLE": "shipments",
+        "LEDGER_TABLE": "ledger",
+        "BALANCES_TABLE": "balances",
+        "GATEWAY_TABLE": "gateway",
+        "GATEWAY_SWITCH": "switch",
     }
     command = [sys.executable, "-m", "bench.consumer_worker", consumer.module, str(count), what]
     return measured.run(command, environment, _SECONDS).told

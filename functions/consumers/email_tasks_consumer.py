@@ -28,6 +28,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from consumers.record_metrics import counts_records
 from contracts.email_task import EMAIL_TASK, EmailTask
 
 # A message can wait in the queue and its dead-letter queue for 14 days from its send, be redriven three times
@@ -54,6 +55,7 @@ class EmailNotSentError(Exception):
     """SES did not take an e-mail. The text has SES's code only: its message may name the recipient."""
 
 
+@counts_records
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the items of the batch that have to be tried again."""
     _idempotency.register_lambda_context(context)

@@ -85,6 +85,7 @@ def record(body: Any, *, message_id: str = "message-1", attributes: dict[str, An
     """Return a message as Lambda passes it to a consumer."""
     return {
         "messageId": message_id,
+        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:email-tasks",
         "receiptHandle": f"handle of {message_id}",
         "body": body if isinstance(body, str) else json.dumps(body),
         "messageAttributes": TYPED if attributes is None else attributes,

@@ -150,6 +150,14 @@ def test_an_example_shows_in_clear_what_the_contract_marks_as_safe_and_nothing_e
     }
 
 
+def test_an_example_of_what_breaks_its_contract_shows_nothing_in_clear():
+    letter = factories.letter(factories.store_event(event_id=""), attributes=factories.store_id("3"))
+    broken = Judgement(Quarantine("invalid-body", (), HISTORY), unwrap(letter), STORE_EVENT)
+    (group,) = summarize(factories.plan(), [(letter, broken)]).groups
+    assert group.example.attributes == {"store_id": "<string 1>"}
+    assert group.example.body["evnt_time"] == "<string 26>"
+
+
 def test_an_example_shows_what_the_repair_makes_of_it():
     before = factories.letter(factories.store_event())
     after = factories.letter(factories.store_event(), attributes=factories.store_id("3"))

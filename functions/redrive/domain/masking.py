@@ -1,7 +1,8 @@
 """Shows what a message looks like without telling what is in it.
 
-Called by the sampling. A value is in clear only where its contract marks the field as safe (`x-safe`), it is
-not marked as personal (`x-personal`), and its name is none of those that personal data and secrets go by.
+Called by the sampling. A value is in clear only where the message satisfies its contract, the contract marks
+the field as safe (`x-safe`) and not as personal (`x-personal`), and its name is none of those that personal
+data and secrets go by.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def shown(
     attributes: AttributeMap,
     body_schema: Mapping[str, Any] | None,
     attributes_schema: Mapping[str, Any] | None,
+    *,
+    valid: bool,
 ) -> Shown:
     """Return a message with its values taken out.
 
@@ -52,20 +55,25 @@ def shown(
         Its message attributes.
     body_schema, attributes_schema : Mapping[str, Any] | None
         The JSON Schemas of its contract, whose marks tell what is safe; None: nothing is.
+    valid : bool
+        The message satisfies its contract. Otherwise nothing is shown in clear: the wrong thing in the right
+        field may be anything.
     """
     try:
         content = from_json(body, allow_inf_nan=False)
     except ValueError:
         shape: JsonValue = f"<text {utf8_size(body)} bytes>"
     else:
-        shape = masked(content, body_schema)
+        shape = masked(content, body_schema, valid=valid)
     values = {name: _attribute(value) for name, value in attributes.items()}
-    told = masked(values, attributes_schema, names=True)
+    told = masked(values, attributes_schema, names=True, valid=valid)
     assert isinstance(told, dict)
     return Shown(body=shape, attributes={name: str(value) for name, value in told.items()})
 
 
-def masked(content: Any, schema: Mapping[str, Any] | None, *, names: bool = False) -> JsonValue:
+def masked(
+    content: Any, schema: Mapping[str, Any] | None, *, names: bool = False, valid: bool = True
+) -> JsonValue:
     """Return the shape of parsed JSON: names, types and lengths, and in clear only what is safe.
 
     Parameters
@@ -77,13 +85,17 @@ def masked(content: Any, schema: Mapping[str, Any] | None, *, names: bool = Fals
         schema those are shown that look like names.
     names : bool
         Show all names, for message attributes: SQS has rules for them.
+    valid : bool
+        The whole satisfies the schema; otherwise nothing is in clear.
     """
-    return _Masking(schema or {}, known_only=bool(schema) and not names).shape(content, [schema or {}], "", 0)
+    masking = _Masking(schema or {}, known_only=bool(schema) and not names, valid=valid)
+    return masking.shape(content, [schema or {}], "", 0)
 
 
 class _Masking:
-    def __init__(self, root: Mapping[str, Any], *, known_only: bool) -> None:
+    def __init__(self, root: Mapping[str, Any], *, known_only: bool, valid: bool) -> None:
         self._root = root
+        self._valid = valid
         self._known_only = known_only
 
     def shape(self, content: Any, schemas: list[Mapping[str, Any]], name: str, depth: int) -> JsonValue:
@@ -97,7 +109,7 @@ class _Masking:
             return self._array(content, schemas, name, depth)
         if content is None or isinstance(content, bool):
             return None if content is None else "<boolean>"
-        if any(schema.get("x-safe") is True for schema in schemas):
+        if self._valid and any(schema.get("x-safe") is True for schema in schemas):
             return content if isinstance(content, (int, float)) else str(content)[:_MAX_TEXT]
         return f"<string {len(content)}>" if isinstance(content, str) else "<number>"
 

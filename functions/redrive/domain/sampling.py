@@ -174,11 +174,12 @@ def _example(judgement: Judgement) -> Example:
     contract = judgement.contract
     schemas = (contract.body_schema, contract.attributes_schema) if contract else (None, None)
 
-    def masked(unwrapped: Unwrapped) -> Shown:
-        return shown(unwrapped.payload, unwrapped.payload_attributes, *schemas)
+    def masked(unwrapped: Unwrapped, *, valid: bool) -> Shown:
+        return shown(unwrapped.payload, unwrapped.payload_attributes, *schemas, valid=valid)
 
-    before = masked(judgement.unwrapped)
-    after = None if judgement.repaired is None else masked(judgement.repaired)
+    accepted, repaired = isinstance(judgement.verdict, Redrive), judgement.repaired
+    before = masked(judgement.unwrapped, valid=accepted and repaired is None)
+    after = None if repaired is None else masked(repaired, valid=accepted)
     return Example(body=before.body, attributes=before.attributes, repaired=after)
 
 
