@@ -16,8 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 import boto3
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.idempotency import (
     DynamoDBPersistenceLayer,
@@ -28,14 +27,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from consumers.record_metrics import counts_records
+from consumers.batches import process_batch
 from contracts.email_task import EMAIL_TASK, EmailTask
 
 # A message can wait in the queue and its dead-letter queue for 14 days from its send, be redriven three times
 # by default, each time as a new message, and wait in quarantine: its record outlives all five stays.
 _REMEMBERED = timedelta(days=5 * 14)
 
-logger = Logger()
 _processor = BatchProcessor(event_type=EventType.SQS)
 # One attempt: a request that timed out may have sent the e-mail. SQS delivers the message again. Ten requests
 # of this length fit in the function's timeout.
@@ -55,15 +53,10 @@ class EmailNotSentError(Exception):
     """SES did not take an e-mail. The text has SES's code only: its message may name the recipient."""
 
 
-@counts_records
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the items of the batch that have to be tried again."""
     _idempotency.register_lambda_context(context)
-    answer = process_partial_response(
-        event=event, record_handler=_process, processor=_processor, context=context
-    )
-    logger.info("batch done", records=len(event["Records"]), failed=len(answer["batchItemFailures"]))
-    return dict(answer)
+    return process_batch(event, context, _processor, _process)
 
 
 def _process(record: SQSRecord) -> None:

@@ -9,19 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 import boto3
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
+from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.parameters import SSMProvider
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
+from consumers.batches import process_batch
 from consumers.payment_gateway import PaymentGateway
-from consumers.record_metrics import counts_records
 from consumers.reward_ledger import RewardLedger
 from contracts.reward_payout import REWARD_PAYOUT
 
-logger = Logger()
 # Short enough for a second attempt within the function's timeout.
 _client = boto3.client(
     "dynamodb",
@@ -37,14 +35,9 @@ _processor = SqsFifoPartialProcessor(skip_group_on_error=True)
 _processor.raise_on_entire_batch_failure = False
 
 
-@counts_records
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the items of the batch that have to be tried again."""
-    answer = process_partial_response(
-        event=event, record_handler=_process, processor=_processor, context=context
-    )
-    logger.info("batch done", records=len(event["Records"]), failed=len(answer["batchItemFailures"]))
-    return dict(answer)
+    return process_batch(event, context, _processor, _process)
 
 
 def _process(record: SQSRecord) -> None:

@@ -10,20 +10,18 @@ import os
 from typing import Any
 
 import boto3
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.parameters import SSMProvider
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from consumers.record_metrics import counts_records
+from consumers.batches import process_batch
 from contracts.store_event import STORE_EVENT
 
 # Seconds for which the state of the back office is believed.
 _OUTAGE_MAX_AGE = 1
 
-logger = Logger()
 _processor = BatchProcessor(event_type=EventType.SQS)
 _parameters = SSMProvider()
 # By itself boto3 tries a throttled DynamoDB for longer than this function has; SQS brings the event again.
@@ -37,14 +35,9 @@ class BackOfficeDownError(Exception):
     """The back office of a store does not answer."""
 
 
-@counts_records
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the items of the batch that have to be tried again."""
-    answer = process_partial_response(
-        event=event, record_handler=_process, processor=_processor, context=context
-    )
-    logger.info("batch done", records=len(event["Records"]), failed=len(answer["batchItemFailures"]))
-    return dict(answer)
+    return process_batch(event, context, _processor, _process)
 
 
 def _process(record: SQSRecord) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from consumers.record_metrics import NAMESPACE as CONSUMERS
+from consumers.batches import NAMESPACE as CONSUMERS
 from local.cloud import STACK_NAME
 from local.embedded_cloud import EmbeddedCloud
 from redrive.handlers.metrics import NAMESPACE as REDRIVE

@@ -175,7 +175,9 @@ def test_a_payout_that_died_after_the_gateway_had_paid_it_is_entered_by_a_redriv
     rewards.done()
     assert rewards.balances() == {rewards.member(1): 700}
     (paid,) = rewards.items("PaymentGatewayTableName", "payout_id").values()
-    assert (int(paid["paid_minor"]), len(paid["calls"])) == (700, 3)
+    assert int(paid["paid_minor"]) == 700
+    # Asked before it died, once or twice as the function's start took, and by the redrive.
+    assert len(paid["calls"]) in {2, 3}
 
 
 # Ceilings

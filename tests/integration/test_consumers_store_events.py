@@ -10,7 +10,7 @@ import boto3
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 
-from consumers import store_events_consumer
+from consumers import batches
 from tests.support import factories
 from tests.support.definitions import functions
 from tests.support.moto_cloud import moto_cloud
@@ -116,7 +116,7 @@ def test_where_every_message_is_bad_the_whole_batch_is_tried_again(consume):
 
 def test_nothing_of_a_bad_message_is_logged(consume):
     stream = StringIO()
-    handler = store_events_consumer.logger.registered_handler
+    handler = batches.logger.registered_handler
     earlier = handler.setStream(stream)
     consume(good("fine"), *(record(*told) for told in BAD.values()))
     handler.setStream(earlier)

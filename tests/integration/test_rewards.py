@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from consumers import reward_payouts_consumer
+from consumers import batches, reward_payouts_consumer
 from consumers.reward_ledger import PayoutConflictError, RewardLedger
 from contracts.reward_payout import REWARD_PAYOUT, RewardPayout
 from tests.support.definitions import functions
@@ -228,7 +228,7 @@ def test_a_throttled_read_is_no_reason_to_pay(rewards, consume):
 
 def test_nothing_of_a_payout_is_logged(rewards, consume):
     stream = StringIO()
-    registered = reward_payouts_consumer.logger.registered_handler
+    registered = batches.logger.registered_handler
     earlier = registered.setStream(stream)
     secret = "member-7319"
     try:

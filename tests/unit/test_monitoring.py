@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from consumers import record_metrics
+from consumers import batches
 from redrive.domain.runs import Tally
 from redrive.domain.tallying import left_behind, moved_since
 from redrive.handlers import metrics
@@ -48,7 +48,7 @@ PUBLISHED_BY_AWS = {
 PUBLISHED_HERE = {
     (metrics.NAMESPACE, "dlq"): moved_since(Tally(), Tally()).keys() | left_behind(Tally()).keys(),
     (metrics.NAMESPACE, "dlq", "status"): {"RunsEnded"},
-    (record_metrics.NAMESPACE, "queue"): {"Processed", "Failed"},
+    (batches.NAMESPACE, "queue"): {"Processed", "Failed"},
 }
 each_way = pytest.mark.parametrize("examples", [True, False], ids=["with examples", "without examples"])
 
