@@ -142,6 +142,20 @@ def test_sample_tells_what_the_letters_are_and_leaves_them_visible(home, invoke)
     assert home.cloud.visible(home.dlq) == 12
 
 
+def test_a_sample_that_breaks_off_leaves_the_letters_visible(home, invoke):
+    home.fill()
+    # A letter that leads to a queue in another region ends the look.
+    abroad = {"run": "r", "count": 0, "id": "m", "sent": 0, "source": "arn:aws:sqs:eu-west-1:123456789012:q"}
+    attribute = {"DataType": "String", "StringValue": json.dumps(abroad)}
+    home.cloud.send(home.dlq, [{"MessageBody": "{}", "MessageAttributes": {"redrive": attribute}}])
+    event = sample("sample")
+    event["plan"]["sources"] = []
+    event["plan"]["sampleSize"] = 100
+    with pytest.raises(RejectedError, match="eu-west-1"):
+        invoke("sample", event)
+    assert home.cloud.visible(home.dlq) == 13
+
+
 def test_move_returns_what_is_valid_and_quarantines_the_rest(home, invoke):
     home.fill()
     event = sample("move")

@@ -4,6 +4,7 @@ Called by the state Sample.
 """
 
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -38,9 +39,11 @@ def handler(event: SampleTask, context: LambdaContext) -> Sample:
     judge = Judge(plan, contracts.find, _queues.find, _settings.allowed, time.monotonic)
     summary, look = Summary(plan), Look(plan.dlq, None if plan.census else plan.sample_size)
     seconds = context.get_remaining_time_in_millis() / 1000 - _RESERVE
-    for message in _queues.look(look, seconds):
-        letter = Letter.from_message(message)
-        summary.add(letter, judge.judge(letter))
+    # Closed here, so that the letters are visible again before an error ends the invocation.
+    with closing(_queues.look(look, seconds)) as messages:
+        for message in messages:
+            letter = Letter.from_message(message)
+            summary.add(letter, judge.judge(letter))
     sample = summary.sample(datetime.now(UTC), complete=look.complete)
     logger.info("sampled", dlq=plan.dlq.name, sampled=sample.sampled, nearExpiry=sample.near_expiry)
     return sample
