@@ -37,8 +37,8 @@ class _Anything:
         return Destination(Kind.FUNCTION, arn, "function")
 
 
-def microseconds() -> dict[str, dict[str, float]]:
-    """Return microseconds of processor time for one letter, by what it is.
+def microseconds(calls: int = _CALLS) -> dict[str, dict[str, float]]:
+    """Return microseconds of processor time for one letter, by what it is; `calls` are timed together.
 
     `json_loads` is what parsing its body alone costs, `unwrap` is the recognition, `verdict` everything that
     a lane does with it before it is sent.
@@ -46,24 +46,26 @@ def microseconds() -> dict[str, dict[str, float]]:
     rows = {}
     for path in sorted(_LETTERS.glob("*.json")):
         told = json.loads(path.read_text())
-        rows[path.stem] = _row(Letter.from_message(told["message"]), _judge())
+        rows[path.stem] = _row(Letter.from_message(told["message"]), _judge(), calls)
     event = Letter.from_message(_store_event())
     schema = SchemaContract("schema", StoreEvent.model_json_schema())
     rows |= {
-        "store event, no contract": _row(event, _judge()),
-        "store event, pydantic contract": _row(event, _judge(lambda _: STORE_EVENT)),
-        "store event, JSON Schema contract": _row(event, _judge(lambda _: schema)),
-        "store event, selected by JMESPath": _row(event, _judge(select=Selection(jmespath="gender == 'F'"))),
-        "store event, attribute repaired": _row(event, _judge(repair=Repair.model_validate(_REPAIR))),
+        "store event, no contract": _row(event, _judge(), calls),
+        "store event, pydantic contract": _row(event, _judge(lambda _: STORE_EVENT), calls),
+        "store event, JSON Schema contract": _row(event, _judge(lambda _: schema), calls),
+        "store event, selected by JMESPath": _row(
+            event, _judge(select=Selection(jmespath="gender == 'F'")), calls
+        ),
+        "store event, attribute repaired": _row(event, _judge(repair=Repair.model_validate(_REPAIR)), calls),
     }
     return rows
 
 
-def _row(letter: Letter, judge: Judge) -> dict[str, float]:
+def _row(letter: Letter, judge: Judge, calls: int) -> dict[str, float]:
     return {
-        "json_loads": _each(lambda: _parsed(letter.body)),
-        "unwrap": _each(lambda: unwrap(letter)),
-        "verdict": _each(lambda: judge(letter)),
+        "json_loads": _each(lambda: _parsed(letter.body), calls),
+        "unwrap": _each(lambda: unwrap(letter), calls),
+        "verdict": _each(lambda: judge(letter), calls),
     }
 
 
@@ -74,14 +76,14 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _each(call: Callable[[], Any]) -> float:
+def _each(call: Callable[[], Any], calls: int) -> float:
     """Return the microseconds of one call: the median of rounds."""
     rounds = []
     for _ in range(_ROUNDS):
         began = time.process_time()
-        for _ in range(_CALLS):
+        for _ in range(calls):
             call()
-        rounds.append((time.process_time() - began) / _CALLS)
+        rounds.append((time.process_time() - began) / calls)
     return round(1e6 * statistics.median(rounds), 1)
 
 
@@ -96,6 +98,8 @@ def _judge(find_contract: FindContract = lambda _: None, **changes: Any) -> Judg
         quarantine_url="https://sqs/1/quarantine",
         dry_run=False,
         rate=50,
+        asked_rate=50,
+        ceiling=None,
         max_messages=None,
         sample_size=10,
         on_invalid=OnInvalid.QUARANTINE,

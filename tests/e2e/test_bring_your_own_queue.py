@@ -93,6 +93,18 @@ def test_without_examples_nothing_of_them_is_deployed(without_examples: App):
     assert not [name for name in without_examples.outputs if name.startswith("StoreEvents")]
 
 
+@pytest.mark.parametrize("name", ["billing", "orders-billing"])
+def test_a_function_that_no_pattern_allows_is_never_invoked(without_examples: App, name: str):
+    app = without_examples
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+    context = {"requestId": "r", "functionArn": arn, "condition": "RetriesExhausted"}
+    record = {"version": "1.0", "timestamp": "t", "requestContext": context | {"approximateInvokeCount": 3}}
+    failures = app.queue("orders-failures")
+    app.send(failures, [{"MessageBody": json.dumps(record | {"requestPayload": {"order": 1}})}])
+    assert app.redrive(failures).report["skipReasons"] == {"destination-not-allowed": 1}
+    assert app.visible(failures) == 1
+
+
 def test_the_roles_reach_the_queues_of_the_pattern_and_no_others(without_examples: App):
     iam = without_examples.cloud.client("iam")
     roles = [

@@ -11,7 +11,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -149,6 +149,69 @@ class SubscriberRecord(_Form):
     failed: list[dict[str, Any]] = Field(alias="failedMessages")
 
 
+class DeliveryAttributes(_Form):
+    """Message attributes of what EventBridge could not deliver; not all are always there."""
+
+    target: str = Field(alias="TARGET_ARN")
+    error_code: str | None = Field(default=None, alias="ERROR_CODE")
+    error_message: str | None = Field(default=None, alias="ERROR_MESSAGE")
+    exhausted: str | None = Field(default=None, alias="EXHAUSTED_RETRY_CONDITION")
+    attempts: str | None = Field(default=None, alias="RETRY_ATTEMPTS")
+
+
+class RuleAttributes(DeliveryAttributes):
+    """Those of a rule (EventBridge user guide, "Using dead-letter queues to process undelivered events")."""
+
+    rule: str = Field(alias="RULE_ARN")
+
+
+class ScheduleAttributes(DeliveryAttributes):
+    """Those of a schedule (EventBridge Scheduler user guide, "Configuring a dead-letter queue")."""
+
+    schedule: str = Field(alias="SCHEDULE_ARN")
+    scheduled_time: str | None = Field(default=None, alias="SCHEDULED_TIME")
+    execution_id: str | None = Field(default=None, alias="EXECUTION_ID")
+    truncated: str = Field(default="false", alias="IS_PAYLOAD_TRUNCATED")
+
+
+class AsyncDlqAttributes(_Form):
+    """Message attributes of an event in a function's dead-letter queue; the error's text is cut at 1 KB.
+
+    Lambda developer guide, "Adding a dead-letter queue".
+    """
+
+    request_id: str = Field(alias="RequestID")
+    error_code: str = Field(alias="ErrorCode")
+    error_message: str | None = Field(default=None, alias="ErrorMessage")
+
+
+class S3Event(_Form):
+    """What S3 notifies of (S3 user guide, "Event message structure")."""
+
+    records: list[dict[str, Any]] = Field(alias="Records", min_length=1)
+
+    @property
+    def is_of_s3(self) -> bool:
+        """Whether S3 sent it, and not another service with records."""
+        return any(record.get("eventSource") == "aws:s3" for record in self.records)
+
+    @property
+    def bucket(self) -> str | None:
+        """ARN of the bucket."""
+        try:
+            arn = self.records[0]["s3"]["bucket"]["arn"]
+        except (KeyError, TypeError):
+            return None
+        return arn if isinstance(arn, str) else None
+
+
+class S3TestEvent(_Form):
+    """What S3 sends when a notification is set up (S3 user guide, "Event message structure")."""
+
+    service: Literal["Amazon S3"] = Field(alias="Service")
+    event: Literal["s3:TestEvent"] = Field(alias="Event")
+
+
 class SnsNotification(_Form):
     """What SNS sends to a queue without raw delivery (SNS developer guide, "Parsing message formats")."""
 
@@ -224,87 +287,72 @@ def _attributes_of(notification: SnsNotification) -> AttributeMap:
 # Envelopes told by attributes
 
 
-def _text(letter: Letter, name: str) -> str | None:
-    value: str | None = letter.attributes.get(name, {}).get("StringValue")
-    return value
+def _told_by[F: _Form](letter: Letter, form: type[F]) -> F | None:
+    return _parsed(form, {name: value.get("StringValue") for name, value in letter.attributes.items()})
 
 
-def _without(letter: Letter, names: frozenset[str]) -> Letter:
-    attributes = {name: value for name, value in letter.attributes.items() if name not in names}
+def _stripped(letter: Letter, form: type[_Form]) -> Letter:
+    """Return the letter without the attributes that the service added."""
+    added = {field.alias for field in form.model_fields.values()}
+    attributes = {name: value for name, value in letter.attributes.items() if name not in added}
     return replace(letter, attributes=attributes, size=utf8_size(letter.body) + attributes_size(attributes))
 
 
-# EventBridge user guide, "Using dead-letter queues to process undelivered events".
-_RULE_ATTRIBUTES = frozenset(
-    {"RULE_ARN", "TARGET_ARN", "ERROR_CODE", "ERROR_MESSAGE", "EXHAUSTED_RETRY_CONDITION", "RETRY_ATTEMPTS"}
-)
-# EventBridge Scheduler user guide, "Configuring a dead-letter queue for a schedule".
-_SCHEDULE_ATTRIBUTES = _RULE_ATTRIBUTES - {"RULE_ARN"} | {
-    "SCHEDULE_ARN",
-    "SCHEDULED_TIME",
-    "EXECUTION_ID",
-    "IS_PAYLOAD_TRUNCATED",
-}
-# Lambda developer guide, "Dead-letter queues": the error's text is cut at 1 KB.
-_ASYNC_DLQ_ATTRIBUTES = frozenset({"RequestID", "ErrorCode", "ErrorMessage"})
-
-
-def _delivery_failure(letter: Letter) -> Failure:
-    attempts = _text(letter, "RETRY_ATTEMPTS")
-    return Failure(
-        message=_text(letter, "ERROR_MESSAGE"),
-        code=_text(letter, "ERROR_CODE"),
-        attempts=int(attempts) if attempts is not None and attempts.isdigit() else None,
-    )
-
-
-def _told_by_attributes(letter: Letter, envelope: Envelope, names: frozenset[str], **told: Any) -> Unwrapped:
-    stripped = _without(letter, names)
+def _unwrapped(envelope: Envelope, letter: Letter, **told: Any) -> Unwrapped:
     return Unwrapped(
         envelopes=(envelope,),
-        letter=stripped,
-        payload=stripped.body,
-        payload_attributes=stripped.attributes,
+        letter=letter,
+        payload=letter.body,
+        payload_attributes=letter.attributes,
         **told,
     )
 
 
+def _delivery_failure(told: DeliveryAttributes) -> Failure:
+    attempts = told.attempts
+    return Failure(
+        message=told.error_message,
+        code=told.error_code,
+        attempts=int(attempts) if attempts is not None and attempts.isdecimal() else None,
+    )
+
+
 def _of_scheduler(letter: Letter) -> Unwrapped | None:
-    origin, target = _text(letter, "SCHEDULE_ARN"), _text(letter, "TARGET_ARN")
-    if origin is None or target is None:
+    told = _told_by(letter, ScheduleAttributes) if "SCHEDULE_ARN" in letter.attributes else None
+    if told is None:
         return None
-    truncated = (_text(letter, "IS_PAYLOAD_TRUNCATED") or "").lower() == "true"
-    return _told_by_attributes(
-        letter,
+    return _unwrapped(
         Envelope.EVENTBRIDGE_SCHEDULER,
-        _SCHEDULE_ATTRIBUTES,
-        failure=_delivery_failure(letter),
-        origin=origin,
-        destination=target,
-        obstacle=NotRedrivable.PAYLOAD_TRUNCATED if truncated else None,
+        _stripped(letter, ScheduleAttributes),
+        failure=_delivery_failure(told),
+        origin=told.schedule,
+        destination=told.target,
+        obstacle=NotRedrivable.PAYLOAD_TRUNCATED if told.truncated.lower() == "true" else None,
     )
 
 
 def _of_rule(letter: Letter) -> Unwrapped | None:
-    origin, target = _text(letter, "RULE_ARN"), _text(letter, "TARGET_ARN")
-    if origin is None or target is None:
+    told = _told_by(letter, RuleAttributes) if "RULE_ARN" in letter.attributes else None
+    if told is None:
         return None
-    return _told_by_attributes(
-        letter,
+    return _unwrapped(
         Envelope.EVENTBRIDGE_RULE,
-        _RULE_ATTRIBUTES,
-        failure=_delivery_failure(letter),
-        origin=origin,
-        destination=target,
+        _stripped(letter, RuleAttributes),
+        failure=_delivery_failure(told),
+        origin=told.rule,
+        destination=told.target,
     )
 
 
 def _of_async_dlq(letter: Letter) -> Unwrapped | None:
-    code = letter.attributes.get("ErrorCode", {})
-    if _text(letter, "RequestID") is None or code.get("DataType") != "Number":
+    # A Number, as Lambda writes it: other senders may have attributes of these names too.
+    if letter.attributes.get("ErrorCode", {}).get("DataType") != "Number":
         return None
-    failure = Failure(message=_text(letter, "ErrorMessage"), code=code.get("StringValue"))
-    return _told_by_attributes(letter, Envelope.LAMBDA_ASYNC_DLQ, _ASYNC_DLQ_ATTRIBUTES, failure=failure)
+    told = _told_by(letter, AsyncDlqAttributes)
+    if told is None:
+        return None
+    failure = Failure(message=told.error_message, code=told.error_code)
+    return _unwrapped(Envelope.LAMBDA_ASYNC_DLQ, _stripped(letter, AsyncDlqAttributes), failure=failure)
 
 
 # Envelopes told by the body
@@ -346,11 +394,9 @@ def _of_subscriber(letter: Letter, content: Mapping[str, Any]) -> Unwrapped | No
     record = _parsed(SubscriberRecord, content) if "subscriberArn" in content else None
     if record is None:
         return None
-    return Unwrapped(
-        envelopes=(Envelope.EVENTBRIDGE_SUBSCRIBER,),
-        letter=letter,
-        payload=letter.body,
-        payload_attributes=letter.attributes,
+    return _unwrapped(
+        Envelope.EVENTBRIDGE_SUBSCRIBER,
+        letter,
         failure=Failure(message=record.error_message, code=record.error_code, attempts=record.attempts),
         origin=record.subscriber,
         obstacle=NotRedrivable.NO_PAYLOAD,
@@ -358,11 +404,9 @@ def _of_subscriber(letter: Letter, content: Mapping[str, Any]) -> Unwrapped | No
 
 
 def _of_stream(letter: Letter, pointer: StreamBatchPointer) -> Unwrapped:
-    return Unwrapped(
-        envelopes=(Envelope.STREAM_BATCH_POINTER,),
-        letter=letter,
-        payload=letter.body,
-        payload_attributes=letter.attributes,
+    return _unwrapped(
+        Envelope.STREAM_BATCH_POINTER,
+        letter,
         failure=Failure(
             code=pointer.context.condition, attempts=pointer.context.attempts, failed_at=pointer.timestamp
         ),
@@ -385,29 +429,14 @@ def _inner(letter: Letter, inside: tuple[str, Mapping[str, Any]] | None) -> Unwr
             attributes = _attributes_of(notification)
             inside = _object_in(payload)
             continue
-        if _is_s3(content):
+        event = _parsed(S3Event, content) if "Records" in content else None
+        if event is not None and event.is_of_s3:
             kinds.append(Envelope.S3_EVENT)
-            origin = origin or _bucket(content)
+            origin = origin or event.bucket
+        elif _parsed(S3TestEvent, content) is not None:
+            kinds.append(Envelope.S3_EVENT)
         break
     return Unwrapped(tuple(kinds) or (Envelope.NONE,), letter, payload, attributes, origin=origin)
-
-
-def _is_s3(content: Mapping[str, Any]) -> bool:
-    """Tell an S3 event, or the test event of a new notification (S3 user guide, "Event message format")."""
-    if content.get("Event") == "s3:TestEvent" and content.get("Service") == "Amazon S3":
-        return True
-    records = content.get("Records")
-    return isinstance(records, list) and any(
-        isinstance(record, Mapping) and record.get("eventSource") == "aws:s3" for record in records
-    )
-
-
-def _bucket(content: Mapping[str, Any]) -> str | None:
-    try:
-        arn = content["Records"][0]["s3"]["bucket"]["arn"]
-    except (KeyError, IndexError, TypeError):
-        return None
-    return arn if isinstance(arn, str) else None
 
 
 # Reading JSON
