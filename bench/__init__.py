@@ -1,4 +1,4 @@
-"""Benchmarks: how fast, how dear and how exact the redrive is, beside other tools that do its job.
+"""Benchmarks: how fast, how expensive, and how exact the redrive is, compared with other tools that do the same job.
 
-`make bench` runs the package; docs/benchmarks.md holds the figures and says how to read them.
+`make bench` runs the package; docs/design/benchmarks.md holds the figures and says how to read them.
 """

@@ -1,6 +1,6 @@
-"""Runs the benchmarks: `make bench` all of them, `python -m bench pace cpu` some.
+"""Runs all benchmarks (`make bench`) or some of them (`python -m bench pace cpu`).
 
-A whole run writes bench/results.json and the table in docs/benchmarks.md; a part is only printed.
+A whole run writes bench/results.json and the table in docs/design/benchmarks.md; a part is only printed.
 """
 
 from __future__ import annotations
@@ -24,24 +24,22 @@ _RESULTS = Path(__file__).resolve().with_name("results.json")
 
 
 def main() -> int:
-    """Measure what was asked for; return 1 where a target is missed."""
+    """Run the requested benchmarks; return 1 if a target is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "parts", nargs="*", metavar="part", help=f"one or more of: {', '.join(ALL)}; default all"
-    )
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"one or more of: {', '.join(ALL)}; default: all")
     parts = parser.parse_args().parts or list(ALL)
     if unknown := set(parts) - set(ALL):
-        parser.error(f"there is no part {', '.join(sorted(unknown))}; expected some of {', '.join(ALL)}")
+        parser.error(f"expected one or more of {', '.join(ALL)}, found {', '.join(sorted(unknown))}")
     results: dict[str, Any] = {"machine": _machine()}
-    began = time.monotonic()
+    started = time.monotonic()
     with Endpoint.open() as endpoint:
         for part in parts:
             print(f"{part} ...", flush=True)
-            part_began = time.monotonic()
+            part_started = time.monotonic()
             results |= ALL[part](endpoint)
-            print(f"  {time.monotonic() - part_began:.0f} seconds", flush=True)
+            print(f"  {time.monotonic() - part_started:.0f} seconds", flush=True)
     results |= {
-        "minutes": round((time.monotonic() - began) / 60, 1),
+        "minutes": round((time.monotonic() - started) / 60, 1),
         "date": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
     }
@@ -74,8 +72,8 @@ def _processor() -> str:
 
 def _commit() -> str:
     command = ["git", "-C", str(_RESULTS.parent), "describe", "--always", "--dirty", "--exclude=*"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "none yet"
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    return finished.stdout.strip() or "none"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""One consumer in a process of its own: calls its handler with events, and prints what each message took.
+"""Runs one consumer in a separate process: calls its handler with events and prints the time per message.
 
-`bench.consumers` runs it; `time` leaves the consumer's work out, `count` does it.
+Started by `bench.consumers`; `time` stubs out the consumer's work, `count` does it.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Any
 
 from bench.consumers import CONSUMERS, Consumer
 
-# Clients and validators are made by the first calls.
+# The first calls create clients and validators.
 _WARM_UP = 20
 
 
 class Context:
-    """What a handler asks of Lambda's context."""
+    """The part of Lambda's context that a handler uses."""
 
     function_name = "bench"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds left of the invocation."""
+        """Return the milliseconds left before the invocation times out."""
         return 30_000
 
 
 class Nothing:
-    """Stands for work that is left out: a function that does nothing, or something that has such."""
+    """Replaces the consumer's work: every attribute is a function that does nothing."""
 
     def __getattr__(self, _name: str) -> Nothing:
         return self
@@ -38,16 +38,16 @@ class Nothing:
 
 
 def main() -> None:
-    """Consume, and print microseconds of processor time for each message."""
+    """Consume the messages and print the microseconds of processor time per message."""
     parser = argparse.ArgumentParser()
     parser.add_argument("module")
     parser.add_argument("messages", type=int)
-    parser.add_argument("what", choices=["time", "count"])
-    given = parser.parse_args()
-    (consumer,) = (consumer for consumer in CONSUMERS if consumer.module == given.module)
+    parser.add_argument("mode", choices=["time", "count"])
+    arguments = parser.parse_args()
+    (consumer,) = (consumer for consumer in CONSUMERS if consumer.module == arguments.module)
     module = importlib.import_module(consumer.module)
-    events = consumer.events(given.messages)
-    if given.what == "count":
+    events = consumer.events(arguments.messages)
+    if arguments.mode == "count":
         for event in events:
             module.handler(event, Context())
         print(json.dumps({}))
@@ -56,8 +56,8 @@ def main() -> None:
         _replace(module, path)
     for event in events[:_WARM_UP]:
         module.handler(event, Context())
-    handler = _handler_seconds(module, events) / given.messages
-    loop = _loop_seconds(consumer, events) / given.messages
+    handler = _handler_seconds(module, events) / arguments.messages
+    loop = _loop_seconds(consumer, events) / arguments.messages
     print(json.dumps({"handler": 1e6 * handler, "loop": 1e6 * loop}))
 
 
@@ -70,10 +70,10 @@ def _replace(module: Any, path: str) -> None:
 
 
 def _handler_seconds(module: Any, events: list[Any]) -> float:
-    began = time.process_time()
+    started = time.process_time()
     for event in events:
         module.handler(event, Context())
-    return time.process_time() - began
+    return time.process_time() - started
 
 
 def _loop_seconds(consumer: Consumer, events: list[Any]) -> float:
@@ -81,11 +81,11 @@ def _loop_seconds(consumer: Consumer, events: list[Any]) -> float:
         [record["body"] for record in event["Records"]] if consumer.batch > 1 else [json.dumps(event)]
         for event in events
     ]
-    began = time.process_time()
+    started = time.process_time()
     for bodies in texts:
         for body in bodies:
             json.loads(body)
-    return time.process_time() - began
+    return time.process_time() - started
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What the consumers cost beside their work: processor time and DynamoDB writes for each message.
+"""Measures the consumers' overhead: processor time and DynamoDB writes per message, beyond their actual work.
 
-Used by `bench.measurements`, and by `bench.consumer_worker`, which runs one consumer in a process of its own.
+Used by `bench.measurements`, and by `bench.consumer_worker`, which runs one consumer in a separate process.
 """
 
 from __future__ import annotations
@@ -31,36 +31,25 @@ _BATCH = 10
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """A consumer, and what is its work.
+    """A consumer and its actual work."""
 
-    Attributes
-    ----------
-    module : str
-        The module of its handler.
-    work : tuple[str, ...]
-        What does its work, such as sending an e-mail; replaced by nothing while time is taken.
-    writes_of_work : int
-        DynamoDB writes for each message that are its work, and not there to do it only once.
-    event : Callable[[tuple[int, ...]], Any]
-        Makes the event with the messages of these numbers.
-    batch : int
-        Messages in an event.
-    """
-
+    #: The handler's module.
     module: str
+    #: Functions that do the actual work, such as sending an email; replaced by stubs while time is measured.
     work: tuple[str, ...]
+    #: DynamoDB writes per message that are actual work, as opposed to idempotency records.
     writes_of_work: int
+    #: Creates the event for messages with these numbers.
     event: Callable[[tuple[int, ...]], Any]
+    #: Messages per event.
     batch: int = _BATCH
 
     def events(self, count: int) -> list[Any]:
-        """Return events with so many messages."""
+        """Return events with `count` messages in total."""
         return [self.event(numbers) for numbers in batched(range(count), self.batch, strict=False)]
 
 
-def _records(
-    body: Callable[[int], str], attributes: dict[str, dict[str, str]]
-) -> Callable[[tuple[int, ...]], Any]:
+def _records(body: Callable[[int], str], attributes: dict[str, dict[str, str]]) -> Callable[[tuple[int, ...]], Any]:
     def event(numbers: tuple[int, ...]) -> Any:
         return {
             "Records": [
@@ -114,33 +103,33 @@ def _notice(numbers: tuple[int, ...]) -> Any:
 
 CONSUMERS = (
     Consumer(
-        "consumers.store_events_consumer",
-        ("_back_office",),
+        "examples.store_events.consumer",
+        ("_record",),
         1,
         _records(messages.store_event, {"store_id": {"stringValue": "3", "dataType": "Number"}}),
     ),
     Consumer(
-        "consumers.email_tasks_consumer",
+        "examples.email_tasks.consumer",
         ("_ses.send_email",),
         0,
         _records(_task, {"type": {"stringValue": "email", "dataType": "String"}}),
     ),
-    # The gateway plays a dependency, and its books are a write of its own; the balance is the other.
+    # The gateway stands in for an external service and records each call, which is one write. The balance is the other.
     Consumer(
-        "consumers.reward_payouts_consumer",
+        "examples.reward_payouts.consumer",
         ("_gateway", "_ledger"),
         2,
         _records(_payout, {"campaign_id": {"stringValue": "spring", "dataType": "String"}}),
     ),
-    Consumer("consumers.shipment_notices", ("_ask_tracking", "_enter"), 1, _notice, batch=1),
+    Consumer("examples.shipment_notices.consumer", ("_check_tracking", "_add"), 1, _notice, batch=1),
 )
 
 
 def overheads() -> dict[str, dict[str, float]]:
-    """Return microseconds and DynamoDB writes for each message, by module.
+    """Return microseconds and DynamoDB writes per message, by module.
 
-    Processor time is that of the handler without its work, and of a loop that only calls `json.loads` on the
-    same messages; medians of rounds. Requests go to an endpoint on this machine that accepts everything.
+    Measures the processor time of the handler without its work, and of a loop that only calls `json.loads` on the same
+    messages; medians of several rounds. Requests go to a local endpoint that accepts everything.
     """
     rows = {}
     with _endpoint() as (address, requests):
@@ -148,7 +137,7 @@ def overheads() -> dict[str, dict[str, float]]:
             runs = [_run(consumer, address, _MESSAGES, "time") for _ in range(_ROUNDS)]
             requests.clear()
             _run(consumer, address, _COUNTED, "count")
-            # A transaction here writes two items.
+            # The transactions write two items each.
             writes = sum(requests[operation] for operation in ("PutItem", "UpdateItem", "DeleteItem"))
             writes += 2 * requests["TransactWriteItems"]
             rows[consumer.module] = {
@@ -160,7 +149,7 @@ def overheads() -> dict[str, dict[str, float]]:
     return rows
 
 
-def _run(consumer: Consumer, address: str, count: int, what: str) -> dict[str, float]:
+def _run(consumer: Consumer, address: str, count: int, mode: str) -> dict[str, float]:
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "PYTHONPATH": os.pathsep.join([str(_ROOT), str(_ROOT / "functions")]),
@@ -181,40 +170,40 @@ def _run(consumer: Consumer, address: str, count: int, what: str) -> dict[str, f
         "GATEWAY_TABLE": "gateway",
         "GATEWAY_SWITCH": "switch",
     }
-    command = [sys.executable, "-m", "bench.consumer_worker", consumer.module, str(count), what]
-    return measured.run(command, environment, _SECONDS).told
+    command = [sys.executable, "-m", "bench.consumer_worker", consumer.module, str(count), mode]
+    return measured.run(command, environment, _SECONDS).result
 
 
 class _Accepting(BaseHTTPRequestHandler):
-    """Answers whatever is asked as the service does where all goes well, and counts."""
+    """Responds to every request with success, and counts the requests."""
 
     protocol_version = "HTTP/1.1"
-    # Head and body of an answer leave in one packet; otherwise each waits for an acknowledgement.
+    # Send a response's head and body in one packet; otherwise, each waits for an acknowledgment.
     wbufsize = 65_536
     requests: Counter[str]
 
     def do_POST(self) -> None:
-        """Answer."""
+        """Respond to an AWS API request."""
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         operation = self.headers.get("X-Amz-Target", "SendEmail").rpartition(".")[2]
         self.requests[operation] += 1
-        told = {
+        response = {
             "GetParameter": {"Parameter": {"Name": "outage", "Type": "String", "Value": "none"}},
             "SendEmail": {"MessageId": "message"},
         }.get(operation, {})
-        body = json.dumps(told).encode()
+        body = json.dumps(response).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def _endpoint() -> Iterator[tuple[str, Counter[str]]]:
-    """Return the address of an endpoint, and its requests by operation."""
+    """Yield the address of an endpoint, and its requests by operation."""
     requests: Counter[str] = Counter()
     handler = type("Accepting", (_Accepting,), {"requests": requests})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)

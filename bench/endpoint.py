@@ -1,4 +1,4 @@
-"""The SQS endpoint of the benchmarks: the embedded cloud, the proxy before it, and queues full of messages.
+"""The SQS endpoint of the benchmarks: the embedded cloud, a proxy in front of it, and queues full of messages.
 
 `bench.__main__` opens one for all measurements.
 """
@@ -21,14 +21,14 @@ from bench import messages
 from bench.proxy import Call
 from local.embedded_cloud import EmbeddedCloud
 
-# Seconds that the proxy holds each request back: about the time to SQS and back inside a region.
+# How long the proxy delays each request: about a round trip to SQS within a Region.
 DELAY_SECONDS = 0.010
 _FILLERS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """A dead-letter queue, the queue that it serves, and one for letters that are refused."""
+    """A dead-letter queue, its source queue, and a quarantine."""
 
     source: str
     dlq: str
@@ -39,7 +39,7 @@ class Queues:
 
 
 class Endpoint:
-    """The embedded cloud and the proxy before it.
+    """The embedded cloud and the proxy in front of it.
 
     Examples
     --------
@@ -91,23 +91,21 @@ class Endpoint:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that send AWS SDKs to the proxy."""
+        """Environment variables that point AWS SDKs to the proxy."""
         return self.cloud.environment | {"AWS_ENDPOINT_URL": self.proxy_url}
 
     @property
     def sqs(self) -> Any:
-        """A client that goes past the proxy."""
+        """A client that bypasses the proxy."""
         return self.cloud.client("sqs")
 
     @contextmanager
     def queues(self, count: int, *, everything: bool = False) -> Iterator[Queues]:
-        """Make queues with `count` dead letters, and delete them at the end."""
+        """Create queues with `count` messages in the dead-letter queue, and delete them at the end."""
         name = f"bench-{uuid.uuid4().hex[:8]}"
         quarantine_url = self.sqs.create_queue(QueueName=f"{name}-quarantine")["QueueUrl"]
         dlq_url = self.sqs.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]
-        arn = self.sqs.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])["Attributes"][
-            "QueueArn"
-        ]
+        arn = self.sqs.get_queue_attributes(QueueUrl=dlq_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 2})
         source_url = self.sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy})["QueueUrl"]
         try:
@@ -121,29 +119,30 @@ class Endpoint:
     def _fill(self, url: str, count: int, *, everything: bool) -> None:
         def send(numbers: tuple[int, ...]) -> None:
             entries = [messages.entry(number, everything=everything) for number in numbers]
-            answer = self.sqs.send_message_batch(QueueUrl=url, Entries=entries)
-            assert len(answer.get("Successful", [])) == len(entries), answer
+            response = self.sqs.send_message_batch(QueueUrl=url, Entries=entries)
+            assert len(response.get("Successful", [])) == len(entries), response
 
         with ThreadPoolExecutor(_FILLERS) as pool:
             list(pool.map(send, batched(range(count), 10, strict=False)))
 
     def depth(self, url: str) -> int:
-        """Return all messages of a queue, invisible ones included."""
-        found = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-        return int(found["ApproximateNumberOfMessages"]) + int(found["ApproximateNumberOfMessagesNotVisible"])
+        """Return the number of messages in a queue, including invisible ones."""
+        attributes = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        visible, in_flight = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
+        return int(attributes[visible]) + int(attributes[in_flight])
 
     def take_calls(self) -> list[Call]:
-        """Return the calls that went through the proxy since the last time."""
-        return [Call(*told) for told in self._ask("take")]
+        """Return the calls that the proxy has recorded since the last `take_calls`."""
+        return [Call(*fields) for fields in self._command("take")]
 
     def fail_next_entry(self) -> None:
-        """Let one entry of the next batch sent fail."""
-        self._ask("fail")
+        """Let one entry of the next SendMessageBatch fail."""
+        self._command("fail")
 
-    def _ask(self, command: str) -> list[list[Any]]:
+    def _command(self, command: str) -> list[list[Any]]:
         assert self._proxy.stdin is not None
         assert self._proxy.stdout is not None
         self._proxy.stdin.write(f"{command}\n")
         self._proxy.stdin.flush()
-        told: list[list[Any]] = json.loads(self._proxy.stdout.readline())
-        return told
+        response: list[list[Any]] = json.loads(self._proxy.stdout.readline())
+        return response

@@ -1,6 +1,6 @@
-"""What it costs to unwrap and judge one letter, for each envelope and each kind of contract.
+"""Measures the time to unwrap and judge one message, for each envelope and each type of contract.
 
-Used by `bench.measurements`, which runs it as a program in a process of its own.
+`bench.measurements` runs it in a separate process.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from contracts.json_schema import SchemaContract
-from contracts.store_event import STORE_EVENT, StoreEvent
-from redrive.domain.destinations import Destination, Kind
-from redrive.domain.envelopes import unwrap
-from redrive.domain.judging import FindContract, Judge
-from redrive.domain.letters import Letter
-from redrive.domain.repair import Repair
-from redrive.domain.runs import OnInvalid, QueueRef, RunPlan
-from redrive.domain.selection import Selection
+from examples.store_events.contract import STORE_EVENT, StoreEvent
+from redrive.contracts.json_schema import SchemaContract
+from redrive.domain.judging.judge import FindContract, Judge
+from redrive.domain.messages.destinations import Destination, Kind
+from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.messages.opening import open_message
+from redrive.domain.messages.queues import QueueRef
+from redrive.domain.plan.request import RedriveRequest
+from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.rules.repair import Repair
+from redrive.domain.rules.selection import Selection
 
-_LETTERS = Path(__file__).resolve().parent.parent / "events" / "letters"
+_SAMPLES = Path(__file__).resolve().parent.parent / "events" / "messages"
 _CALLS = 2_000
 _ROUNDS = 5
 _QUEUE = QueueRef(name="orders", arn="arn:aws:sqs:us-east-1:1:orders", url="https://sqs/1/orders", fifo=False)
@@ -30,42 +32,40 @@ _STARTED_AT = 1_990_000_000_000
 _REPAIR = {"setAttributes": {"store": {"type": "Number", "from": "event_id"}}}
 
 
-class _Anything:
-    """Allows every destination: the recorded letters come from several accounts."""
+class _AllowAll:
+    """Allows every destination, because the recorded messages come from several accounts."""
 
     def destination(self, arn: str, _home: str) -> Destination:
         return Destination(Kind.FUNCTION, arn, "function")
 
 
 def microseconds(calls: int = _CALLS) -> dict[str, dict[str, float]]:
-    """Return microseconds of processor time for one letter, by what it is; `calls` are timed together.
+    """Return microseconds of processor time per message, by type of message; `calls` are timed together.
 
-    `json_loads` is what parsing its body alone costs, `unwrap` is the recognition, `verdict` everything that
-    a lane does with it before it is sent.
+    `json_loads` only parses the body, `unwrap` opens the message, and `verdict` does everything that a lane does before
+    it sends the message.
     """
     rows = {}
-    for path in sorted(_LETTERS.glob("*.json")):
-        told = json.loads(path.read_text())
-        rows[path.stem] = _row(Letter.from_message(told["message"]), _judge(), calls)
-    event = Letter.from_message(_store_event())
+    for path in sorted(_SAMPLES.glob("*.json")):
+        sample = json.loads(path.read_text())
+        rows[path.stem] = _row(ReceivedMessage.from_sqs(sample["message"]), _judge(), calls)
+    event = ReceivedMessage.from_sqs(_store_event())
     schema = SchemaContract("schema", StoreEvent.model_json_schema())
     rows |= {
         "store event, no contract": _row(event, _judge(), calls),
         "store event, pydantic contract": _row(event, _judge(lambda _: STORE_EVENT), calls),
         "store event, JSON Schema contract": _row(event, _judge(lambda _: schema), calls),
-        "store event, selected by JMESPath": _row(
-            event, _judge(select=Selection(jmespath="gender == 'F'")), calls
-        ),
+        "store event, selected by JMESPath": _row(event, _judge(select=Selection(jmespath="gender == 'F'")), calls),
         "store event, attribute repaired": _row(event, _judge(repair=Repair.model_validate(_REPAIR)), calls),
     }
     return rows
 
 
-def _row(letter: Letter, judge: Judge, calls: int) -> dict[str, float]:
+def _row(message: ReceivedMessage, judge: Judge, calls: int) -> dict[str, float]:
     return {
-        "json_loads": _each(lambda: _parsed(letter.body), calls),
-        "unwrap": _each(lambda: unwrap(letter), calls),
-        "verdict": _each(lambda: judge(letter), calls),
+        "json_loads": _each(lambda: _parsed(message.body), calls),
+        "unwrap": _each(lambda: open_message(message), calls),
+        "verdict": _each(lambda: judge(message), calls),
     }
 
 
@@ -77,13 +77,13 @@ def _parsed(text: str) -> Any:
 
 
 def _each(call: Callable[[], Any], calls: int) -> float:
-    """Return the microseconds of one call: the median of rounds."""
+    """Return the microseconds per call: the median of several rounds."""
     rounds = []
     for _ in range(_ROUNDS):
-        began = time.process_time()
+        started = time.process_time()
         for _ in range(calls):
             call()
-        rounds.append((time.process_time() - began) / calls)
+        rounds.append((time.process_time() - started) / calls)
     return round(1e6 * statistics.median(rounds), 1)
 
 
@@ -95,21 +95,15 @@ def _judge(find_contract: FindContract = lambda _: None, **changes: Any) -> Judg
         dlq=_QUEUE,
         sources=(_QUEUE,),
         destination=None,
-        quarantine_url="https://sqs/1/quarantine",
-        dry_run=False,
+        request=RedriveRequest(dlq="orders-dlq", **changes),
+        quarantine=_QUEUE.model_copy(update={"arn": "arn:aws:sqs:us-east-1:1:quarantine", "url": "https://sqs/1/q"}),
         rate=50,
-        asked_rate=50,
-        ceiling=None,
-        max_messages=None,
-        sample_size=10,
-        on_invalid=OnInvalid.QUARANTINE,
-        max_redrives=3,
+        max_rate=None,
         retention=1_209_600,
         waiting=100,
-        **changes,
     )
-    allowed: Any = _Anything()
-    return Judge(plan, find_contract, lambda _: _QUEUE, allowed, time.monotonic)
+    delivery_policy: Any = _AllowAll()
+    return Judge(plan, find_contract, lambda _: _QUEUE, delivery_policy, time.monotonic)
 
 
 def _store_event() -> dict[str, Any]:

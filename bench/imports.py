@@ -1,4 +1,4 @@
-"""The part of a cold start that is ours: importing a handler, against importing boto3 and making one client.
+"""Measures this app's share of a cold start: importing a handler, compared with importing boto3 and creating a client.
 
 Used by `bench.measurements`.
 """
@@ -14,23 +14,22 @@ from bench import measured
 
 _FUNCTIONS = Path(__file__).resolve().parent.parent / "functions"
 HANDLERS = (
-    *(f"redrive.handlers.{name}" for name in ("plan", "sample", "move", "tally", "settle", "report", "stop")),
-    "consumers.store_events_consumer",
-    "consumers.store_events_producer",
-    "consumers.email_tasks_consumer",
-    "consumers.email_tasks_producer",
-    "consumers.shipment_notices",
-    "consumers.store_events_notice",
+    *(f"redrive.handlers.{name}" for name in ("coordinator", "sampler", "mover", "stop")),
+    "examples.store_events.consumer",
+    "examples.store_events.producer",
+    "examples.email_tasks.consumer",
+    "examples.email_tasks.producer",
+    "examples.shipment_notices.consumer",
+    "examples.store_events.notice",
 )
 _RUNS = 9
 _SECONDS = 60
 
 
 def ratios() -> dict[str, float]:
-    """Return, by handler module, how many times as long as boto3 and a client its import takes.
+    """Return each handler module's import time as a multiple of importing boto3 and creating a client.
 
-    Every run is a process of its own, with bytecode caches warm; the two that are compared alternate, and
-    medians are taken.
+    Each import runs in a separate process with warm bytecode caches. The two alternate, and the medians are compared.
     """
     return {handler: _ratio(f"import {handler}") for handler in HANDLERS}
 
@@ -44,9 +43,9 @@ def _ratio(statement: str) -> float:
 
 def _seconds(statement: str) -> float:
     program = (
-        "import json, time; began = time.perf_counter(); "
+        "import json, time; started = time.perf_counter(); "
         f"{statement}; "
-        "print(json.dumps({'seconds': time.perf_counter() - began}))"
+        "print(json.dumps({'seconds': time.perf_counter() - started}))"
     )
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -56,7 +55,7 @@ def _seconds(statement: str) -> float:
         "AWS_SECRET_ACCESS_KEY": "test",
         "QUARANTINE_QUEUE_ARN": "arn:aws:sqs:us-east-1:000000000000:quarantine",
         "QUARANTINE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/quarantine",
-        "QUEUE_CONTRACTS": "store-events=store-event",
+        "QUEUE_CONTRACTS": "store-events=python:examples.store_events.contract:STORE_EVENT",
         "RUN_TABLE": "runs",
         "SLICE_SECONDS": "60",
         "OUTAGE_PARAMETER": "outage",
@@ -68,4 +67,4 @@ def _seconds(statement: str) -> float:
         "SHIPMENTS_TABLE": "shipments",
         "REPORT_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:reports",
     }
-    return float(measured.run([sys.executable, "-c", program], environment, _SECONDS).told["seconds"])
+    return float(measured.run([sys.executable, "-c", program], environment, _SECONDS).result["seconds"])

@@ -1,6 +1,6 @@
-"""Ours: the Lambda handler that moves letters, in a process of its own, called until the queue is drained.
+"""Runs the redrive's mover in a separate process until the queue is empty.
 
-`bench.tools` runs it with the environment that template.yaml gives the function.
+`bench.tools` starts it with the environment that template.yaml gives to the function.
 """
 
 from __future__ import annotations
@@ -9,43 +9,45 @@ import argparse
 import json
 import resource
 import time
+from typing import Any
 
-from redrive.domain.pacing import Pacer
-from redrive.domain.runs import LaneWork
-from redrive.handlers.move import handler
+from redrive.domain.moving.rate_limiter import RateLimiter
+from redrive.domain.moving.results import LaneWork
+from redrive.handlers.mover import handler
 
-# template.yaml: the function's timeout, in seconds.
+# The function's timeout in template.yaml, in seconds.
 _TIMEOUT = 720
 
 
 class Context:
-    """What the handler asks of Lambda's context."""
+    """The part of Lambda's context that the handler uses."""
 
     def __init__(self) -> None:
         self._ends_at = time.monotonic() + _TIMEOUT
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds left of the invocation."""
+        """Return the milliseconds left before the invocation times out."""
         return int((self._ends_at - time.monotonic()) * 1000)
 
 
 def main() -> None:
-    """Move letters and print what it took."""
+    """Move messages; print the processor time and the batch size."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--plan", required=True, help="as the plan function returned it, in JSON")
-    parser.add_argument("--rate", type=float, required=True, help="of this lane, in messages per second")
-    parser.add_argument("--slices", type=int, required=True, help="stop after so many")
-    given = parser.parse_args()
-    plan = json.loads(given.plan)
+    parser.add_argument("--plan", required=True, help="output of the plan step, as JSON")
+    parser.add_argument("--rate", type=float, required=True, help="the lane's rate in messages per second")
+    parser.add_argument("--slices", type=int, required=True, help="maximum number of slices")
+    arguments = parser.parse_args()
+    plan = json.loads(arguments.plan)
     before = resource.getrusage(resource.RUSAGE_SELF)
-    for round_ in range(given.slices):
-        work = LaneWork(lane=0, round=round_, rate=given.rate, quota=None)
-        result = handler({"plan": plan, "work": work.model_dump(mode="json")}, Context())  # type: ignore[arg-type]
+    for round_ in range(arguments.slices):
+        work = LaneWork(lane=0, round=round_, rate=arguments.rate, quota=None)
+        context: Any = Context()
+        result = handler({"plan": plan, "work": work.model_dump(mode="json")}, context)
         if result["drained"]:
             break
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(json.dumps({"cpu_seconds": cpu, "batch": Pacer(given.rate).batch_size}))
+    print(json.dumps({"cpu_seconds": cpu, "batch": RateLimiter(arguments.rate).batch_size}))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-// Sends lumigo-cli to the local endpoint: its AWS SDK (version 2) does not know AWS_ENDPOINT_URL and takes the host of a
-// queue's URL instead. And keeps it from telling its makers about each use. bench/peers.py gives it to node.
+// Points lumigo-cli to the local endpoint: its AWS SDK (version 2) doesn't support AWS_ENDPOINT_URL and uses the host of
+// the queue's URL instead. Also disables its usage tracking. bench/peers.py passes this file to node.
 const Module = require("module");
 
 const AWS = require(require.resolve("aws-sdk", { paths: [process.env.NODE_MODULES] }));

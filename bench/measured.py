@@ -1,6 +1,6 @@
-"""Runs one program and tells how long it took, how much memory it had at most, and what it printed.
+"""Runs a program and returns its status, its output, and its peak memory.
 
-Used by `bench.tools` and `bench.imports`.
+Used by `bench.tools`, `bench.imports`, `bench.consumers`, and `bench.measurements`.
 """
 
 from __future__ import annotations
@@ -14,47 +14,48 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Seconds between two looks at a running process.
-_LOOK_EVERY = 0.02
+# Seconds between two checks of a running process.
+_POLL_INTERVAL = 0.02
 
 
 class ToolError(Exception):
-    """A program did not do what was asked; the text has the end of its output."""
+    """A program failed; the text has the end of its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A program that has ended; the peak of its resident memory is in MB, None where there is no /proc."""
+    """A program that has ended."""
 
     status: int
     output: str
+    #: Peak resident memory; None if the system has no /proc.
     peak_rss_mb: float | None
 
     @property
-    def told(self) -> dict[str, Any]:
-        """The last line that it printed, which is JSON."""
+    def result(self) -> dict[str, Any]:
+        """The last line of the output, parsed as JSON; raises ToolError if the program failed."""
         if self.status:
             raise ToolError(f"ended with status {self.status}: {self.output[-2000:]}")
-        told: dict[str, Any] = json.loads(self.output.splitlines()[-1])
-        return told
+        result: dict[str, Any] = json.loads(self.output.splitlines()[-1])
+        return result
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], seconds: float) -> Finished:
-    """Run a program to its end.
+    """Run a program until it ends.
 
     Parameters
     ----------
     command : Sequence[str]
         The program and its arguments.
     environment : Mapping[str, str]
-        All of its environment.
+        The program's entire environment.
     seconds : float
-        It is stopped after so many.
+        Timeout.
 
     Raises
     ------
     ToolError
-        Where it had to be stopped.
+        If the program timed out.
     """
     peak: float | None = None
     with tempfile.TemporaryFile() as output:
@@ -67,7 +68,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], seconds: float) 
                 peak = _peak_rss(process.pid) or peak
                 if time.monotonic() > deadline:
                     raise ToolError(f"{command[0]} did not end within {seconds:.0f} seconds")
-                time.sleep(_LOOK_EVERY)
+                time.sleep(_POLL_INTERVAL)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -77,8 +78,8 @@ def run(command: Sequence[str], environment: Mapping[str, str], seconds: float) 
 
 
 def _peak_rss(pid: int) -> float | None:
-    # The kernel keeps the peak itself (proc_pid_status(5), VmHWM), so that only growth in the last look's
-    # interval can be missed. Unlike ru_maxrss it does not begin with the memory of the parent process.
+    # The kernel tracks the peak (proc_pid_status(5), VmHWM), so only growth after the last check can be missed. Unlike
+    # ru_maxrss, it doesn't include the parent process's memory.
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,7 +1,7 @@
 """The measurements: each returns its part of bench/results.json.
 
-`bench.__main__` runs all of them, or those that were asked for. What is compared is measured in turns, so
-that whatever else the machine does falls on both alike, and medians are taken.
+`bench.__main__` runs all of them or the requested ones. Tools that are compared run in turns, so other load on the
+machine affects them equally, and medians are compared.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _PACES = (5, 50, 200, 500)
 _PACE_SECONDS = 20
 _GROWTH = (1_000, 10_000, 50_000)
 _GROWTH_FULL = 230_000
-# At least so many messages a second are waited for.
-_SLOWEST = 150
+# The lowest rate at which a run doesn't time out, in messages per second.
+_MIN_RATE = 150
 _ENVELOPES_SECONDS = 120
 
 
 def measure_peers(endpoint: Endpoint) -> Results:
-    """Return speed, calls, memory and what is kept, for ours and for the others."""
-    makers: dict[str, Callable[[], Tool]] = {
+    """Return speed, calls, memory, and kept attributes, for the redrive and the other tools."""
+    factories: dict[str, Callable[[], Tool]] = {
         "ours": ours,
         "ours without a contract": lambda: ours(contract=False),
         "plain loop": plain_loop,
@@ -50,9 +50,9 @@ def measure_peers(endpoint: Endpoint) -> Results:
     }
     rows: Results = {}
     tools: dict[str, Tool] = {}
-    for name, make in makers.items():
+    for name, factory in factories.items():
         try:
-            tool = make()
+            tool = factory()
             rows[name] = _probe(endpoint, tool)
             tools[name] = tool
         except ToolError as error:
@@ -70,7 +70,7 @@ def measure_peers(endpoint: Endpoint) -> Results:
 
 
 def _probe(endpoint: Endpoint, tool: Tool) -> Results:
-    """Return what a tool keeps of messages that have all a message can have, and what a failed entry does."""
+    """Return which attributes a tool keeps, and what it does about a failed entry."""
     count = _PROBE_MESSAGES
     with endpoint.queues(count, everything=True) as queues:
         move(tool, endpoint, queues, count, seconds=_PROBE_SECONDS)
@@ -85,20 +85,20 @@ def _probe(endpoint: Endpoint, tool: Tool) -> Results:
     return {"attributes_kept": kept, "failed_entry": failed}
 
 
-def _after_failed_entry(run: Run, sent: int, left: int) -> str:
+def _after_failed_entry(run: Run, sent: int, remaining: int) -> str:
     if "SendMessageBatch" not in run.sqs_calls:
         return "none: sends one by one"
-    if sent == run.messages and not left:
+    if sent == run.messages and not remaining:
         return "sent again"
-    if sent + left < run.messages:
-        return "lost: deleted without having been sent"
-    if sent + left == run.messages:
-        return "stays in the dead-letter queue"
-    return f"stops; {sent + left - run.messages} messages that were sent stay in the dead-letter queue too"
+    if sent + remaining < run.messages:
+        return "lost: deleted without being sent"
+    if sent + remaining == run.messages:
+        return "remains in the dead-letter queue"
+    return f"stops; {sent + remaining - run.messages} sent messages also remain in the dead-letter queue"
 
 
 def measure_limit(endpoint: Endpoint) -> Results:
-    """Return what the endpoint gives to a loop that judges nothing, and our share of it."""
+    """Return the speed of a loop that judges nothing, and the redrive's speed as a share of it."""
     tools = {"ours": ours()} | {str(threads): plain_loop(threads) for threads in _LIMIT_THREADS}
     runs = _in_turns(endpoint, tools, _ROUNDS)
     rates = {name: median(run.rate for run in found) for name, found in runs.items()}
@@ -116,36 +116,32 @@ def measure_limit(endpoint: Endpoint) -> Results:
 
 
 def measure_cpu(endpoint: Endpoint) -> Results:
-    """Return our processor time per message against that of the plain loop."""
+    """Return the redrive's processor time per message as a multiple of the plain loop's."""
     tools = {"ours": ours(), "plain loop": plain_loop()}
     runs = _in_turns(endpoint, tools, _ROUNDS, _CPU_MESSAGES)
     used = {name: median(run.cpu_seconds for run in found) for name, found in runs.items()}
     return {
         "cpu_ratio": round(used["ours"] / used["plain loop"], 3),
-        "cpu_seconds_per_1000": {
-            name: round(1000 * seconds / _CPU_MESSAGES, 3) for name, seconds in used.items()
-        },
+        "cpu_seconds_per_1000": {name: round(1000 * seconds / _CPU_MESSAGES, 3) for name, seconds in used.items()},
     }
 
 
 def measure_pace(endpoint: Endpoint) -> Results:
-    """Return how exactly rates are kept, as the endpoint sees it."""
+    """Return how exactly the redrive keeps a rate, as seen by the endpoint."""
     return {"pace": {str(rate): _pace(endpoint, rate) for rate in _PACES}}
 
 
 def _pace(endpoint: Endpoint, rate: int) -> Results:
-    # More than can be moved in the time.
+    # More messages than can be moved in the time.
     count = int(1.5 * rate * _PACE_SECONDS)
     tool = ours(rate=rate, slices=1, slice_seconds=_PACE_SECONDS)
     with endpoint.queues(count) as queues:
         run = move(tool, endpoint, queues, count, seconds=3 * _PACE_SECONDS, complete=False)
-    sends = [
-        (call.arrived, call.entries) for call in run.calls if call.operation.endswith("SendMessageBatch")
-    ]
+    sends = [(call.arrived, call.entries) for call in run.calls if call.operation.endswith("SendMessageBatch")]
     sends.sort()
-    # The last batch takes no time: what it uses up comes after it.
+    # Exclude the last batch, because its interval comes after it.
     mean = sum(entries for _, entries in sends[:-1]) / (sends[-1][0] - sends[0][0])
-    batch = int(run.finished.told["batch"])
+    batch = int(run.finished.result["batch"])
     return {
         "mean_error": round(abs(mean / rate - 1), 4),
         "worst_window": _worst_window(sends),
@@ -155,7 +151,7 @@ def _pace(endpoint: Endpoint, rate: int) -> Results:
 
 
 def _worst_window(sends: Sequence[tuple[float, int]]) -> int:
-    """Return the most messages that arrived within one second."""
+    """Return the highest number of messages that arrived within one second."""
     worst = within = first = 0
     for arrived, entries in sends:
         within += entries
@@ -167,12 +163,10 @@ def _worst_window(sends: Sequence[tuple[float, int]]) -> int:
 
 
 def measure_growth(endpoint: Endpoint) -> Results:
-    """Return time, processor time, memory and state transitions for queues of different lengths."""
+    """Return time, processor time, memory, and state transitions for queues of different lengths."""
     workflow = Workflow(endpoint)
     full = os.environ.get("BENCH_FULL") == "1"
-    points = [
-        _growth_point(endpoint, workflow, count) for count in (*_GROWTH, *([_GROWTH_FULL] if full else []))
-    ]
+    points = [_growth_point(endpoint, workflow, count) for count in (*_GROWTH, *([_GROWTH_FULL] if full else []))]
     by_count = {point["messages"]: point for point in points}
     small, middle, large = (by_count[count] for count in _GROWTH)
     has_memory = small["peak_rss_mb"] and large["peak_rss_mb"]
@@ -186,7 +180,7 @@ def measure_growth(endpoint: Endpoint) -> Results:
 
 
 def _growth_point(endpoint: Endpoint, workflow: Workflow, count: int) -> Results:
-    patience = 60 + count / _SLOWEST
+    patience = 60 + count / _MIN_RATE
     with endpoint.queues(count) as queues:
         run = move(ours(), endpoint, queues, count, seconds=patience)
     whole = workflow.run(count, patience)
@@ -203,30 +197,28 @@ def _growth_point(endpoint: Endpoint, workflow: Workflow, count: int) -> Results
 
 
 def measure_envelopes(_endpoint: Endpoint) -> Results:
-    """Return what unwrapping and judging one letter costs, by envelope and contract."""
+    """Return the time to unwrap and judge one message, by envelope and contract."""
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "functions")]),
         "PYDANTIC_DISABLE_PLUGINS": "__all__",
     }
-    done = measured.run([sys.executable, "-m", "bench.envelopes"], environment, _ENVELOPES_SECONDS)
-    return {"microseconds_per_letter": done.told}
+    finished = measured.run([sys.executable, "-m", "bench.envelopes"], environment, _ENVELOPES_SECONDS)
+    return {"microseconds_per_message": finished.result}
 
 
 def measure_imports(_endpoint: Endpoint) -> Results:
-    """Return how long importing each handler takes, against boto3 and one client."""
+    """Return each handler's import time as a multiple of importing boto3 and creating a client."""
     return {"import_ratio": {name: round(ratio, 3) for name, ratio in imports.ratios().items()}}
 
 
 def measure_consumers(_endpoint: Endpoint) -> Results:
-    """Return what each consumer costs beside its work."""
+    """Return each consumer's overhead."""
     return {"consumers": consumers.overheads()}
 
 
-def _in_turns(
-    endpoint: Endpoint, tools: dict[str, Tool], rounds: int, count: int = _MESSAGES
-) -> dict[str, list[Run]]:
-    """Return the runs of each tool; every round runs each of them once, on queues of its own."""
+def _in_turns(endpoint: Endpoint, tools: dict[str, Tool], rounds: int, count: int = _MESSAGES) -> dict[str, list[Run]]:
+    """Return the runs of each tool. Each round runs every tool once, with new queues."""
     runs: dict[str, list[Run]] = defaultdict(list)
     for _ in range(rounds):
         for name, tool in tools.items():

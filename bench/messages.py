@@ -1,4 +1,4 @@
-"""The messages that every tool moves, and what is looked at in them afterwards.
+"""The messages that every tool moves, and which parts of them are checked afterward.
 
 `bench.endpoint` fills queues with them.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-# Message attributes by data type. All messages have the first three.
+# The attributes of every message, one per basic data type.
 _ATTRIBUTES: dict[str, dict[str, Any]] = {
     "store_id": {"DataType": "Number", "StringValue": "3"},
     "channel": {"DataType": "String", "StringValue": "counter"},
@@ -42,29 +42,29 @@ def entry(number: int, *, everything: bool = False) -> dict[str, Any]:
     Parameters
     ----------
     number : int
-        Which message.
+        The message's number.
     everything : bool
-        Whether it has all that a message can carry: a custom type, a trace header and a group id too.
+        Whether the message has everything that a message can have: a custom type, a trace header, and a group id, too.
     """
-    sent: dict[str, Any] = {
+    request: dict[str, Any] = {
         "Id": str(number),
         "MessageBody": store_event(number),
         "MessageAttributes": _ATTRIBUTES | (_CUSTOM if everything else {}),
     }
     if everything:
-        sent["MessageGroupId"] = _GROUP
-        sent["MessageSystemAttributes"] = {"AWSTraceHeader": {"DataType": "String", "StringValue": _TRACE}}
-    return sent
+        request["MessageGroupId"] = _GROUP
+        request["MessageSystemAttributes"] = {"AWSTraceHeader": {"DataType": "String", "StringValue": _TRACE}}
+    return request
 
 
 def kept(message: dict[str, Any]) -> list[str]:
-    """Return what of an `everything` message has arrived unchanged, as ReceiveMessage returned it."""
-    found = message.get("MessageAttributes", {})
+    """Return which parts of a received `everything` message arrived unchanged."""
+    attributes = message.get("MessageAttributes", {})
     system = message.get("Attributes", {})
     names = [
-        wanted["DataType"]
-        for name, wanted in (_ATTRIBUTES | _CUSTOM).items()
-        if all(found.get(name, {}).get(key) == value for key, value in wanted.items())
+        expected["DataType"]
+        for name, expected in (_ATTRIBUTES | _CUSTOM).items()
+        if all(attributes.get(name, {}).get(key) == value for key, value in expected.items())
     ]
     if system.get("AWSTraceHeader") == _TRACE:
         names.append("AWSTraceHeader")

@@ -1,6 +1,6 @@
-"""Other people's tools that do the same job, each installed into an environment of its own on first use.
+"""Other tools that do the same job, each installed into its own environment on first use.
 
-Used by `bench.measurements`; docs/benchmarks.md says what each of them is.
+Used by `bench.measurements`; docs/design/benchmarks.md says what each of them is.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _LUMIGO = "lumigo-cli@0.48.4"
 _INSTALL_SECONDS = 240
 
 
-def phoenix_letter() -> Tool:
-    """Return phoenix-letter, installed."""
+def phoenix() -> Tool:
+    """Install phoenix-letter and return it."""
     _install_python()
     script = str(_PYTHON / "bin" / "phoenix_letter")
     return Tool(
@@ -38,7 +38,7 @@ def phoenix_letter() -> Tool:
 
 
 def sqs_mover() -> Tool:
-    """Return sqs-mover, installed."""
+    """Install sqs-mover and return it."""
     _install_python()
     script = str(_PYTHON / "bin" / "sqsmover")
     return Tool(
@@ -50,7 +50,7 @@ def sqs_mover() -> Tool:
 
 
 def lumigo_cli() -> Tool:
-    """Return the command replay-sqs-dlq of lumigo-cli, installed."""
+    """Install lumigo-cli and return its command replay-sqs-dlq."""
     node = shutil.which("node")
     if node is None:
         raise ToolError("Node.js is not installed")
@@ -74,7 +74,7 @@ def lumigo_cli() -> Tool:
 ALL: dict[str, Callable[[], Tool]] = {
     "lumigo-cli": lumigo_cli,
     "sqs-mover": sqs_mover,
-    "phoenix-letter": phoenix_letter,
+    "phoenix-letter": phoenix,
 }
 
 
@@ -95,7 +95,7 @@ def _install_node() -> None:
     if _stamp_of(_NODE) == _LUMIGO:
         return
     _NODE.mkdir(parents=True, exist_ok=True)
-    # Install scripts are not needed: one builds a native module for tracing, the other prints a notice.
+    # Skip install scripts: one builds a native tracing module, and the other prints a notice.
     _run([npm, "install", "--prefix", str(_NODE), "--ignore-scripts", "--no-audit", "--no-fund", _LUMIGO])
     (_NODE / ".stamp").write_text(_LUMIGO)
 
@@ -108,8 +108,8 @@ def _stamp_of(directory: Path) -> str | None:
 def _run(command: list[str]) -> None:
     print(f"setting up: {' '.join(command[-2:])}", flush=True)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_INSTALL_SECONDS)
+        finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_INSTALL_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise ToolError(f"could not be installed within {_INSTALL_SECONDS} seconds") from error
-    if done.returncode:
-        raise ToolError(f"could not be installed: {(done.stderr or done.stdout).strip()[-300:]}")
+    if finished.returncode:
+        raise ToolError(f"could not be installed: {(finished.stderr or finished.stdout).strip()[-300:]}")

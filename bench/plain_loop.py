@@ -1,6 +1,6 @@
-"""The loop that articles on dead-letter queues show: receive ten, send them, delete them, until none is left.
+"""The loop from many articles on dead-letter queues: receive ten messages, send them, delete them, until none are left.
 
-`bench.tools` runs it as a process of its own: on one thread as the plain loop, on more as the limit.
+`bench.tools` runs it in a separate process: with one thread as the plain loop, with more as the limit.
 """
 
 from __future__ import annotations
@@ -16,38 +16,37 @@ from botocore.config import Config
 
 
 def move(client: Any, dlq_url: str, destination_url: str) -> int:
-    """Move messages until a receive brings none; return their number."""
+    """Move messages until a receive returns none; return their number."""
     moved = 0
     while True:
-        received = client.receive_message(
+        response = client.receive_message(
             QueueUrl=dlq_url, MaxNumberOfMessages=10, WaitTimeSeconds=1, MessageAttributeNames=["All"]
         )
-        messages = received.get("Messages", [])
+        messages = response.get("Messages", [])
         if not messages:
             return moved
         client.send_message_batch(
             QueueUrl=destination_url,
             Entries=[
                 {
-                    "Id": str(place),
+                    "Id": str(index),
                     "MessageBody": message["Body"],
                     "MessageAttributes": message.get("MessageAttributes", {}),
                 }
-                for place, message in enumerate(messages)
+                for index, message in enumerate(messages)
             ],
         )
         client.delete_message_batch(
             QueueUrl=dlq_url,
             Entries=[
-                {"Id": str(place), "ReceiptHandle": message["ReceiptHandle"]}
-                for place, message in enumerate(messages)
+                {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]} for index, message in enumerate(messages)
             ],
         )
         moved += len(messages)
 
 
 def main(dlq_url: str, destination_url: str, threads: int) -> None:
-    """Move everything and print what it took."""
+    """Move all messages; print their number and the processor time."""
     client = boto3.client("sqs", config=Config(max_pool_connections=threads))
     before = resource.getrusage(resource.RUSAGE_SELF)
     with ThreadPoolExecutor(threads) as pool:

@@ -1,6 +1,6 @@
-"""A proxy before the local endpoint: holds each request back for a network's time and writes each call down.
+"""A proxy in front of the local endpoint: delays each request by a network round trip and records each call.
 
-`bench.endpoint` starts it as a process of its own and talks to it over standard input and output.
+`bench.endpoint` runs it in a separate process and controls it through standard input and output.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ _SEND_BATCH = "AmazonSQS.SendMessageBatch"
 
 @dataclass(slots=True)
 class Call:
-    """One request: when it came and was answered (seconds, monotonic), what it asked for, entries it sent."""
+    """One request."""
 
+    #: When it arrived and was answered, in seconds of a monotonic clock.
     arrived: float
     answered: float
     operation: str
+    #: Entries of a SendMessageBatch; 1 for other requests.
     entries: int
 
 
 class Ledger:
-    """The calls since they were last taken, and how many batches are still to get a failed entry."""
+    """The calls since they were last taken, and the number of batches in which an entry must still fail."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -40,16 +42,16 @@ class Ledger:
 
 
 class Inbound(asyncio.Protocol):
-    """One client's connection, with a connection of its own to the endpoint.
+    """A client's connection, which has its own connection to the endpoint.
 
     Parameters
     ----------
     port : int
         The endpoint's port.
     delay : float
-        Seconds that each request is held back.
+        Seconds by which each request is delayed.
     ledger : Ledger
-        Where calls are written down.
+        Records the calls.
     """
 
     def __init__(self, port: int, delay: float, ledger: Ledger) -> None:
@@ -59,7 +61,7 @@ class Inbound(asyncio.Protocol):
         self._client: asyncio.Transport
         self._endpoint: asyncio.Transport | None = None
         self._request = bytearray()
-        self._answer = bytearray()
+        self._response = bytearray()
         self._call: Call | None = None
         self._failed_id: str | None = None
 
@@ -69,12 +71,12 @@ class Inbound(asyncio.Protocol):
         self._client = transport
 
     def connection_lost(self, _exception: Exception | None) -> None:
-        """Close the other side too."""
+        """Close the connection to the endpoint, too."""
         if self._endpoint is not None:
             self._endpoint.close()
 
     def data_received(self, data: bytes) -> None:
-        """Collect a request; once it is complete and its time has come, pass it on."""
+        """Buffer a request; forward it after the delay once it is complete."""
         self._request += data
         request = _complete(self._request)
         if request is None:
@@ -85,17 +87,17 @@ class Inbound(asyncio.Protocol):
         if self._call.operation == _SEND_BATCH and self._ledger.batches_to_fail:
             self._ledger.batches_to_fail -= 1
             request, self._failed_id = without_first_entry(request)
-        asyncio.get_running_loop().call_later(self._delay, self._pass_on, request)
+        asyncio.get_running_loop().call_later(self._delay, self._forward, request)
 
-    def _pass_on(self, request: bytes) -> None:
+    def _forward(self, request: bytes) -> None:
         if self._client.is_closing():
             return
         if self._endpoint is None:
-            self._connecting = asyncio.ensure_future(self._connect_and_pass_on(request))
+            self._connecting = asyncio.ensure_future(self._connect_and_forward(request))
         else:
             self._endpoint.write(request)
 
-    async def _connect_and_pass_on(self, request: bytes) -> None:
+    async def _connect_and_forward(self, request: bytes) -> None:
         transport, _ = await asyncio.get_running_loop().create_connection(
             lambda: Outbound(self), "127.0.0.1", self._port
         )
@@ -103,41 +105,41 @@ class Inbound(asyncio.Protocol):
         transport.write(request)
 
     def answered(self, data: bytes) -> None:
-        """Pass a part of the endpoint's answer back."""
+        """Return a part of the endpoint's response to the client."""
         if self._call is not None:
             self._call.answered = time.monotonic()
         if self._failed_id is not None:
-            self._answer += data
-            answer = _complete(self._answer)
-            if answer is None:
+            self._response += data
+            response = _complete(self._response)
+            if response is None:
                 return
-            data = with_failed_entry(answer, self._failed_id)
-            self._answer.clear()
+            data = with_failed_entry(response, self._failed_id)
+            self._response.clear()
             self._failed_id = None
         self._client.write(data)
 
     def endpoint_closed(self) -> None:
-        """Close the client's connection, as the endpoint did with its own."""
+        """Close the client's connection, because the endpoint closed its own."""
         self._client.close()
 
 
 class Outbound(asyncio.Protocol):
-    """The connection to the endpoint that serves one client's connection."""
+    """The connection to the endpoint for one client's connection."""
 
     def __init__(self, inbound: Inbound) -> None:
         self._inbound = inbound
 
     def data_received(self, data: bytes) -> None:
-        """Pass a part of the answer back."""
+        """Return a part of the response to the client."""
         self._inbound.answered(data)
 
     def connection_lost(self, _exception: Exception | None) -> None:
-        """Tell the client's side."""
+        """Close the client's connection, too."""
         self._inbound.endpoint_closed()
 
 
 def _complete(received: bytearray) -> bytes | None:
-    """Return the HTTP message if all of it is there. Clients and endpoint here send one at a time."""
+    """Return the HTTP message if it is complete. The clients and the endpoint send one at a time."""
     head = received.find(_END_OF_HEAD)
     if head < 0:
         return None
@@ -163,19 +165,19 @@ def _call_of(request: bytes) -> Call:
 def without_first_entry(request: bytes) -> tuple[bytes, str]:
     """Return a SendMessageBatch request without its first entry, and that entry's id."""
     head, body = request.split(_END_OF_HEAD, 1)
-    asked = json.loads(body)
-    failed_id: str = asked["Entries"].pop(0)["Id"]
-    return _joined(head, asked), failed_id
+    content = json.loads(body)
+    failed_id: str = content["Entries"].pop(0)["Id"]
+    return _joined(head, content), failed_id
 
 
-def with_failed_entry(answer: bytes, failed_id: str) -> bytes:
-    """Return the answer to a SendMessageBatch with one more entry under `Failed`."""
-    head, body = answer.split(_END_OF_HEAD, 1)
-    told = json.loads(body)
-    told.setdefault("Failed", []).append(
-        {"Id": failed_id, "SenderFault": False, "Code": "InternalError", "Message": "Not taken."}
+def with_failed_entry(response: bytes, failed_id: str) -> bytes:
+    """Return the response to a SendMessageBatch with one more entry under `Failed`."""
+    head, body = response.split(_END_OF_HEAD, 1)
+    content = json.loads(body)
+    content.setdefault("Failed", []).append(
+        {"Id": failed_id, "SenderFault": False, "Code": "InternalError", "Message": "Not accepted."}
     )
-    return _joined(head, told)
+    return _joined(head, content)
 
 
 def _joined(head: bytes, content: Any) -> bytes:
@@ -186,8 +188,8 @@ def _joined(head: bytes, content: Any) -> bytes:
 async def serve(endpoint_port: int, delay: float) -> None:
     """Serve until standard input closes.
 
-    Writes the port it listens on, then answers each line read: `take` with the calls since the last one, as
-    JSON, and `fail` with an empty list, after which one entry of the next batch sent fails.
+    Prints the port that it listens on. Then it responds to each line of input: to `take` with the calls since the last
+    `take`, as JSON, and to `fail` with an empty list, and lets one entry of the next SendMessageBatch fail.
     """
     loop = asyncio.get_running_loop()
     ledger = Ledger()

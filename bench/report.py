@@ -1,4 +1,4 @@
-"""Tells the results: each target with its measured value, and the table of tools, in docs/benchmarks.md.
+"""Tells the results: each target with its measured value, and the table of tools, in docs/design/benchmarks.md.
 
 Used by `bench.__main__`.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "design" / "benchmarks.md"
 _BEGIN = "<!-- measured: begin (written by `make bench`) -->"
 _END = "<!-- measured: end -->"
 
@@ -19,24 +19,17 @@ type Results = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Something that the redrive has to reach.
+    """A target for the redrive."""
 
-    Attributes
-    ----------
-    what, bound : str
-        What is measured, and what it has to be.
-    needs : str
-        The key of the results that it is read from.
-    value : Callable[[Results], str]
-        The measured value, for reading.
-    is_met : Callable[[Results], bool]
-        Whether the target is met.
-    """
-
+    #: What is measured.
     what: str
+    #: What the value must be.
     bound: str
+    #: The key in the results that has the value.
     needs: str
+    #: Returns the measured value as text.
     value: Callable[[Results], str]
+    #: Returns whether the target is met.
     is_met: Callable[[Results], bool]
 
 
@@ -46,9 +39,7 @@ def _point(results: Results, messages: int) -> Any:
 
 def _best_peer(results: Results) -> tuple[str, float]:
     measured = {
-        name: row["messages_per_second"]
-        for name, row in results["peers"].items()
-        if "messages_per_second" in row
+        name: row["messages_per_second"] for name, row in results["peers"].items() if "messages_per_second" in row
     }
     return max(measured.items(), key=lambda entry: entry[1])
 
@@ -72,23 +63,21 @@ TARGETS = (
         lambda results: bool(_point(results, 10_000)["calls_per_message"] <= 0.305),
     ),
     Target(
-        "speed, as a share of the best loop that judges nothing",
+        "speed, as a share of the fastest loop that judges nothing",
         "at least 0.9",
         "limit",
         lambda results: f"{results['limit']['share']:.2f}",
         lambda results: bool(results["limit"]["share"] >= 0.9),
     ),
     Target(
-        "speed, against the fastest other tool",
+        "speed, compared with the fastest other tool",
         "faster",
         "peers",
-        lambda results: "{:.0f}/s, {} {:.0f}/s".format(
-            results["ours"]["messages_per_second"], *_best_peer(results)
-        ),
+        lambda results: "{:.0f}/s, {} {:.0f}/s".format(results["ours"]["messages_per_second"], *_best_peer(results)),
         lambda results: bool(results["ours"]["messages_per_second"] > _best_peer(results)[1]),
     ),
     Target(
-        "mean rate, against the one asked for",
+        "mean rate, compared with the requested rate",
         "within 2 %",
         "pace",
         lambda results: "; ".join(
@@ -98,23 +87,22 @@ TARGETS = (
     ),
     Target(
         "messages in the worst second",
-        "at most the rate and one batch",
+        "at most the rate plus one batch",
         "pace",
         lambda results: "; ".join(
-            f"{rate}/s: {row['worst_window']} of {row['allowed_window']}"
-            for rate, row in results["pace"].items()
+            f"{rate}/s: {row['worst_window']} of {row['allowed_window']}" for rate, row in results["pace"].items()
         ),
         lambda results: all(row["worst_window"] <= row["allowed_window"] for row in results["pace"].values()),
     ),
     Target(
-        "memory at 50,000 messages, against 1,000",
+        "memory for 50,000 messages, compared with 1,000",
         "at most 1.15 times",
         "growth",
         lambda results: f"{results['growth']['memory_ratio']:.3f}",
         lambda results: bool(results["growth"]["memory_ratio"] <= 1.15),
     ),
     Target(
-        "processor time per message, against the plain loop",
+        "processor time per message, compared with the plain loop",
         "at most 1.5 times",
         "cpu_ratio",
         lambda results: f"{results['cpu_ratio']:.2f}",
@@ -128,24 +116,24 @@ TARGETS = (
         lambda results: bool(results["growth"]["transitions_per_10000"] <= 60),
     ),
     Target(
-        "importing a handler, against boto3 and one client",
+        "import time of a handler, compared with boto3 and a client",
         "at most 1.6 times",
         "import_ratio",
-        lambda results: f"{_slowest_import(results)[1]:.2f} (`{_slowest_import(results)[0]}`, the slowest)",
+        lambda results: f"{_slowest_import(results)[1]:.2f} (`{_slowest_import(results)[0]}` is the slowest)",
         lambda results: bool(_slowest_import(results)[1] <= 1.6),
     ),
     Target(
         "DynamoDB writes per message that make a consumer idempotent",
         "at most 1",
         "consumers",
-        lambda results: "{1:g} (`{0}`, the most)".format(*_most_extra_writes(results)),
+        lambda results: "{1:g} (`{0}` has the most)".format(*_most_extra_writes(results)),
         lambda results: bool(_most_extra_writes(results)[1] <= 1),
     ),
 )
 
 
 def text(results: Results) -> str:
-    """Return what was measured as Markdown; parts that were not measured are left out."""
+    """Return the results as Markdown, without the parts that weren't measured."""
     parts = [_targets(results)] if any(target.needs in results for target in TARGETS) else []
     if "peers" in results:
         parts.append(_tools(results))
@@ -155,7 +143,7 @@ def text(results: Results) -> str:
         parts.append(_growth(results))
     if "import_ratio" in results:
         parts.append(_imports(results))
-    if "microseconds_per_letter" in results:
+    if "microseconds_per_message" in results:
         parts.append(_envelopes(results))
     if "consumers" in results:
         parts.append(_consumers(results))
@@ -163,16 +151,16 @@ def text(results: Results) -> str:
 
 
 def write(results: Results) -> None:
-    """Put what was measured between the markers in docs/benchmarks.md; what is around them stays."""
+    """Put what was measured between the markers in docs/design/benchmarks.md; what is around them stays."""
     machine = results["machine"]
-    where = (
+    setup = (
         f"Measured on {results['date']}, commit {results['commit']}, in {results['minutes']:.0f} minutes, on "
         f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, "
-        f"Python {machine['python']}; load when it began: {machine['load']}."
+        f"Python {machine['python']}; load at the start: {machine['load']}."
     )
     before, _, rest = DOCUMENT.read_text().partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    DOCUMENT.write_text(f"{before}{_BEGIN}\n\n{where}\n\n{text(results)}\n\n{_END}{after}")
+    DOCUMENT.write_text(f"{before}{_BEGIN}\n\n{setup}\n\n{text(results)}\n\n{_END}{after}")
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -190,13 +178,13 @@ def _targets(results: Results) -> str:
 
 
 def _tools(results: Results) -> str:
-    everyone = {
+    tools = {
         "ours": results["ours"],
         "ours, no contract": results["ours_without_contract"],
         **results["peers"],
     }
     rows = []
-    for name, row in everyone.items():
+    for name, row in tools.items():
         if "not_measured" in row:
             rows.append([name, f"not measured: {row['not_measured']}", "", "", "", ""])
             continue
@@ -211,14 +199,14 @@ def _tools(results: Results) -> str:
                 "" if peak is None else f"{peak:.0f}",
             ]
         )
-    head = ["tool", "messages/s", "calls per message", "kept", "what a `Failed` entry does", "peak RSS, MB"]
+    head = ["tool", "messages/s", "calls per message", "kept", "result of a `Failed` entry", "peak RSS, MB"]
     return _table(head, rows)
 
 
 def _limit(results: Results) -> str:
     limit = results["limit"]
     rows = [[f"loop, {name} threads", f"{rate:.0f}"] for name, rate in limit["by_threads"].items()]
-    return _table(["the limit", "messages/s"], [*rows, ["ours, in turns with them", f"{limit['ours']:.0f}"]])
+    return _table(["limit", "messages/s"], [*rows, ["ours, in the same rounds", f"{limit['ours']:.0f}"]])
 
 
 def _growth(results: Results) -> str:
@@ -244,7 +232,7 @@ def _growth(results: Results) -> str:
 
 def _imports(results: Results) -> str:
     rows = [[f"`{name}`", f"{ratio:.2f}"] for name, ratio in results["import_ratio"].items()]
-    return _table(["import", "times boto3 and one client"], rows)
+    return _table(["import", "multiple of boto3 and a client"], rows)
 
 
 def _consumers(results: Results) -> str:
@@ -260,7 +248,7 @@ def _consumers(results: Results) -> str:
     ]
     head = [
         "consumer, without its work", "CPU µs per message", "`json.loads` alone, µs",
-        "DynamoDB writes per message", "of them to do it once",
+        "DynamoDB writes per message", "of these, for idempotency",
     ]  # fmt: skip
     return _table(head, rows)
 
@@ -268,6 +256,6 @@ def _consumers(results: Results) -> str:
 def _envelopes(results: Results) -> str:
     rows = [
         [name, f"{row['json_loads']:.1f}", f"{row['unwrap']:.1f}", f"{row['verdict']:.1f}"]
-        for name, row in results["microseconds_per_letter"].items()
+        for name, row in results["microseconds_per_message"].items()
     ]
-    return _table(["one letter", "json.loads of the body, us", "unwrap, us", "unwrap and verdict, us"], rows)
+    return _table(["message", "`json.loads` of the body, µs", "unwrap, µs", "unwrap and verdict, µs"], rows)

@@ -1,6 +1,6 @@
-"""The programs that move messages, ours and others, and one measured run of any of them.
+"""The programs that move messages, the redrive and others, and a measured run of any of them.
 
-Used by every measurement in `bench.measurements`.
+Used by the measurements in `bench.measurements`.
 """
 
 from __future__ import annotations
@@ -22,57 +22,41 @@ from local.embedded_cloud import ACCOUNT_ID, REGION
 
 _HERE = Path(__file__).resolve().parent
 _FUNCTIONS = _HERE.parent / "functions"
-# What a program may see of our own environment; nothing else, above all none of its AWS_ variables.
+# The only variables that a program inherits. In particular, it inherits no AWS_ variables.
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
+_CONTRACT = "python:examples.store_events.contract:STORE_EVENT"
 _PLAN_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program that moves all messages of one queue to another.
+    """A program that moves all messages from one queue to another."""
 
-    Attributes
-    ----------
-    name : str
-        As in the results.
-    command : Callable[[Endpoint, Queues], list[str]]
-        The program and its arguments.
-    environment : Callable[[Endpoint, Queues], dict[str, str]]
-        Variables beside those that every program gets.
-    """
-
+    #: The tool's name in the results.
     name: str
+    #: Returns the program and its arguments.
     command: Callable[[Endpoint, Queues], list[str]]
+    #: Returns environment variables in addition to those of every program.
     environment: Callable[[Endpoint, Queues], dict[str, str]] = field(default=lambda _endpoint, _queues: {})
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run took.
+    """What a run used."""
 
-    Attributes
-    ----------
-    messages : int
-        Messages that were there.
-    seconds : float
-        From the first receive to the answer to the last delete: neither the start of the program nor how it
-        makes sure that the queue is empty.
-    sqs_calls, other_calls : Counter[str]
-        Requests by operation, those that find the queue empty included.
-    calls : list[Call]
-        All requests.
-    peak_rss_mb : float | None
-        Peak of resident memory.
-    finished : measured.Finished
-        The program's status and output.
-    """
-
+    #: Messages in the queue at the start.
     messages: int
+    #: From the first receive to the response to the last delete; excludes the program's start and its check that the
+    #: queue is empty.
     seconds: float
+    #: Requests by operation, including those that find the queue empty.
     sqs_calls: Counter[str]
     other_calls: Counter[str]
+    #: All requests.
     calls: list[Call]
+    #: Peak resident memory.
     peak_rss_mb: float | None
+    #: The program's status and output.
     finished: measured.Finished
 
     @property
@@ -87,12 +71,12 @@ class Run:
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor time of the program after its imports; only our own programs tell."""
-        return float(self.finished.told["cpu_seconds"])
+        """Processor time of the program without its imports; only this package's programs report it."""
+        return float(self.finished.result["cpu_seconds"])
 
 
 def plain_loop(threads: int = 1) -> Tool:
-    """Return the plain loop on so many threads."""
+    """Return the plain loop with a number of threads."""
     script = str(_HERE / "plain_loop.py")
     return Tool(
         f"plain loop, {threads} threads",
@@ -103,27 +87,27 @@ def plain_loop(threads: int = 1) -> Tool:
 
 
 def ours(*, contract: bool = True, rate: float = 10_000, slices: int = 1000, slice_seconds: int = 60) -> Tool:
-    """Return our move function.
+    """Return the redrive's mover.
 
     Parameters
     ----------
     contract : bool
-        Whether the destination has a contract that each letter is judged by.
+        Whether messages are judged with a contract.
     rate : float
         The lane's rate, in messages per second.
     slices : int
-        Stop after so many, even if letters are left.
+        Maximum number of slices, even if messages remain.
     slice_seconds : int
-        How long a slice moves letters; 60 as template.yaml has it.
+        Duration of a slice; 60 is the default in template.yaml.
     """
 
     def command(endpoint: Endpoint, queues: Queues) -> list[str]:
         plan = _planned(endpoint, queues, environment(endpoint, queues))
-        told = {"plan": plan, "rate": rate, "slices": slices}
+        arguments = {"plan": plan, "rate": rate, "slices": slices}
         return [
             sys.executable,
             str(_HERE / "lane_worker.py"),
-            *(f"--{key}={value}" for key, value in told.items()),
+            *(f"--{key}={value}" for key, value in arguments.items()),
         ]
 
     def environment(endpoint: Endpoint, queues: Queues) -> dict[str, str]:
@@ -131,7 +115,7 @@ def ours(*, contract: bool = True, rate: float = 10_000, slices: int = 1000, sli
             "PYTHONPATH": str(_FUNCTIONS),
             "RUN_TABLE": endpoint.run_table,
             "SLICE_SECONDS": str(slice_seconds),
-            "QUEUE_CONTRACTS": f"{queues.source}=store-event" if contract else "",
+            "QUEUE_CONTRACTS": f"{queues.source}={_CONTRACT}" if contract else "",
             "POWERTOOLS_SERVICE_NAME": "redrive",
             "POWERTOOLS_LOG_LEVEL": "INFO",
         }
@@ -140,13 +124,14 @@ def ours(*, contract: bool = True, rate: float = 10_000, slices: int = 1000, sli
 
 
 def _planned(endpoint: Endpoint, queues: Queues, environment: dict[str, str]) -> str:
-    """Return a run's plan, made by the plan function in a process of its own; the run has the lock then."""
+    """Return a run's plan, made by the plan step in a separate process. The run then holds the queue's lock."""
     program = (
-        "import json, sys; from redrive.handlers.plan import handler; "
+        "import json, sys; from redrive.handlers.coordinator import handler; "
         "print(json.dumps(handler(json.loads(sys.argv[1]), None)['plan']))"
     )
     run_id = f"bench-{uuid.uuid4().hex[:8]}"
     event = {
+        "step": "plan",
         "input": {"dlq": queues.dlq, "rate": 10_000},
         "execution": {
             "id": f"arn:aws:states:{REGION}:{ACCOUNT_ID}:execution:bench:{run_id}",
@@ -162,7 +147,7 @@ def _planned(endpoint: Endpoint, queues: Queues, environment: dict[str, str]) ->
         [sys.executable, "-c", program, json.dumps(event)], _environment(endpoint) | variables, _PLAN_SECONDS
     )
     endpoint.take_calls()
-    return json.dumps(finished.told)
+    return json.dumps(finished.result)
 
 
 def _environment(endpoint: Endpoint) -> dict[str, str]:
@@ -173,42 +158,40 @@ def _environment(endpoint: Endpoint) -> dict[str, str]:
 def move(
     tool: Tool, endpoint: Endpoint, queues: Queues, count: int, *, seconds: float = 300, complete: bool = True
 ) -> Run:
-    """Let a tool move the messages of `queues`.
+    """Run a tool and return what it used.
 
     Parameters
     ----------
     tool : Tool
         The program.
     endpoint, queues, count : Endpoint, Queues, int
-        Where the messages are and how many.
+        Where the messages are, and how many.
     seconds : float
-        The program is stopped after so many.
+        Timeout of the program.
     complete : bool
-        Whether all messages have to be moved in the end.
+        Whether the tool must move all messages.
 
     Raises
     ------
     ToolError
-        Where the program had to be stopped, or did not move every message.
+        If the program timed out or didn't move all messages.
     """
     environment = _environment(endpoint) | tool.environment(endpoint, queues)
     finished = measured.run(tool.command(endpoint, queues), environment, seconds)
     calls = endpoint.take_calls()
     if complete and (moved := endpoint.depth(queues.source_url)) != count:
-        told = finished.output[-2000:]
-        raise measured.ToolError(f"{tool.name} moved {moved} of {count} messages: {told}")
+        output = finished.output[-2000:]
+        raise measured.ToolError(f"{tool.name} moved {moved} of {count} messages: {output}")
     return _run_of(finished, calls, count)
 
 
 def _run_of(finished: measured.Finished, calls: list[Call], count: int) -> Run:
-    sqs = [
-        (call, call.operation.removeprefix("AmazonSQS.")) for call in calls if "AmazonSQS" in call.operation
-    ]
-    began = min((call.arrived for call, operation in sqs if operation == "ReceiveMessage"), default=0.0)
+    sqs = [(call, call.operation.removeprefix("AmazonSQS.")) for call in calls if "AmazonSQS" in call.operation]
+    started = min((call.arrived for call, operation in sqs if operation == "ReceiveMessage"), default=0.0)
     ended = max((call.answered for call, operation in sqs if operation.startswith("Delete")), default=0.0)
     return Run(
         messages=count,
-        seconds=ended - began,
+        seconds=ended - started,
         sqs_calls=Counter(operation for _, operation in sqs),
         other_calls=Counter(call.operation for call in calls if "AmazonSQS" not in call.operation),
         calls=calls,

@@ -1,6 +1,6 @@
-"""One run of the whole workflow on the embedded cloud, and how many state transitions it took.
+"""Runs the whole workflow in the embedded cloud and counts its state transitions.
 
-Used by `bench.measurements` for the growth of a run with the queue.
+Used by `bench.measurements` to measure how a run grows with the queue.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ from bench.measured import ToolError
 
 _STACK = "bench"
 _RATE = 10_000
-# As template.yaml has it; the local settings have shorter slices.
+# The default in template.yaml; the local configuration uses shorter slices.
 _SLICE_SECONDS = "60"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRun:
-    """What a run took. AWS bills each state entered as a transition; the history quota counts events."""
+    """What a run used."""
 
     seconds: float
+    #: States entered, which is what AWS bills.
     transitions: int
+    #: Events in the execution's history, which has a quota.
     history_events: int
 
 
 class Workflow:
-    """The app, deployed to the endpoint's cloud when it is first needed. Its functions go past the proxy."""
+    """The app, deployed to the endpoint's cloud on first use. Its functions bypass the proxy."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -42,7 +44,7 @@ class Workflow:
         return outputs["RedriveStateMachineArn"]
 
     def run(self, count: int, patience: float) -> WorkflowRun:
-        """Redrive a queue of `count` letters at the highest rate, waiting `patience` seconds at most."""
+        """Redrive a queue of `count` messages at the highest rate, waiting at most `patience` seconds."""
         client = self._endpoint.cloud.client("stepfunctions")
         machine = self._machine
         with self._endpoint.queues(count) as queues:
@@ -52,21 +54,19 @@ class Workflow:
                 input=json.dumps({"dlq": queues.dlq, "rate": _RATE}),
             )["executionArn"]
             deadline = time.monotonic() + patience
-            while (told := client.describe_execution(executionArn=execution))["status"] == "RUNNING":
+            while (description := client.describe_execution(executionArn=execution))["status"] == "RUNNING":
                 if time.monotonic() > deadline:
                     client.stop_execution(executionArn=execution)
-                    raise ToolError(
-                        f"the workflow did not move {count} letters within {patience:.0f} seconds"
-                    )
+                    raise ToolError(f"the workflow did not move {count} messages within {patience:.0f} seconds")
                 time.sleep(0.5)
             moved = self._endpoint.depth(queues.source_url)
-        if told["status"] != "SUCCEEDED" or moved != count:
-            raise ToolError(f"the workflow ended as {told['status']} and moved {moved} of {count} letters")
-        types = self._event_types(client, execution)
+        if description["status"] != "SUCCEEDED" or moved != count:
+            raise ToolError(f"the workflow ended as {description['status']} and moved {moved} of {count} messages")
+        event_types = self._event_types(client, execution)
         return WorkflowRun(
-            seconds=(told["stopDate"] - told["startDate"]).total_seconds(),
-            transitions=sum(kind.endswith("StateEntered") for kind in types),
-            history_events=len(types),
+            seconds=(description["stopDate"] - description["startDate"]).total_seconds(),
+            transitions=sum(event_type.endswith("StateEntered") for event_type in event_types),
+            history_events=len(event_types),
         )
 
     def _event_types(self, client: Any, execution: str) -> list[str]:

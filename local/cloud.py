@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from local.embedded_cloud import EmbeddedCloud, EmbeddedCloudError, log_path, record, record_path, recorded
+from local.embedded_cloud import EmbeddedCloud, EmbeddedCloudError, log_path, record, recorded
+from local.ending import ending_cleanly
 
 DEFAULT_PORT = 4566
 STACK_NAME = "sqs-redrive"
@@ -27,25 +28,31 @@ Parameters = Annotated[
 
 @app.command()
 def up(port: Port = DEFAULT_PORT, stack: Stack = STACK_NAME, parameter: Parameters = None) -> None:
-    """Start the embedded cloud, unless it runs already, and deploy the app to it."""
+    """Start the embedded cloud, unless it runs, and deploy the app to it."""
     running = recorded(port)
     if running:
         cloud = EmbeddedCloud.at(running)
-        typer.echo(f"the embedded cloud runs already on {cloud.endpoint_url} (process {cloud.pid})")
+        typer.echo(f"the embedded cloud already runs on {cloud.endpoint_url} (process {cloud.pid})")
     else:
         started = time.monotonic()
-        cloud = EmbeddedCloud.start(port, detached=True)
-        record(cloud)
+        cloud = EmbeddedCloud.start(port)
         typer.echo(
             f"the embedded cloud runs on {cloud.endpoint_url} (process {cloud.pid}, "
             f"started in {time.monotonic() - started:.1f} s, log {log_path(port)})"
         )
-    _deploy(cloud, stack, parameter)
+    try:
+        _deploy(cloud, stack, parameter)
+        if not running:
+            record(cloud)
+    except BaseException:
+        if not running:
+            cloud.stop()
+        raise
 
 
 @app.command()
 def deploy(port: Port = DEFAULT_PORT, stack: Stack = STACK_NAME, parameter: Parameters = None) -> None:
-    """Build the app and deploy it to the embedded cloud that runs."""
+    """Build the app and deploy it to the running embedded cloud."""
     _deploy(_running(port), stack, parameter)
 
 
@@ -53,7 +60,6 @@ def deploy(port: Port = DEFAULT_PORT, stack: Stack = STACK_NAME, parameter: Para
 def down(port: Port = DEFAULT_PORT) -> None:
     """Stop the embedded cloud that `up` started."""
     _running(port).stop()
-    record_path(port).unlink(missing_ok=True)
     typer.echo(f"the embedded cloud on port {port} is stopped")
 
 
@@ -66,7 +72,7 @@ def reset(port: Port = DEFAULT_PORT) -> None:
 
 @app.command()
 def status(port: Port = DEFAULT_PORT) -> None:
-    """Say whether the embedded cloud runs; exit status 1 if not."""
+    """Say whether the embedded cloud runs; the exit status is 2 if not."""
     cloud = _running(port)
     answers = "answers" if cloud.is_answering() else "does not answer"
     typer.echo(f"the embedded cloud runs on {cloud.endpoint_url} (process {cloud.pid}) and {answers}")
@@ -94,7 +100,7 @@ def _deploy(cloud: EmbeddedCloud, stack: str, parameters: list[str] | None) -> N
             raise EmbeddedCloudError(f"expected --parameter Name=value, found '{parameter}'")
     started = time.monotonic()
     typer.echo("building and deploying the app")
-    outputs = cloud.deploy(stack, dict(parameter.split("=", 1) for parameter in parameters or []))
+    outputs = cloud.deploy(stack, dict(parameter.split("=", 1) for parameter in parameters or [])).outputs
     typer.echo(f"stack {stack} is deployed in {time.monotonic() - started:.0f} s:")
     width = max(map(len, outputs), default=0)
     for name, value in sorted(outputs.items()):
@@ -102,9 +108,10 @@ def _deploy(cloud: EmbeddedCloud, stack: str, parameters: list[str] | None) -> N
 
 
 def main() -> None:
-    """Run the command line; what went wrong is one message and exit status 2 (1 from ``status``)."""
+    """Run the command line; an error is one message and exit status 2."""
     try:
-        app()
+        with ending_cleanly():
+            app()
     except EmbeddedCloudError as error:
         typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
         raise SystemExit(2) from None

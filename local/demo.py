@@ -1,7 +1,6 @@
-"""The main job before your eyes: dead letters in, redriven, reported, and every message accounted for.
+"""The main job, live: messages fail, a redrive moves them back, and every message is accounted for.
 
-Run by `make demo` on the embedded cloud, one scenario after the other on one deployment; exits with 1 where
-a message is missing.
+`make demo` runs these scenarios, one after the other on one deployment; exit status 1 if a message is missing.
 """
 
 from __future__ import annotations
@@ -10,15 +9,17 @@ import sys
 
 from rich.console import Console
 
+from local.ending import ending_cleanly
 from local.scenario import play
 
 DEMO = ("store-events", "email-tasks")
 
 
 def main() -> int:
-    """Play the scenarios of the demo; return the exit code."""
+    """Run the scenarios of the demo; return the exit status."""
     return 0 if play(DEMO, Console(highlight=False)) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with ending_cleanly():
+        sys.exit(main())

@@ -1,18 +1,20 @@
-"""Starts and stops the embedded cloud, deploys SAM templates to it, and makes clients for it.
+"""Starts and stops the embedded cloud, deploys SAM templates to it, and creates clients for it.
 
-``local.cloud`` wraps it for the command line; the integration tests, the demo and the benchmarks use it
-directly. Nothing here can reach an AWS account: endpoint, credentials and region are always given explicitly.
+``local.cloud`` is its command line; the tests, the demo, and the benchmarks use it directly. Nothing here can reach an
+AWS account, because endpoint, credentials, and Region are always explicit.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
 import urllib.request
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +32,7 @@ __all__ = [
     "EmbeddedCloudError",
     "PortInUseError",
     "RunningCloud",
+    "Stack",
     "log_path",
     "record",
     "record_path",
@@ -40,11 +43,13 @@ REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
-# Enough of the log to see the error and where it came from.
+# How long a log with problems is kept after its cloud has stopped.
+LOG_SECONDS = 86_400.0
+# Enough of the log for a traceback.
 LOG_TAIL_LINES = 25
-# Where CPython and pip installations and temporary files are found; nothing else of the caller's environment,
-# above all none of its AWS_ variables, gets into the emulator or the functions that run in it.
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
+# What Python needs. The emulator and its functions get nothing else of the caller's environment, above all no AWS_
+# variables.
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 
 
 class PortInUseError(EmbeddedCloudError):
@@ -59,7 +64,7 @@ class PortInUseError(EmbeddedCloudError):
 
 @dataclass(frozen=True)
 class RunningCloud:
-    """What is recorded about a cloud that outlives the process that started it."""
+    """The record of a cloud that outlives the process that started it."""
 
     port: int
     pid: int
@@ -67,8 +72,31 @@ class RunningCloud:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the recorded process, and not another one with its id, still runs."""
+        """Whether the recorded process, and not another with its id, still runs."""
         return started_at(self.pid) == self.started_at
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed stack."""
+
+    name: str
+    outputs: dict[str, str]
+    # Physical ids by logical id: a queue's is its URL, a topic's and a state machine's are their ARNs.
+    resources: dict[str, str]
+
+    def resource(self, logical_id: str) -> str:
+        """Return the physical id of a resource."""
+        if logical_id not in self.resources:
+            raise EmbeddedCloudError(
+                f"expected a resource of the stack {self.name}, found {logical_id!r}; "
+                f"it has {', '.join(sorted(self.resources))}"
+            )
+        return self.resources[logical_id]
+
+    def __getitem__(self, name: str) -> str:
+        """Return an output or, if there is none of that name, the physical id of a resource."""
+        return self.outputs.get(name) or self.resource(name)
 
 
 class EmbeddedCloud:
@@ -78,13 +106,6 @@ class EmbeddedCloud:
     --------
     >>> with EmbeddedCloud.start() as cloud:
     ...     cloud.client("sqs").create_queue(QueueName="orders")
-
-    Attributes
-    ----------
-    port
-        The TCP port it listens on.
-    pid
-        The process id of the emulator.
     """
 
     def __init__(self, port: int, pid: int, process: subprocess.Popen[bytes] | None = None) -> None:
@@ -98,7 +119,6 @@ class EmbeddedCloud:
         cls,
         port: int | None = None,
         *,
-        detached: bool = False,
         lambda_endpoint_url: str | None = None,
         wait_scale: float = 1.0,
         alarm_scale: float = 1.0,
@@ -106,29 +126,27 @@ class EmbeddedCloud:
     ) -> Self:
         """Start the emulator and wait until it answers.
 
+        It ends within a second of this process, unless :func:`record` has recorded it.
+
         Parameters
         ----------
         port
-            The port to listen on; None lets the system choose a free one.
-        detached
-            Whether it goes on running when this process ends; otherwise it ends within a second of it.
+            The port to listen on; None for a free one.
         lambda_endpoint_url
-            What functions get as AWS_ENDPOINT_URL instead of the emulator's own address, such as a proxy in
-            front of it.
+            AWS_ENDPOINT_URL of the functions if it isn't the emulator, such as a proxy before it.
         wait_scale
-            What the seconds of Wait states and of Retry intervals are multiplied by; 0 skips them.
+            Factor for the seconds of Wait states and Retry intervals; 0 skips them.
         alarm_scale
-            What the periods of alarms are multiplied by. Metrics of queues come every second: periods of a
-            minute bear 0.05.
+            Factor for the periods of alarms. Queues publish metrics every second, so a minute can shrink to 0.05.
         environment
-            Further variables for the emulator, and so for every function it runs.
+            More variables for the emulator and every function.
 
         Raises
         ------
         PortInUseError
             Something else listens on the port.
         EmbeddedCloudError
-            The environment for the emulator is missing, or the emulator does not come up.
+            The emulator isn't installed, or doesn't start.
         """
         python = cloud_python()
         if port is None:
@@ -145,12 +163,17 @@ class EmbeddedCloud:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             **(environment or {}),
+            "TMPDIR": str(_files_path(port)),
+            "EMBEDDED_CLOUD_OWNER": str(os.getpid()),
+            "EMBEDDED_CLOUD_RECORD": str(record_path(port)),
         }
         if lambda_endpoint_url:
             variables["AWS_ENDPOINT_URL"] = lambda_endpoint_url
-        if not detached:
-            variables["EMBEDDED_CLOUD_OWNER"] = str(os.getpid())
-        STATE_DIRECTORY.mkdir(exist_ok=True)
+        shutil.rmtree(_files_path(port), ignore_errors=True)
+        _files_path(port).mkdir(parents=True)
+        for old in STATE_DIRECTORY.glob("*.log"):
+            if time.time() - old.stat().st_mtime > LOG_SECONDS:
+                old.unlink(missing_ok=True)
         with log_path(port).open("wb") as log:
             process = subprocess.Popen(
                 [python, "-m", "local.launch"],
@@ -162,12 +185,16 @@ class EmbeddedCloud:
                 start_new_session=True,
             )
         cloud = cls(port, process.pid, process)
-        cloud._wait_until_ready(process)
+        try:
+            cloud._wait_until_ready(process)
+        except BaseException:
+            cloud.stop()
+            raise
         return cloud
 
     @classmethod
     def at(cls, running: RunningCloud) -> Self:
-        """Return the cloud that another process has started and recorded."""
+        """Return a cloud that another process started and recorded."""
         return cls(running.port, running.pid)
 
     @property
@@ -187,26 +214,24 @@ class EmbeddedCloud:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
-            # Some calls of Step Functions go to a host like sync-127.0.0.1 otherwise.
+            # Without it, some calls of Step Functions are sent to a host such as sync-127.0.0.1.
             "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         }
 
-    def client(
-        self, service_name: str, *, endpoint_url: str | None = None, config: Config | None = None
-    ) -> Any:
-        """Return a boto3 client for this cloud, whatever AWS settings the caller's environment has.
+    def client(self, service_name: str, *, endpoint_url: str | None = None, config: Config | None = None) -> Any:
+        """Return a boto3 client for this cloud that ignores the AWS settings of the caller.
 
         Parameters
         ----------
         service_name
-            As boto3 names it, such as ``sqs`` or ``stepfunctions``.
+            The name in boto3, such as ``sqs`` or ``stepfunctions``.
         endpoint_url
-            Another address, such as a proxy in front of this cloud.
+            Another address, such as a proxy before this cloud.
         config
-            Settings that are added to the defaults: no proxy, two attempts.
+            Settings to add to the defaults: no proxy, two attempts.
         """
         if config is None:
-            # Making a client takes longer than most calls; clients are safe to share between threads.
+            # Creating a client takes longer than most calls. Threads can share one.
             key = (service_name, endpoint_url)
             if key not in self._clients:
                 self._clients[key] = self._new_client(service_name, endpoint_url, Config())
@@ -214,9 +239,7 @@ class EmbeddedCloud:
         return self._new_client(service_name, endpoint_url, config)
 
     def _new_client(self, service_name: str, endpoint_url: str | None, config: Config) -> Any:
-        defaults = Config(
-            proxies={}, retries={"total_max_attempts": 2}, read_timeout=70, inject_host_prefix=False
-        )
+        defaults = Config(proxies={}, retries={"total_max_attempts": 2}, read_timeout=70, inject_host_prefix=False)
         # boto3-stubs overloads this method for literal names only.
         session: Any = _session()
         return session.client(
@@ -230,19 +253,25 @@ class EmbeddedCloud:
 
     def deploy(
         self, stack_name: str, parameters: dict[str, str] | None = None, *, template: Path | None = None
-    ) -> dict[str, str]:
-        """Build a SAM template and deploy it with ``sam``, and return the stack's outputs.
+    ) -> Stack:
+        """Build a SAM template and deploy it with ``sam``; see :func:`local.sam_deployment.deploy`."""
+        sam_deployment.deploy(self.environment, stack_name, parameters or {}, template or ROOT / "template.yaml")
+        return self.stack(stack_name)
 
-        See :func:`local.sam_deployment.deploy`.
-        """
-        template = template or ROOT / "template.yaml"
-        sam_deployment.deploy(self.environment, stack_name, parameters or {}, template)
-        return self.outputs(stack_name)
-
-    def outputs(self, stack_name: str) -> dict[str, str]:
-        """Return the outputs of a deployed stack."""
-        stack = self.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
-        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    def stack(self, stack_name: str) -> Stack:
+        """Return a deployed stack."""
+        client = self.client("cloudformation")
+        (found,) = client.describe_stacks(StackName=stack_name)["Stacks"]
+        pages = client.get_paginator("list_stack_resources").paginate(StackName=stack_name)
+        return Stack(
+            stack_name,
+            {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])},
+            {
+                resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+                for page in pages
+                for resource in page["StackResourceSummaries"]
+            },
+        )
 
     def reset(self) -> None:
         """Delete everything in this cloud."""
@@ -251,16 +280,20 @@ class EmbeddedCloud:
             pass
 
     def stop(self) -> None:
-        """Stop the emulator, and with it the functions that it runs."""
+        """Stop the emulator with the functions that it runs, and delete its files, except for a log of problems."""
         identity = started_at(self.pid)
-        if identity is None:
-            return
-        os.kill(self.pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while self._is_still(identity) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        if self._is_still(identity):
-            os.kill(self.pid, signal.SIGKILL)
+        if identity is not None:
+            os.kill(self.pid, signal.SIGTERM)
+            deadline = time.monotonic() + STOP_SECONDS
+            while self._is_still(identity) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            # The emulator is the leader of a group, which functions that ignore SIGTERM still belong to.
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            while self._is_still(identity):
+                time.sleep(0.02)
+        shutil.rmtree(_files_path(self.port), ignore_errors=True)
+        record_path(self.port).unlink(missing_ok=True)
         log = log_path(self.port)
         if log.exists() and not log.stat().st_size:
             log.unlink()
@@ -295,7 +328,6 @@ class EmbeddedCloud:
             if self.is_answering():
                 return
             time.sleep(0.05)
-        self.stop()
         raise EmbeddedCloudError(
             f"the embedded cloud did not answer on port {self.port} within {START_SECONDS:.0f} seconds; "
             f"the end of {log_path(self.port)}:\n{_tail(self.port)}"
@@ -303,17 +335,21 @@ class EmbeddedCloud:
 
 
 def log_path(port: int) -> Path:
-    """Return where the emulator on a port writes its log."""
+    """Return the path of the log of the emulator on a port."""
     return STATE_DIRECTORY / f"{port}.log"
 
 
+def _files_path(port: int) -> Path:
+    return STATE_DIRECTORY / f"{port}.files"
+
+
 def record_path(port: int) -> Path:
-    """Return where a detached cloud on a port is recorded."""
+    """Return the path of the record of a cloud that outlives its owner."""
     return STATE_DIRECTORY / f"{port}.json"
 
 
 def record(cloud: EmbeddedCloud) -> None:
-    """Record a detached cloud, so that another process can stop exactly this one."""
+    """Record a cloud, so it outlives this process and another process can stop exactly this one."""
     identity = started_at(cloud.pid)
     if identity is None:
         raise EmbeddedCloudError(f"the embedded cloud on port {cloud.port} ended before it could be recorded")
@@ -321,7 +357,7 @@ def record(cloud: EmbeddedCloud) -> None:
 
 
 def recorded(port: int) -> RunningCloud | None:
-    """Return the cloud recorded for a port if it still runs; a record of one that does not is removed."""
+    """Return the cloud recorded for a port, or None; delete the record if that cloud no longer runs."""
     path = record_path(port)
     if not path.exists():
         return None
@@ -356,7 +392,7 @@ def _direct_opener() -> urllib.request.OpenerDirector:
 
 
 def _session() -> boto3.Session:
-    # A profile or a file of the caller's is not even looked at: it could name a role to assume, or not exist.
+    # The caller's profile and files are ignored: they could name a role to assume, or not exist.
     session = botocore.session.Session(
         session_vars={
             "profile": (None, [], None, None),

@@ -1,4 +1,4 @@
-"""Sends requests to function URLs of the embedded cloud, signed as AWS asks for it.
+"""Sends signed requests to function URLs of the embedded cloud.
 
 Used by the scenarios and the end-to-end tests.
 """
@@ -24,7 +24,7 @@ _SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a function answered over HTTP."""
+    """The HTTP response of a function."""
 
     status: int
     text: str
@@ -43,14 +43,14 @@ def post(cloud: EmbeddedCloud, url: str, body: str, *, path: str = "", signed: b
     cloud : EmbeddedCloud
         The cloud that the function runs in.
     url : str
-        The function URL as its stack's output tells it; the host in it exists on AWS only, so the request
-        goes to the cloud's own address for it.
+        The function URL in the stack's outputs. Its host exists on AWS only, so the request is sent to the path that
+        the emulator serves it at.
     body : str
-        What to send.
+        The JSON to send.
     path : str
-        What to add to the URL.
+        A path to append to the URL.
     signed : bool
-        Whether to sign the request, without which a URL of type AWS_IAM refuses it.
+        Whether to sign the request, as a URL of type AWS_IAM requires.
     """
     host = urlsplit(url).hostname or ""
     address = f"{cloud.endpoint_url}/_aws/lambda-url/{host.partition('.')[0]}/{path}"

@@ -1,53 +1,148 @@
-"""Runs one function of the deployed app with a sample event: `sam remote invoke` on the embedded cloud.
+"""Invokes one function of the deployed app with a sample event: `make invoke EVENT=events/plan.json`.
 
-`make invoke` calls it. The sample events name queues of an imaginary account; here those names are replaced
-by the queues of the stack, letters are put into the dead-letter queue, and a step of a run gets the lock
-that it needs.
+events/README.md says which function an event is for. The sample events name queues of an imaginary account; here
+the stack's own take their place, and what the event relies on is set up first: messages in the dead-letter queue,
+the lock of the run, the verified sender of emails.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-import subprocess
+import re
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cloud import DEFAULT_PORT, STACK_NAME
-from local.embedded_cloud import EmbeddedCloud, EmbeddedCloudError, recorded
-from local.sam_deployment import tool_environment
-from local.workspace import find_program
+from local.embedded_cloud import REGION, EmbeddedCloud, EmbeddedCloudError, Stack, recorded
+from local.ending import ending_cleanly
+from local.workspace import ROOT
 
-# Queues in the sample events, and what the stack's outputs about them begin with.
+EVENTS = ROOT / "events"
+# Queues in the sample events by their logical IDs.
 QUEUES = {
     "store-events-dlq": "StoreEventsDLQ",
     "store-events": "StoreEventsQueue",
     "redrive-quarantine": "QuarantineQueue",
+    "email-tasks": "EmailTasksQueue",
+    "rewards.fifo": "RewardsQueue",
 }
 SAMPLE_ARN = "arn:aws:sqs:us-east-1:123456789012:"
 SAMPLE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/"
-LETTERS = 12
-_LETTER_OF_A_STORE = 4
+SAMPLE_ALARM = "redrive-StoreEventsDLQAlarm-1A2B3C4D5E6F"
+SENDER = "no-reply@example.com"
+MESSAGES = 12
+# Every fourth message lacks the attribute that its contract requires.
+_INVALID_EVERY = 4
+_ROW = re.compile(
+    r"^\| \[(?P<event>[\w.-]+)\]\([\w.-]+\) \| `(?P<function>\w+)` \| (?P<needs>.*?) \| (?P<result>.+?) \|$",
+    re.MULTILINE,
+)
 
 
-def localized(event: Any, outputs: dict[str, str]) -> Any:
-    """Return a sample event with the names, ARNs and URLs of the stack's queues in place of its own.
+@dataclass(frozen=True)
+class Sample:
+    """A row of the table in events/README.md."""
+
+    event: str
+    # The logical ID of the function.
+    function: str
+    # The parameters of the stack without which the function is not deployed, as Name=value.
+    needs: tuple[str, ...]
+    result: str
+
+
+def samples() -> dict[str, Sample]:
+    """Return the sample events by the names of their files."""
+    rows = _ROW.finditer((EVENTS / "README.md").read_text())
+    return {
+        row["event"]: Sample(row["event"], row["function"], tuple(re.findall(r"`(.+?)`", row["needs"])), row["result"])
+        for row in rows
+    }
+
+
+def invoke(cloud: EmbeddedCloud, stack: Stack, path: Path, function: str = "") -> int:
+    """Invoke a function, print its log and its response, and return an exit status: 1 if the function fails.
 
     Parameters
     ----------
-    event : Any
-        The event, parsed.
-    outputs : dict[str, str]
-        The outputs of the stack.
+    cloud : EmbeddedCloud
+        Where the app is deployed.
+    stack : Stack
+        Its stack.
+    path : Path
+        A file with the event.
+    function : str
+        The logical ID of the function; if empty, the table in events/README.md names it.
+
+    Raises
+    ------
+    EmbeddedCloudError
+        The event can't be read, no function is known for it, or the function isn't deployed.
     """
-    names: dict[str, str] = {}
-    for name, output in QUEUES.items():
-        names[name] = outputs[f"{output}Arn"].rsplit(":", 1)[1]
-        names[SAMPLE_ARN + name] = outputs[f"{output}Arn"]
-        names[SAMPLE_URL + name] = outputs[f"{output}Url"]
+    sample = samples().get(path.name)
+    if not function and sample is None:
+        raise EmbeddedCloudError(
+            f"expected an event that events/README.md lists, found {path}; "
+            f"name its function: make invoke EVENT={path} FUNCTION=CoordinatorFunction"
+        )
+    logical_id = function or (sample.function if sample else "")
+    try:
+        event = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise EmbeddedCloudError(f"expected a file with JSON, found {path}: {error}") from None
+    if logical_id not in stack.resources:
+        raise EmbeddedCloudError(_not_deployed(logical_id, sample))
+    event = localized(event, stack)
+    prepare(cloud, stack, event)
+    response = cloud.client("lambda").invoke(
+        FunctionName=stack.resource(logical_id), Payload=json.dumps(event), LogType="Tail"
+    )
+    payload = response["Payload"].read().decode()
+    if log := base64.b64decode(response.get("LogResult", "")).decode(errors="replace").strip():
+        print(log, file=sys.stderr)
+    if "FunctionError" in response:
+        print(f"{logical_id} failed: {_failure(payload)}", file=sys.stderr)
+        return 1
+    print(payload)
+    if sample is not None and logical_id == sample.function:
+        print(f"{logical_id} succeeded. Expected: {sample.result}", file=sys.stderr)
+    return 0
+
+
+def _failure(payload: str) -> str:
+    """Return the error of a function as one line."""
+    failure = json.loads(payload)
+    message = " ".join(str(failure.get("errorMessage", payload)).split())
+    return f"{failure.get('errorType', 'error')}: {message}"
+
+
+def _not_deployed(logical_id: str, sample: Sample | None) -> str:
+    if sample is not None and sample.function == logical_id and sample.needs:
+        options = " ".join(f"--parameter {each}" for each in sample.needs)
+        return (
+            f"{logical_id} is not deployed, because the stack lacks {' and '.join(sample.needs)}; "
+            f"set it: .venvs/cloud/bin/python -m local.cloud deploy {options}"
+        )
+    return f"expected a function of template.yaml that is deployed, found {logical_id!r}; deploy the app: make local-up"
+
+
+def localized(event: Any, stack: Stack) -> Any:
+    """Return a sample event with the names, ARNs, and URLs of the stack's resources in place of its own."""
+    names = {}
+    if alarm := stack.resources.get("StoreEventsDLQAlarm"):
+        names[SAMPLE_ALARM] = alarm
+    for name, logical_id in QUEUES.items():
+        if url := stack.resources.get(logical_id):
+            names[name] = url.rsplit("/", 1)[1]
+            names[SAMPLE_ARN + name] = _arn(url)
+            names[SAMPLE_URL + name] = url
 
     def replaced(value: Any) -> Any:
         if isinstance(value, dict):
@@ -56,60 +151,78 @@ def localized(event: Any, outputs: dict[str, str]) -> Any:
             return [replaced(part) for part in value]
         return names.get(value, value) if isinstance(value, str) else value
 
-    answer = replaced(event)
-    if isinstance(answer, dict) and "plan" in answer and answer["plan"]:
-        # The sample's start lies in the past, that of the letters put into the queue does not.
-        answer["plan"]["startedAt"] = int(time.time() * 1000) + 1000
-    return answer
+    changed = replaced(event)
+    if isinstance(changed, dict) and changed.get("plan"):
+        # The sample's run started long ago; the messages are sent now and must be older than the run.
+        changed["plan"]["startedAt"] = int(time.time() * 1000) + 1000
+    return changed
 
 
-def prepare(cloud: EmbeddedCloud, outputs: dict[str, str], event: Any) -> None:
-    """Put letters into the dead-letter queue and give the run of the event the queue's lock."""
-    samples = Path(__file__).resolve().parent.parent / "events" / "store-events-consumer.json"
-    record = json.loads(samples.read_text())["Records"][0]
-    entries = []
-    for number in range(LETTERS):
-        entry: dict[str, Any] = {"Id": str(number), "MessageBody": record["body"]}
-        if number % _LETTER_OF_A_STORE:
-            entry["MessageAttributes"] = {"store_id": {"DataType": "Number", "StringValue": "3"}}
-        entries.append(entry)
-    sqs = cloud.client("sqs")
-    for start in range(0, LETTERS, 10):
-        sqs.send_message_batch(QueueUrl=outputs["StoreEventsDLQUrl"], Entries=entries[start : start + 10])
-    table, lock = (
-        outputs["RunTableName"],
-        {"pk": {"S": f"dlq#{outputs['StoreEventsDLQArn']}"}, "sk": {"S": "lock"}},
-    )
-    if "input" in event and not event.get("plan"):
-        # The first step of a run takes the lock itself.
-        cloud.client("dynamodb").delete_item(TableName=table, Key=lock)
-    else:
+def _arn(url: str) -> str:
+    account, name = url.rsplit("/", 2)[1:]
+    return f"arn:aws:sqs:{REGION}:{account}:{name}"
+
+
+def prepare(cloud: EmbeddedCloud, stack: Stack, event: Any) -> None:
+    """Set up what an event relies on: messages, the lock of its run, a verified sender."""
+    if not isinstance(event, dict):
+        return
+    if event.keys() & {"plan", "input", "dlq", "trigger"}:
+        _send_messages(cloud, stack)
+        _lock(cloud, stack, event)
+    elif any(record.get("eventSource") == "aws:sqs" for record in event.get("Records", [])):
+        ses = cloud.client("sesv2")
+        if SENDER not in {each["IdentityName"] for each in ses.list_email_identities()["EmailIdentities"]}:
+            ses.create_email_identity(EmailIdentity=SENDER)
+
+
+def _send_messages(cloud: EmbeddedCloud, stack: Stack) -> None:
+    """Send messages to the dead-letter queue, unless earlier ones are still there."""
+    body = json.loads((EVENTS / "store-events-consumer.json").read_text())["Records"][0]["body"]
+    attributes = {"store_id": {"DataType": "Number", "StringValue": "3"}}
+    entries: list[dict[str, Any]] = [
+        {"Id": str(number), "MessageBody": body}
+        | ({"MessageAttributes": attributes} if number % _INVALID_EVERY else {})
+        for number in range(MESSAGES)
+    ]
+    sqs, queue = cloud.client("sqs"), stack.resource("StoreEventsDLQ")
+    name = "ApproximateNumberOfMessages"
+    if int(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[name])["Attributes"][name]) < MESSAGES:
+        for start in range(0, MESSAGES, 10):
+            sqs.send_message_batch(QueueUrl=queue, Entries=entries[start : start + 10])
+
+
+def _lock(cloud: EmbeddedCloud, stack: Stack, event: dict[str, Any]) -> None:
+    """Give the queue's lock to the run of the event; a run that plans takes it itself."""
+    table = stack.resource("RunTable")
+    lock = {"pk": {"S": f"dlq#{_arn(stack.resource('StoreEventsDLQ'))}"}, "sk": {"S": "lock"}}
+    if event.get("plan") or "dlq" in event:
         holder = event.get("plan") or {"runId": "night-shift", "executionArn": "none"}
         item = lock | {name: {"S": holder[name]} for name in ("runId", "executionArn")}
         cloud.client("dynamodb").put_item(TableName=table, Item=item)
+    else:
+        cloud.client("dynamodb").delete_item(TableName=table, Key=lock)
 
 
 def main(
-    function: Annotated[str, typer.Argument(help="A function of template.yaml, by its logical id.")],
-    event: Annotated[Path, typer.Argument(help="A file with the event, such as events/plan.json.")],
+    event: Annotated[Path, typer.Argument(help="A file with an event, such as events/plan.json.")],
+    function: Annotated[
+        str, typer.Option(envvar="FUNCTION", help="Its logical ID; by default, the one that events/README.md names.")
+    ] = "",
     port: Annotated[int, typer.Option(envvar="PORT")] = DEFAULT_PORT,
     stack: Annotated[str, typer.Option(envvar="STACK")] = STACK_NAME,
 ) -> None:
-    """Run a function on the embedded cloud that `make local-up` started."""
+    """Invoke a function on the embedded cloud that `make local-up` started; exit status 1 if it fails."""
     try:
         running = recorded(port)
         if running is None:
             raise EmbeddedCloudError(f"no embedded cloud runs on port {port}; `make local-up` starts one")
         cloud = EmbeddedCloud.at(running)
-        outputs = cloud.outputs(stack)
-        given = localized(json.loads(event.read_text()), outputs)
-        prepare(cloud, outputs, given)
-        sam = find_program("sam", "run `make setup`, or `pip install aws-sam-cli`")
-    except (EmbeddedCloudError, OSError, ValueError) as error:
+        with ending_cleanly():
+            sys.exit(invoke(cloud, cloud.stack(stack), event, function))
+    except (EmbeddedCloudError, ClientError, BotoCoreError) as error:
         typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
         raise SystemExit(2) from None
-    command = [sam, "remote", "invoke", function, "--stack-name", stack, "--event", json.dumps(given)]
-    sys.exit(subprocess.run(command, env=tool_environment(cloud.environment), check=False).returncode)
 
 
 if __name__ == "__main__":

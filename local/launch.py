@@ -1,41 +1,43 @@
-"""Runs ministack, made to fit by ``local.ministack_compat``, on 127.0.0.1 and the port in GATEWAY_PORT.
+"""Runs ministack with the patches of ``local.ministack_compat`` on 127.0.0.1 and the port in GATEWAY_PORT.
 
-``local.embedded_cloud`` starts it with the Python of the cloud environment: ``python -m local.launch``.
+``local.embedded_cloud`` starts it with the Python of the cloud environment: ``python -m local.launch``. Its temporary
+files are in TMPDIR, a directory of its own.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
-import tempfile
 import threading
 import time
+from pathlib import Path
 
-# ministack reads these when it is imported. Without them it listens on every interface, and for MQTT and SFTP
-# too.
+SHUTDOWN_SECONDS = 10.0
+
+# ministack reads these when it is imported. By default, it listens on every interface, and for MQTT and SFTP too.
 os.environ.update(
     BIND_HOST="127.0.0.1",
     MINISTACK_HOST="127.0.0.1",
     IOT_MTLS_ENABLED="0",
     SFTP_ENABLED="0",
     PERSIST_STATE="0",
+    STATE_DIR=str(Path(os.environ["TMPDIR"], "state")),
 )
 
 
 def main() -> None:
-    """Serve until terminated, or until the process named in EMBEDDED_CLOUD_OWNER has ended."""
-    # Every worker process unpacks the code of its function into a temporary directory that ministack leaves
-    # behind.
-    files = tempfile.mkdtemp(prefix="embedded-cloud-")
-    os.environ["TMPDIR"] = tempfile.tempdir = files
-    owner = os.environ.pop("EMBEDDED_CLOUD_OWNER", None)
-    if owner:
-        threading.Thread(target=_end_with, args=(int(owner), files), daemon=True).start()
+    """Serve until terminated, or until the owner has ended without recording this process."""
+    owner, record = int(os.environ.pop("EMBEDDED_CLOUD_OWNER")), Path(os.environ.pop("EMBEDDED_CLOUD_RECORD"))
+    threading.Thread(target=_watch, args=(owner, record), daemon=True).start()
     try:
         _serve()
     finally:
-        shutil.rmtree(files, ignore_errors=True)
+        # Functions run in processes of this group.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(0, signal.SIGTERM)
+        _delete_files()
 
 
 def _serve() -> None:
@@ -52,12 +54,18 @@ def _serve() -> None:
     app.main()
 
 
-def _end_with(owner: int, files: str) -> None:
-    # A test run that is killed cannot stop what it has started; an orphan gets another parent.
-    while os.getppid() == owner:
+def _watch(owner: int, record: Path) -> None:
+    # An owner that was killed can't stop what it started. An orphan gets another parent.
+    while os.getppid() == owner or record.exists():
         time.sleep(1)
-    shutil.rmtree(files, ignore_errors=True)
-    os._exit(0)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SHUTDOWN_SECONDS)
+    _delete_files()
+    os.killpg(0, signal.SIGKILL)
+
+
+def _delete_files() -> None:
+    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Tells whether a process id still stands for the process that was recorded.
+"""Identifies a process, so a reused process id isn't mistaken for it.
 
-:mod:`local.embedded_cloud` asks before it stops a cloud, because the system hands process ids out again.
+:mod:`local.embedded_cloud` checks it before it stops a cloud.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ _START_TIME_FIELD = 22 - 3
 
 
 def started_at(pid: int) -> str | None:
-    """Return a text that says when a process was started, or None when there is no such process.
+    """Return when a process was started, or None if it doesn't run.
 
-    The text is the same for as long as the process lives, and differs for a later process with the same id.
+    The text stays the same while the process runs, and differs for a later process with the same id.
     """
     stat = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
@@ -26,7 +26,7 @@ def started_at(pid: int) -> str | None:
         zombie = fields[0] == "Z"
         return None if zombie else fields[_START_TIME_FIELD]
     # macOS has no /proc.
-    shown = subprocess.run(
+    listed = subprocess.run(
         ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout.strip()
-    return None if not shown or shown.startswith("Z") else shown.split(maxsplit=1)[1]
+    return None if not listed or listed.startswith("Z") else listed.split(maxsplit=1)[1]

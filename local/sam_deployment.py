@@ -11,6 +11,8 @@ import os
 import platform
 import re
 import shlex
+import shutil
+import signal
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -22,22 +24,19 @@ from local.workspace import STATE_DIRECTORY, EmbeddedCloudError, find_program, p
 
 CONFIG_ENVIRONMENT = "local"
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
-# CloudFormation's short tags (!Ref) are no plain YAML, so templates are read as text.
+# CloudFormation's short tags (!Ref) aren't plain YAML, so templates are read as text.
 _CODE_PATH = re.compile(r"^\s*(?:CodeUri|ContentUri): *['\"]?([^\s'\"]+)", re.MULTILINE)
 _ARCHITECTURE_PARAMETER = re.compile(r"^  Architecture:", re.MULTILINE)
-# The SAM CLI asks CloudFormation for news this often, in seconds; its default suits a deployment of minutes.
+# How often the SAM CLI polls CloudFormation, in seconds; its default suits a deployment that takes minutes.
 POLL_SECONDS = "0.3"
 
 
-def deploy(
-    cloud_environment: dict[str, str], stack_name: str, parameters: dict[str, str], template: Path
-) -> None:
+def deploy(cloud_environment: dict[str, str], stack_name: str, parameters: dict[str, str], template: Path) -> None:
     """Run ``sam build``, unless nothing has changed since the last time, and ``sam deploy``.
 
-    The parameters of the stack are, the later ones winning: ``parameter_overrides`` of
-    ``[local.deploy.parameters]`` in the samconfig.toml beside the template; ``Architecture``, when the
-    template has it, as this machine's; and the ``parameters`` given. An empty one is left to the template's
-    default.
+    Parameters come from, in ascending order of precedence: ``parameter_overrides`` of ``[local.deploy.parameters]`` in
+    the samconfig.toml next to the template; this machine's ``Architecture``, if the template has that parameter; and
+    ``parameters``. An empty parameter gets the template's default.
 
     Raises
     ------
@@ -47,66 +46,50 @@ def deploy(
     sam = find_program("sam", "run `make setup`, or `pip install aws-sam-cli`")
     find_program("python3.13", "install Python 3.13, which the functions are built with, and put it on PATH")
     template = template.resolve()
-    variables = tool_environment(cloud_environment)
-    with _built(sam, template, variables) as built_template:
-        overrides = _overrides(template, parameters)
-        command = [
-            sam,
-            "deploy",
-            *_config_options(template),
-            "--template-file",
-            str(built_template),
-            "--stack-name",
-            stack_name,
-            "--region",
-            cloud_environment["AWS_REGION"],
-            "--resolve-s3",
-            "--capabilities",
-            "CAPABILITY_IAM",
-            "CAPABILITY_NAMED_IAM",
-            "--no-confirm-changeset",
-            "--no-fail-on-empty-changeset",
-        ]
-        if overrides:
-            command += [
-                "--parameter-overrides",
-                *(_override(name, value) for name, value in overrides.items()),
-            ]
+    with _locked(template) as directory:
+        variables = tool_environment(cloud_environment) | {"TMPDIR": str(directory / "temporary")}
+        built = _built(sam, template, directory, variables)
+        command = [sam, "deploy", *_config_options(template), "--template-file", str(built), "--stack-name", stack_name]
+        command += ["--region", cloud_environment["AWS_REGION"], "--resolve-s3"]
+        command += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
+        command += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+        if overrides := _overrides(template, parameters):
+            command += ["--parameter-overrides", *(_override(name, value) for name, value in overrides.items())]
         _run(command, template.parent, variables)
 
 
 @contextmanager
-def _built(sam: str, template: Path, variables: dict[str, str]) -> Iterator[Path]:
-    """Build the template in a directory of its own, locked against other processes until it is deployed."""
-    name = hashlib.sha256(str(template).encode()).hexdigest()[:12]
-    directory = STATE_DIRECTORY / "build" / name
+def _locked(template: Path) -> Iterator[Path]:
+    """Yield the build directory of a template, locked against other processes, with a directory for temporary files."""
+    directory = STATE_DIRECTORY / "build" / hashlib.sha256(str(template).encode()).hexdigest()[:12]
     directory.mkdir(parents=True, exist_ok=True)
-    output, stamp_file = directory / "output", directory / "stamp"
+    temporary = directory / "temporary"
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        stamp = _stamp(template)
-        if not stamp_file.exists() or stamp_file.read_text() != stamp:
-            stamp_file.unlink(missing_ok=True)
-            options = [
-                *_config_options(template),
-                "--template-file",
-                str(template),
-                "--build-dir",
-                str(output),
-            ]
-            architecture = _architecture_override(template)
-            if architecture:
-                options += [
-                    "--parameter-overrides",
-                    *(f"{key}={value}" for key, value in architecture.items()),
-                ]
-            _run([sam, "build", *options], template.parent, variables)
-            stamp_file.write_text(stamp)
-        yield output / "template.yaml"
+        # sam leaves an empty directory behind for every function; a deployment that was killed leaves more.
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _built(sam: str, template: Path, directory: Path, variables: dict[str, str]) -> Path:
+    output, stamp_file = directory / "output", directory / "stamp"
+    stamp = _stamp(template)
+    if not stamp_file.exists() or stamp_file.read_text() != stamp:
+        stamp_file.unlink(missing_ok=True)
+        options = [*_config_options(template), "--template-file", str(template), "--build-dir", str(output)]
+        if architecture := _architecture_override(template):
+            options += ["--parameter-overrides", *(f"{key}={value}" for key, value in architecture.items())]
+        _run([sam, "build", *options], template.parent, variables)
+        stamp_file.write_text(stamp)
+    return output / "template.yaml"
 
 
 def _stamp(template: Path) -> str:
-    """Return a digest of what a build depends on: the template, and the code that it names."""
+    """Return a digest of what a build depends on: the template and its code."""
     digest = hashlib.sha256(platform.machine().encode())
     digest.update(template.read_bytes())
     for code in sorted(set(_CODE_PATH.findall(template.read_text()))):
@@ -134,7 +117,7 @@ def _overrides(template: Path, given: dict[str, str]) -> dict[str, str]:
 
 
 def _override(name: str, value: str) -> str:
-    # The SAM CLI splits at blanks and takes quotation marks away, so that JSON as it stands would not arrive.
+    # The SAM CLI splits values at spaces and removes quotation marks, so JSON needs escaping.
     if not set(value) & {" ", '"'}:
         return f"{name}={value}"
     escaped = value.replace('"', '\\"')
@@ -162,11 +145,11 @@ def _architecture_override(template: Path) -> dict[str, str]:
 
 
 def tool_environment(cloud_environment: dict[str, str]) -> dict[str, str]:
-    """Return the environment for AWS tools that must reach this cloud and nothing else."""
+    """Return the environment for AWS tools, which must reach this cloud only."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     variables |= cloud_environment
     variables |= {"PATH": program_path(), "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": POLL_SECONDS}
-    # Requests to the cloud must not take a proxy; pip may need it.
+    # Requests to the cloud must bypass a proxy that pip may need.
     variables["NO_PROXY"] = variables["no_proxy"] = ",".join(
         filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1"])
     )
@@ -174,8 +157,22 @@ def tool_environment(cloud_environment: dict[str, str]) -> dict[str, str]:
 
 
 def _run(command: list[str], directory: Path, variables: dict[str, str]) -> None:
-    done = subprocess.run(command, cwd=directory, env=variables, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise EmbeddedCloudError(
-            f"`sam {command[1]}` failed with status {done.returncode}:\n{done.stdout}{done.stderr}"
-        )
+    # In a session of its own: Ctrl-C reaches this process only, which then ends sam and whatever sam started.
+    process = subprocess.Popen(
+        command,
+        cwd=directory,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    if process.returncode != 0:
+        raise EmbeddedCloudError(f"`sam {command[1]}` failed with status {process.returncode}:\n{output}")

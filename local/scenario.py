@@ -1,6 +1,6 @@
-"""Plays scenarios on the embedded cloud: `python -m local.scenario NAME`, or a few of them on one deployment.
+"""Runs scenarios on the embedded cloud: `make scenario NAME=…` one, `make demo` several on one deployment.
 
-`make scenario` runs it, and `local.demo` calls :func:`play`; the stories are in `local/scenarios`.
+`local.demo` calls :func:`play`; the scenarios themselves are in `local/scenarios`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import os
 import pkgutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated
 
@@ -19,16 +20,18 @@ from rich.table import Table
 
 from local import scenarios
 from local.cloud import DEFAULT_PORT, STACK_NAME
-from local.embedded_cloud import EmbeddedCloud, EmbeddedCloudError, log_path, recorded
+from local.embedded_cloud import EmbeddedCloud, EmbeddedCloudError, PortInUseError, log_path, recorded
+from local.ending import ending_cleanly
+from local.progress import progress
 from local.stage import Stage, StageError
 
 
 class UnknownScenarioError(Exception):
-    """There is no scenario of that name."""
+    """There is no scenario with that name."""
 
     def __init__(self, found: str) -> None:
         super().__init__(
-            f"Expected the name of a scenario, found {found!r}. There are: {', '.join(known())}. "
+            f"Expected the name of a scenario ({', '.join(known())}), found {found!r}. "
             f"For example: make scenario NAME={known()[0]}"
         )
 
@@ -39,17 +42,14 @@ def known() -> list[str]:
 
 
 def play(names: Sequence[str], console: Console) -> bool:
-    """Deploy the app to the embedded cloud and play scenarios on it, one after the other.
-
-    A cloud that `make local-up` started is used; without one, an own one is started and stopped at the end.
+    """Deploy the app to the embedded cloud and run scenarios on it, one after the other.
 
     Parameters
     ----------
     names : Sequence[str]
-        Names of scenarios, in the order in which they are played; one that fails does not keep the next
-        from being played.
+        Names of scenarios in the order in which they run. If one fails, the next runs all the same.
     console : Console
-        Where they are shown, with a line for each at the end.
+        Where they are shown, followed by a summary.
 
     Returns
     -------
@@ -59,29 +59,54 @@ def play(names: Sequence[str], console: Console) -> bool:
     Raises
     ------
     UnknownScenarioError
-        Before anything starts, where a name is not that of a scenario.
+        A name is not that of a scenario. Nothing has been started.
     """
     for name in names:
         if name not in known():
             raise UnknownScenarioError(name)
-    running = recorded(int(os.environ.get("PORT", DEFAULT_PORT)))
-    cloud = EmbeddedCloud.at(running) if running else None
-    own = None
+    began = time.monotonic()
     try:
-        cloud = cloud or (own := EmbeddedCloud.start())
-        console.print(f"The embedded cloud runs on {cloud.endpoint_url}. Building and deploying the app ...")
-        stage = Stage(cloud, cloud.deploy(os.environ.get("STACK", STACK_NAME)), console)
-        summary = Table("scenario", "every message accounted for", "seconds", box=None)
-        played = [_play_one(name, stage, summary) for name in names]
-        console.rule("Summary")
-        console.print(summary)
-        return all(played)
+        with _cloud(console) as cloud:
+            with progress(console, "Building and deploying the app"):
+                stack = cloud.deploy(os.environ.get("STACK") or STACK_NAME)
+            summary = Table("scenario", "every message accounted for", "seconds", box=None)
+            played = [_play_one(name, Stage(cloud, stack, console), summary) for name in names]
+            console.rule("Summary")
+            console.print(summary)
+            console.print(f"Done in {time.monotonic() - began:.0f} s.")
+            return all(played)
     except EmbeddedCloudError as error:
-        _show(error, cloud, console)
+        console.print(f"[red]{error}[/red]")
         return False
-    finally:
-        if own is not None:
-            own.stop()
+
+
+@contextmanager
+def _cloud(console: Console) -> Iterator[EmbeddedCloud]:
+    """Return the cloud of `make local-up` if it runs on PORT, or else one that ends with the block."""
+    requested = os.environ.get("PORT")
+    port = int(requested or DEFAULT_PORT)
+    running = recorded(port)
+    if running is not None:
+        cloud = EmbeddedCloud.at(running)
+        console.print(
+            f"Using the embedded cloud on {cloud.endpoint_url}, which `make local-up` started. "
+            f"For one of its own: PORT={port + 1}"
+        )
+        yield cloud
+        return
+    with _started(port, exactly=bool(requested)) as cloud:
+        console.print(f"Started an embedded cloud on {cloud.endpoint_url}. It stops when this command ends.")
+        yield cloud
+
+
+def _started(port: int, *, exactly: bool) -> EmbeddedCloud:
+    try:
+        return EmbeddedCloud.start(port)
+    except PortInUseError:
+        # If nobody named the port, any will do.
+        if exactly:
+            raise
+        return EmbeddedCloud.start()
 
 
 def _play_one(name: str, stage: Stage, summary: Table) -> bool:
@@ -89,24 +114,19 @@ def _play_one(name: str, stage: Stage, summary: Table) -> bool:
     stage.console.rule(f"[b]{name}[/b]", characters="=")
     try:
         accounted = bool(import_module(f"local.scenarios.{name.replace('-', '_')}").play(stage))
-    except StageError as error:
-        _show(error, stage.cloud, stage.console)
+    except (StageError, EmbeddedCloudError) as error:
+        stage.console.print(f"[red]{error}[/red]\nThe emulator's log: {log_path(stage.cloud.port)}")
         accounted = False
     outcome = "[green]yes[/green]" if accounted else "[red]NO[/red]"
     summary.add_row(name, outcome, f"{time.monotonic() - started:.0f}")
     return accounted
 
 
-def _show(error: Exception, cloud: EmbeddedCloud | None, console: Console) -> None:
-    console.print(f"[red]{error}[/red]")
-    if cloud is not None:
-        console.print(f"The emulator's log: {log_path(cloud.port)}")
-
-
 def main(name: Annotated[str, typer.Argument(help="A scenario in local/scenarios.")] = "") -> None:
-    """Play a scenario; exit status 1 where a message is not accounted for, 2 where it does not exist."""
+    """Run a scenario; exit status 1 if a message is unaccounted for, 2 if there is no such scenario."""
     try:
-        accounted = play([name], Console(highlight=False))
+        with ending_cleanly():
+            accounted = play([name], Console(highlight=False))
     except UnknownScenarioError as error:
         typer.secho(str(error), fg=typer.colors.RED, err=True)
         raise SystemExit(2) from None

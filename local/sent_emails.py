@@ -1,4 +1,4 @@
-"""Tells which e-mails the SES of the embedded cloud has taken.
+"""Lists the emails that the SES of the embedded cloud has accepted.
 
 Used by the scenarios and the end-to-end tests.
 """
@@ -16,7 +16,7 @@ _SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """An e-mail that SES took."""
+    """An email that SES accepted."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -25,10 +25,10 @@ class Email:
 
 
 def sent_emails(cloud: EmbeddedCloud) -> list[Email]:
-    """Return all e-mails since the cloud started, the oldest first."""
-    # SES keeps no e-mails on AWS; the emulator has an address of its own for them.
+    """Return every email since the cloud started, oldest first."""
+    # SES on AWS doesn't keep emails; the emulator has its own path for them.
     address = f"{cloud.endpoint_url}/_ministack/ses/messages?account={ACCOUNT_ID}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(address, timeout=_SECONDS) as response:
-        told = json.load(response)["messages"].get(ACCOUNT_ID, [])
-    return [Email(each["Source"], tuple(each["To"]), each["Subject"], each["BodyText"]) for each in told]
+        sent = json.load(response)["messages"].get(ACCOUNT_ID, [])
+    return [Email(each["Source"], tuple(each["To"]), each["Subject"], each["BodyText"]) for each in sent]

@@ -1,54 +1,57 @@
-"""What a scenario plays on: the deployed app on the embedded cloud, with what all scenarios do to it.
+"""What a scenario runs on: the deployed app on the embedded cloud, with what all scenarios do to it.
 
-`local.scenario` makes one stage for each deployment and hands it to the scenarios in `local/scenarios`.
+`local.scenario` makes one stage for each deployment and passes it to the scenarios in `local/scenarios`.
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from local.embedded_cloud import EmbeddedCloud
+from local.embedded_cloud import EmbeddedCloud, Stack
+from local.progress import Report, progress
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 PATIENCE_SECONDS = 150.0
 _POLL_SECONDS = 0.5
-# Enough to look into what went wrong.
-_IDS_SHOWN = 10
+# Enough to find out what went wrong.
+_IDS_LISTED = 10
 
 
 class StageError(Exception):
-    """A scenario did not show what it should."""
+    """A scenario did not end as it should."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The deployed app.
+    """The deployed app."""
 
-    Attributes
-    ----------
-    cloud : EmbeddedCloud
-        Where it runs.
-    outputs : dict[str, str]
-        The outputs of its stack.
-    console : Console
-        What the audience sees.
-    """
-
+    # Where it runs.
     cloud: EmbeddedCloud
-    outputs: dict[str, str]
+    # Its resources and outputs.
+    stack: Stack
+    # What the audience sees.
     console: Console
+
+    def resource(self, logical_id: str) -> str:
+        """Return the physical ID of a resource: the URL of a queue, the ARN of a topic, the name of a function."""
+        return self.stack.resource(logical_id)
+
+    def queue_name(self, logical_id: str) -> str:
+        """Return the name of a queue."""
+        return self.resource(logical_id).rsplit("/", 1)[1]
 
     @property
     def sqs(self) -> SQSClient:
@@ -69,31 +72,30 @@ class Stage:
         )
 
     def ids_in_queue(self, url: str, id_of: Callable[[Any], str | None]) -> list[str]:
-        """Return the ids of the messages that lie in a queue, leaving them there.
+        """Return the IDs of the messages in a queue, and leave them there.
 
         Parameters
         ----------
         url : str
-            The queue. Nobody else may receive from it meanwhile.
+            The queue. Nothing else may receive from it meanwhile.
         id_of : Callable[[Any], str | None]
-            Tells the id of a message, given as ReceiveMessage returns it; None for one that is not looked
-            for.
+            Returns the ID of a message as ReceiveMessage returns it, or None to leave it out.
 
         Raises
         ------
         StageError
-            Where not all can be seen: some are in flight, or a FIFO queue has more than ten of a group.
+            Not all can be received: some are in flight, or a FIFO queue has more than ten of a group.
         """
-        messages = list(self._look(url))
+        messages = list(self._receive(url))
         for message in messages:
             self.sqs.change_message_visibility(
                 QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
             )
         if (depth := self.depth(url)) != len(messages):
-            raise StageError(f"{url} holds {depth} messages, but only {len(messages)} of them can be seen.")
+            raise StageError(f"{url} holds {depth} messages, but only {len(messages)} of them can be received.")
         return [found for message in messages if (found := id_of(message)) is not None]
 
-    def _look(self, url: str) -> Iterator[Any]:
+    def _receive(self, url: str) -> Iterator[Any]:
         while messages := self.sqs.receive_message(
             QueueUrl=url,
             MaxNumberOfMessages=10,
@@ -104,115 +106,136 @@ class Stage:
         ).get("Messages", []):
             yield from messages
 
+    @contextmanager
+    def visibility_timeout(self, url: str, seconds: int) -> Iterator[None]:
+        """Shorten a queue's visibility timeout until the block ends, so that its messages fail sooner."""
+        before = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
+        self.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(seconds)})
+        try:
+            yield
+        finally:
+            self.sqs.set_queue_attributes(QueueUrl=url, Attributes=before["Attributes"])
+
     def until(self, condition: Callable[[], bool], what: str, patience: float = PATIENCE_SECONDS) -> None:
         """Wait until a condition holds.
 
         Parameters
         ----------
         condition : Callable[[], bool]
-            Looks at the deployed app; called twice a second.
+            Checks the deployed app; called twice a second.
         what : str
-            What is waited for, to be told where it does not come.
+            What to wait for, named in the error.
         patience : float
             Seconds to wait at most.
 
         Raises
         ------
         StageError
-            Where it did not hold in time.
+            It did not hold in time.
         """
         deadline = time.monotonic() + patience
         while not condition():
             if time.monotonic() > deadline:
-                raise StageError(f"Waited {patience:.0f} seconds for {what}, in vain.")
+                raise StageError(f"Expected {what} within {patience:.0f} seconds. It did not happen.")
             time.sleep(_POLL_SECONDS)
 
-    def progress(self) -> Progress:
-        """Return progress bars for the console, to be used in a `with` statement."""
-        return Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self.console,
-        )
+    def progress(self, doing: str, total: int | None = None) -> AbstractContextManager[Report]:
+        """Show progress, to be used in a `with` statement; see :func:`local.progress.progress`."""
+        return progress(self.console, doing, total)
 
-    def redrive(
-        self, request: dict[str, Any], run_name: str, patience: float = PATIENCE_SECONDS
-    ) -> dict[str, Any]:
-        """Start a run, show its progress, and return its report once it has ended.
+    def redrive(self, request: dict[str, Any], run_name: str, patience: float = PATIENCE_SECONDS) -> dict[str, Any]:
+        """Start a run, show its progress, and return its report when it has ended.
 
         Parameters
         ----------
         request : dict[str, Any]
-            The input of the execution, as docs/execution.md describes it; `dlq` is the queue's name.
+            The input of the execution; `dlq` is the queue's name.
         run_name : str
-            The name of the execution, and so the id of the run.
+            The name of the execution, and so the ID of the run.
         patience : float
             Seconds to wait at most for its end.
 
         Raises
         ------
         StageError
-            Where the run does not end in time or ends without a report.
+            The run does not end in time or ends without a report.
         """
-        self.console.print(f"aws stepfunctions start-execution --input '{json.dumps(request)}'")
+        machine = self.resource("RedriveStateMachine")
+        self.console.print("The command that starts this run:")
+        # As one line, however long, so that it can be copied.
+        self.console.print(self.start_command(request), style="bold", soft_wrap=True, markup=False, highlight=False)
         url = self.sqs.get_queue_url(QueueName=request["dlq"])["QueueUrl"]
-        dead = self.depth(url)
+        waiting = self.depth(url)
         workflow = self.cloud.client("stepfunctions")
-        execution = workflow.start_execution(
-            stateMachineArn=self.outputs["RedriveStateMachineArn"], name=run_name, input=json.dumps(request)
-        )["executionArn"]
-        with self.progress() as progress:
-            bar = progress.add_task("letters that left the dead-letter queue", total=dead)
+        execution = workflow.start_execution(stateMachineArn=machine, name=run_name, input=json.dumps(request))[
+            "executionArn"
+        ]
+        # A dry run moves nothing, so there is nothing to count.
+        doing, total = ("Sampling", None) if request.get("dryRun") else ("Redriving messages", waiting)
+        with self.progress(f"{doing} ({request['dlq']})", total) as report_progress:
 
             def ended() -> bool:
-                progress.update(bar, completed=max(0, dead - self.depth(url)))
-                return bool(workflow.describe_execution(executionArn=execution)["status"] != "RUNNING")
+                status = workflow.describe_execution(executionArn=execution)["status"]
+                report_progress(max(0, waiting - self.depth(url)))
+                return bool(status != "RUNNING")
 
             self.until(ended, "the redrive to end", patience)
-        told = workflow.describe_execution(executionArn=execution)
+        described = workflow.describe_execution(executionArn=execution)
         try:
-            report: dict[str, Any] = json.loads(told.get("output") or told.get("cause") or "")
+            report: dict[str, Any] = json.loads(described.get("output") or described.get("cause") or "")
         except ValueError:
-            raise StageError(f"The execution ended as {told['status']}, without a report.") from None
+            raise StageError(
+                f"Expected a report from execution {run_name}, found none. It ended as {described['status']}."
+            ) from None
         return report
 
+    def start_command(self, request: dict[str, Any]) -> str:
+        """Return the AWS CLI command that starts a run, for a POSIX shell that knows nothing of this cloud.
+
+        Versions 1 and 2 of the AWS CLI both take it. Version 1 ignores AWS_ENDPOINT_URL before 1.29.
+        """
+        variables = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+        settings = " ".join(f"{name}={shlex.quote(self.cloud.environment[name])}" for name in variables)
+        arguments = [
+            *("aws", "stepfunctions", "start-execution", "--endpoint-url", self.cloud.endpoint_url),
+            *("--state-machine-arn", self.resource("RedriveStateMachine")),
+            *("--input", json.dumps(request)),
+        ]
+        return f"{settings} {shlex.join(arguments)}"
+
     def invoke(self, function_name: str, payload: Any) -> Any:
-        """Invoke a function and return what it answers.
+        """Invoke a function and return its response.
 
         Raises
         ------
         StageError
-            Where the function fails.
+            The function fails.
         """
         answer = self.cloud.client("lambda").invoke(FunctionName=function_name, Payload=json.dumps(payload))
-        told = json.loads(answer["Payload"].read())
+        response = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
-            raise StageError(f"The function {function_name} failed: {told}")
-        return told
+            raise StageError(f"The function {function_name} failed: {response}")
+        return response
 
     def scan(self, table: str) -> list[dict[str, Any]]:
         """Return all items of a table as plain Python values, numbers as Decimal."""
         plain = TypeDeserializer().deserialize
         pages = self.cloud.client("dynamodb").get_paginator("scan").paginate(TableName=table)
-        return [
-            {name: plain(value) for name, value in item.items()} for page in pages for item in page["Items"]
-        ]
+        return [{name: plain(value) for name, value in item.items()} for page in pages for item in page["Items"]]
 
     def put_parameter(self, name: str, value: str) -> None:
         """Set an SSM parameter, such as the switch of an outage."""
         self.cloud.client("ssm").put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
 
     def reconcile(self, expected_ids: set[str], places: dict[str, Collection[str]]) -> bool:
-        """Show where every message is; return whether each is in one place, and only once.
+        """Show where every message is; return whether each is in exactly one place, once.
 
         Parameters
         ----------
         expected_ids : set[str]
-            The ids of all messages that were sent; other ids that lie about count for nothing.
+            The IDs of all messages that were sent; other IDs are ignored.
         places : dict[str, Collection[str]]
-            For each place that a message may be in, the ids that were found there.
+            For each place where a message may be, the IDs that were found there.
         """
         ours = {place: [found for found in ids if found in expected_ids] for place, ids in places.items()}
         times = Counter(found for ids in ours.values() for found in ids)
@@ -226,11 +249,9 @@ class Stage:
         self.console.print(table)
         for what, ids in (("missing", missing), ("in two places", twice)):
             if ids:
-                more = f" and {len(ids) - _IDS_SHOWN} more" if len(ids) > _IDS_SHOWN else ""
-                self.console.print(f"[red]{what}: {', '.join(ids[:_IDS_SHOWN])}{more}[/red]")
+                more = f" and {len(ids) - _IDS_LISTED} more" if len(ids) > _IDS_LISTED else ""
+                self.console.print(f"[red]{what}: {', '.join(ids[:_IDS_LISTED])}{more}[/red]")
         if missing or twice:
             return False
-        self.console.print(
-            f"[green]All {len(expected_ids)} messages are accounted for, each in one place.[/green]"
-        )
+        self.console.print(f"[green]All {len(expected_ids)} messages are accounted for, each in one place.[/green]")
         return True

@@ -1,4 +1,4 @@
-"""Where the embedded cloud finds its tools, and where it keeps its logs, records and builds.
+"""The directories and programs of the embedded cloud.
 
 :mod:`local.embedded_cloud` and :mod:`local.sam_deployment` share it.
 """
@@ -16,13 +16,13 @@ _SAM_PROGRAMS = ROOT / ".venvs" / "sam" / "bin"
 
 
 class EmbeddedCloudError(RuntimeError):
-    """The embedded cloud cannot do what was asked; the message says what to do."""
+    """The embedded cloud can't do what was requested; the message says what to do."""
 
 
 def cloud_python() -> str:
     """Return the interpreter of the environment that ministack is installed in.
 
-    ministack pins botocore to another version than the tests need, so that it cannot share their environment.
+    ministack pins another version of botocore than the tests need, so they can't share an environment.
 
     Raises
     ------
@@ -30,9 +30,7 @@ def cloud_python() -> str:
         The environment does not exist.
     """
     if not _CLOUD_PYTHON.exists():
-        raise EmbeddedCloudError(
-            f"{_CLOUD_PYTHON} is missing: run `make setup`, which installs requirements/cloud.txt"
-        )
+        raise EmbeddedCloudError(f"{_CLOUD_PYTHON} is missing: run `make setup`, which installs requirements/cloud.txt")
     return str(_CLOUD_PYTHON)
 
 

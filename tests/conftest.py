@@ -1,6 +1,7 @@
 """What all tests need: a region and credentials that lead nowhere, set before any handler is imported."""
 
 import os
+import signal
 
 os.environ.update(
     AWS_DEFAULT_REGION="us-east-1",
@@ -10,3 +11,5 @@ os.environ.update(
 )
 for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
     os.environ.pop(name, None)
+# Fixtures stop what they started on SIGTERM, too.
+signal.signal(signal.SIGTERM, signal.default_int_handler)

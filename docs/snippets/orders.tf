@@ -2,7 +2,7 @@
 
 resource "aws_sqs_queue" "orders_dlq" {
   name                      = "orders-dlq"
-  message_retention_seconds = 1209600 # 14 days: the most that SQS keeps a message
+  message_retention_seconds = 1209600 # 14 days, the longest that SQS keeps messages
   sqs_managed_sse_enabled   = true
 }
 

@@ -20,7 +20,7 @@ class Orders(Stack):
             self,
             "OrdersDLQ",
             queue_name="orders-dlq",
-            retention_period=Duration.days(14),  # the most that SQS keeps a message
+            retention_period=Duration.days(14),  # the longest that SQS keeps messages
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
         )
@@ -35,7 +35,7 @@ class Orders(Stack):
             dead_letter_queue=sqs.DeadLetterQueue(queue=dlq, max_receive_count=5),
         )
         log_group = logs.LogGroup(self, "OrdersConsumerLogs", retention=logs.RetentionDays.ONE_MONTH)
-        # A role of its own, since the CDK's default one has a managed policy for all log groups.
+        # A role of its own, because the default role has a managed policy for all log groups.
         role = iam.Role(self, "OrdersConsumerRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         log_group.grant_write(role)
         consumer = lambda_.Function(
@@ -49,7 +49,7 @@ class Orders(Stack):
             role=role,
             log_group=log_group,
         )
-        # It grants the role what a consumer needs, on this queue only.
+        # Grants the role what a consumer needs, on this queue only.
         consumer.add_event_source(SqsEventSource(queue, batch_size=10, report_batch_item_failures=True))
 
 
@@ -61,7 +61,7 @@ class Redrive(Stack):
         template_url = CfnParameter(
             self,
             "RedriveTemplateUrl",
-            description="Where packaged.yaml lies, https://BUCKET.s3.REGION.amazonaws.com/sqs-redrive/packaged.yaml",
+            description="URL of packaged.yaml, https://BUCKET.s3.REGION.amazonaws.com/sqs-redrive/packaged.yaml",
         )
         redrive = CfnStack(
             self,

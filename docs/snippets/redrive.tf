@@ -1,7 +1,7 @@
 # The redrive for the orders, from the packaged template.
 
 variable "redrive_template_url" {
-  description = "Where packaged.yaml lies, https://BUCKET.s3.REGION.amazonaws.com/sqs-redrive/packaged.yaml"
+  description = "URL of packaged.yaml, https://BUCKET.s3.REGION.amazonaws.com/sqs-redrive/packaged.yaml"
   type        = string
 }
 
@@ -16,11 +16,11 @@ resource "aws_cloudformation_stack" "redrive" {
 }
 
 output "redrive_state_machine_arn" {
-  description = "Start an execution of it to redrive a dead-letter queue."
+  description = "State machine. Start an execution to redrive a dead-letter queue."
   value       = aws_cloudformation_stack.redrive.outputs["RedriveStateMachineArn"]
 }
 
 output "report_topic_arn" {
-  description = "The topic that reports go to."
+  description = "Topic of reports."
   value       = aws_cloudformation_stack.redrive.outputs["ReportTopicArn"]
 }

@@ -1,4 +1,4 @@
-"""Tells a chat channel what the redrive and its alarms tell their topics.
+"""Sends the redrive's reports and alarms to a chat channel.
 
-Optional: deployed by template.yaml when a Slack channel or a webhook is given. docs/chat.md tells how.
+Optional: template.yaml deploys it if a Slack channel or a webhook is given. See docs/guides/chat.md.
 """

@@ -1,6 +1,6 @@
-"""The formats of chat: a custom notification for Amazon Q Developer, and a message for a Slack webhook.
+"""Formats notices for chat: as a custom notification for Amazon Q Developer or as a message for a Slack webhook.
 
-Called by the handlers in `chat.handlers` with a notice.
+Called by the handlers in `chat.handlers`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Any
 
 from chat.notices import Notice
 
-# Slack's reference of blocks, "Header block" and "Section block": 150 characters of a header, 3,000 of a
-# text, 2,000 of a field, 10 fields.
+# Slack's limits: 150 characters in a header, 3,000 in a text, 2,000 in a field, 10 fields (Slack block reference,
+# "Header block" and "Section block").
 _HEADER_LENGTH = 150
 _TEXT_LENGTH = 3000
 _FIELD_LENGTH = 2000
@@ -19,23 +19,23 @@ _STEPS = 10
 
 
 def custom_notification(notice: Notice) -> dict[str, Any]:
-    """Return the notice as Amazon Q Developer in chat applications takes it from an SNS topic.
+    """Return the notice in the format that Amazon Q Developer in chat applications reads from an SNS topic.
 
-    Notices of one run, one alarm or one queue go to one thread. Source: Amazon Q Developer in chat
-    applications administrator guide, "Custom notifications", "Event schema".
+    Notices of the same run, alarm, or queue share a thread. Source: Amazon Q Developer in chat applications
+    administrator guide, "Custom notifications", "Event schema".
     """
-    told = [
+    lines = [
         *([notice.reason] if notice.reason else []),
         *(f"{name}: {value}" for name, value in notice.facts),
     ]
-    to_do = [*notice.to_do, *([f"Look: {notice.link}"] if notice.link else [])]
+    to_do = [*notice.to_do, *([f"Open in the console: {notice.link}"] if notice.link else [])]
     return {
         "version": "1.0",
         "source": "custom",
         "content": {
             "textType": "client-markdown",
             "title": notice.title,
-            "description": _cut("\n".join(told) or notice.title, _TEXT_LENGTH),
+            "description": _cut("\n".join(lines) or notice.title, _TEXT_LENGTH),
             "nextSteps": to_do[:_STEPS],
             "keywords": [notice.status, notice.about],
         },
@@ -50,10 +50,10 @@ def custom_notification(notice: Notice) -> dict[str, Any]:
 
 
 def slack_message(notice: Notice) -> dict[str, Any]:
-    """Return the notice as a Slack webhook takes it.
+    """Return the notice in the format of a Slack webhook.
 
-    `text` is what a notification on a phone shows; the blocks are what the channel shows (Slack
-    documentation, "Sending messages using incoming webhooks").
+    Notifications on a phone show `text`; the channel shows the blocks (Slack documentation, "Sending messages using
+    incoming webhooks").
     """
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": {"type": "plain_text", "text": _cut(notice.title, _HEADER_LENGTH)}}

@@ -1,7 +1,7 @@
-"""What a message on the report topic or the alarm topic tells: counts, reasons, and what to do about it.
+"""Turns a message on the report or alarm topic into a notice: counts, reasons, and what to do next.
 
-Called by the handlers in `chat.handlers`; `chat.formats` makes messages for chat of it. Nothing of a letter
-is taken over, neither from a sample's examples nor from anything else.
+Called by the handlers in `chat.handlers`; `chat.formats` formats notices for chat. A notice never contains any part of
+a redriven message, not even a sample's masked examples.
 """
 
 from __future__ import annotations
@@ -15,65 +15,51 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_pascal
 
-from redrive.domain.runs import Report, Status
+from redrive.domain.runs.report import Report, Status
 
-# Of many reasons the most frequent ones are told; the report itself has all.
-_REASONS = 5
-# The console's address by partition (AWS General Reference, "AWS service endpoints"; China and GovCloud user
-# guides).
+# A notice lists the most frequent reasons; the report has all of them.
+_MAX_REASONS = 5
+# Console hosts by partition (AWS General Reference, "AWS service endpoints"; China and GovCloud user guides).
 _CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
 
 _TO_DO = {
     Status.SUCCEEDED: (),
-    Status.DRY_RUN: ("Nothing has moved. If the sample looks right, start the same run without dryRun.",),
-    Status.STOPPED: ("Start a run again when it may go on: it takes up what is left.",),
-    Status.HALTED: ("Mend the consumer first: too much came back. Then start a run again, at a lower rate.",),
-    Status.REJECTED: ("Nothing has moved. Mend what the reason says and start the run again.",),
-    Status.FAILED: ("See the logs of the functions, then start a run again: it takes up what is left.",),
+    Status.DRY_RUN: ("Nothing was moved. If the sample looks right, start the same run without dryRun.",),
+    Status.STOPPED: ("To redrive the remaining messages, start a new run.",),
+    Status.HALTED: ("Too many messages came back. Fix the consumer, then start a new run at a lower rate.",),
+    Status.REJECTED: ("Nothing was moved. Fix what the reason describes, then start a new run.",),
+    Status.FAILED: ("Check the logs of the run's functions, then start a new run for the remaining messages.",),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is told, in any format.
+    """The content of a chat message, independent of its format."""
 
-    Attributes
-    ----------
-    title : str
-        One line: status and name.
-    status : str
-        Status of the run, state of the alarm, or the notice's own.
-    about : str
-        Name of the queue or the alarm.
-    thread : str
-        What notices of one story have in common: id of the run, name of the alarm or the queue.
-    reason : str | None
-        Why it ended so, or why the alarm changed.
-    facts : tuple[tuple[str, str], ...]
-        Names and values, the most important ones first.
-    to_do : tuple[str, ...]
-        What a person can do about it.
-    link : str | None
-        Where to look in the console.
-    resources : tuple[str, ...]
-        ARNs of what it is about.
-    """
-
+    #: Status and name in one line.
     title: str
+    #: The run's status, the alarm's state, or the status of an automatic start.
     status: str
+    #: Name of the queue or alarm.
     about: str
+    #: What related notices share: the run's id, or the name of the alarm or queue.
     thread: str
+    #: Why the run ended that way, or why the alarm changed.
     reason: str | None = None
+    #: Names and values, the most important first.
     facts: tuple[tuple[str, str], ...] = ()
+    #: What a person can do next.
     to_do: tuple[str, ...] = ()
+    #: The resource's page in the console.
     link: str | None = None
+    #: ARNs of the execution or alarm.
     resources: tuple[str, ...] = ()
 
 
 class _Alarm(BaseModel):
     """An alarm's notification, as CloudWatch publishes it to SNS.
 
-    Amazon CloudWatch User Guide, "Notifying users on alarm changes". A composite alarm has no trigger.
+    Source: Amazon CloudWatch User Guide, "Notifying users on alarm changes". A composite alarm has no trigger.
     """
 
     model_config = ConfigDict(
@@ -87,8 +73,8 @@ class _Alarm(BaseModel):
     alarm_arn: str | None = None
 
 
-class _Told(BaseModel):
-    """What automatic starts tell (docs/automatic.md)."""
+class _AutomaticNotice(BaseModel):
+    """A notification of automatic starts (docs/guides/automatic.md)."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, defer_build=True)
 
@@ -99,34 +85,34 @@ class _Told(BaseModel):
 
 
 def notice_of(message: str, subject: str | None, state_machine_arn: str) -> Notice:
-    """Return what an SNS message tells.
+    """Return the notice for an SNS message.
 
     Parameters
     ----------
     message : str
-        Body of the message: a report, a notice of automatic starts, or an alarm's notification, as JSON.
+        The message's body: a report, a notification of automatic starts, or an alarm's notification, as JSON.
     subject : str | None
-        Its subject. Of a message of any other kind only that is told.
+        The message's subject. For any other type of message, the notice contains only the subject.
     state_machine_arn : str
-        The redrive's state machine, whose executions the runs are.
+        The redrive's state machine, for links to executions.
     """
     try:
-        told = json.loads(message)
-        if isinstance(told, Mapping):
-            return _of_known(told, state_machine_arn)
+        content = json.loads(message)
+        if isinstance(content, Mapping):
+            return _of_known(content, state_machine_arn)
     except (ValueError, ValidationError):
-        # Somebody else's message, or one of a later version: that it came is worth telling.
+        # Published by something else or by a later version: worth a notice with the subject alone.
         pass
     title = subject or "A message without a subject"
     return Notice(title=title, status="UNKNOWN", about=title, thread=title)
 
 
-def _of_known(told: Mapping[str, Any], state_machine_arn: str) -> Notice:
-    if "AlarmName" in told:
-        return _of_alarm(_Alarm.model_validate(told))
-    if "notice" in told:
-        return _of_automatic(_Told.model_validate(told))
-    return _of_report(Report.model_validate(told), state_machine_arn)
+def _of_known(content: Mapping[str, Any], state_machine_arn: str) -> Notice:
+    if "AlarmName" in content:
+        return _of_alarm(_Alarm.model_validate(content))
+    if "notice" in content:
+        return _of_automatic(_AutomaticNotice.model_validate(content))
+    return _of_report(Report.model_validate(content), state_machine_arn)
 
 
 def _of_report(report: Report, state_machine_arn: str) -> Notice:
@@ -138,9 +124,9 @@ def _of_report(report: Report, state_machine_arn: str) -> Notice:
         ("Quarantined", _with_reasons(report.counts.quarantined, report.quarantine_reasons)),
         ("Skipped", _with_reasons(report.counts.skipped, report.skip_reasons)),
         ("Not accepted", _with_reasons(report.counts.failed, report.failure_codes)),
-        ("Left in the queue", str(report.counts.remaining)),
-        ("Destination", report.destination or "the queue that each letter came from"),
-        ("Messages per second", f"{rate.measured or 0:g} (asked: {rate.asked or 0:g})"),
+        ("Remaining in the queue", str(report.counts.remaining)),
+        ("Destination", report.destination or "the queue that each message came from"),
+        ("Messages per second", f"{rate.measured or 0:g} (requested: {rate.requested or 0:g})"),
         ("Duration", f"{(report.finished_at - report.started_at).total_seconds():.0f} s"),
     ]
     if report.duplicates_possible:
@@ -152,36 +138,36 @@ def _of_report(report: Report, state_machine_arn: str) -> Notice:
         thread=report.run_id,
         reason=report.reason,
         facts=tuple(facts),
-        to_do=(*_TO_DO[report.status], *_of_what_is_left(report)),
+        to_do=(*_TO_DO[report.status], *_follow_up(report)),
         link=_console(execution, "states", "/v2/executions/details/" + execution),
         resources=(execution,),
     )
 
 
-def _of_what_is_left(report: Report) -> list[str]:
+def _follow_up(report: Report) -> list[str]:
     to_do = []
     if report.counts.quarantined:
-        to_do.append("Letters went to the quarantine: docs/reasons.md tells what each reason asks for.")
+        to_do.append("Some messages were quarantined. See docs/reference/reasons.md for what to do about each reason.")
     if report.status is Status.SUCCEEDED and report.counts.remaining:
-        to_do.append("Letters are left in the queue: the reasons of what was skipped tell why.")
+        to_do.append("Some messages remain in the queue. The skip reasons say why.")
     return to_do
 
 
-def _of_automatic(told: _Told) -> Notice:
-    paused = ("Find out why letters come back, then start a run by hand.",)
+def _of_automatic(notice: _AutomaticNotice) -> Notice:
+    paused = ("Find out why messages keep coming back, then start a run manually.",)
     return Notice(
-        title=f"Automatic redrive {told.status}: {told.dlq}",
-        status=told.status,
-        about=told.dlq,
-        thread=told.dlq,
-        reason=told.reason,
-        to_do=paused if told.status == "PAUSED" else (),
+        title=f"Automatic redrive {notice.status}: {notice.dlq}",
+        status=notice.status,
+        about=notice.dlq,
+        thread=notice.dlq,
+        reason=notice.reason,
+        to_do=paused if notice.status == "PAUSED" else (),
     )
 
 
 def _of_alarm(alarm: _Alarm) -> Notice:
     arn, description = alarm.alarm_arn, alarm.alarm_description
-    place = "alarmsV2:alarm/" + quote(alarm.alarm_name, safe="")
+    page = "alarmsV2:alarm/" + quote(alarm.alarm_name, safe="")
     return Notice(
         title=f"{alarm.new_state_value}: {alarm.alarm_name}",
         status=alarm.new_state_value,
@@ -189,7 +175,7 @@ def _of_alarm(alarm: _Alarm) -> Notice:
         thread=alarm.alarm_name,
         reason=alarm.new_state_reason or None,
         to_do=(description,) if description and alarm.new_state_value == "ALARM" else (),
-        link=_console(arn, "cloudwatch", place) if arn else None,
+        link=_console(arn, "cloudwatch", page) if arn else None,
         resources=(arn,) if arn else (),
     )
 
@@ -198,13 +184,13 @@ def _with_reasons(count: int, reasons: Mapping[str, int]) -> str:
     if not reasons:
         return str(count)
     ranked = sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0]))
-    told = [f"{code} {number}" for code, number in ranked[:_REASONS]]
-    if len(ranked) > _REASONS:
-        told.append(f"{len(ranked) - _REASONS} more reasons")
-    return f"{count} ({', '.join(told)})"
+    listed = [f"{code} {number}" for code, number in ranked[:_MAX_REASONS]]
+    if len(ranked) > _MAX_REASONS:
+        listed.append(f"{len(ranked) - _MAX_REASONS} more reasons")
+    return f"{count} ({', '.join(listed)})"
 
 
-def _console(arn: str, service: str, place: str) -> str:
+def _console(arn: str, service: str, page: str) -> str:
     _, partition, _, region, *_ = arn.split(":")
     host = _CONSOLES.get(partition, "console.aws.amazon.com")
-    return f"https://{region}.{host}/{service}/home?region={region}#{place}"
+    return f"https://{region}.{host}/{service}/home?region={region}#{page}"

@@ -1,6 +1,6 @@
-"""Posts a message to a webhook whose URL is a secret: it goes to no log and into no error.
+"""Posts a message to a webhook. The URL is a secret, so it never appears in a log or an error.
 
-Used by the webhook handler.
+Called by the webhook handler.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 TIMEOUT_SECONDS = 10.0
-# Slack takes one message a second and asks for a wait otherwise (Slack documentation, "Rate limits"). What
-# takes longer is left to Lambda, which tries again after one minute and after two more.
+# Slack accepts one message per second and sends Retry-After otherwise (Slack documentation, "Rate limits"). For longer
+# waits, the invocation fails and Lambda retries it after one minute and again after two more.
 LONGEST_WAIT_SECONDS = 20.0
-_TOO_MANY = 429
+_TOO_MANY_REQUESTS = 429
 _ATTEMPTS = 3
-# Printable signs but @: no password in front of the host, no blanks.
+# Printable ASCII except @ and spaces: no credentials before the host.
 _PLAIN = re.compile(r"[!-?A-~]+")
-# Slack answers with a word such as no_service (Slack documentation, "Handling errors" of incoming webhooks).
+# Slack's errors are a word such as no_service (Slack documentation, "Handling errors" of incoming webhooks).
 _WORD = re.compile(rb"[a-z_]{1,40}")
 
 
 class WebhookError(Exception):
-    """The message did not get through. Its text says why, and never where to."""
+    """The message wasn't posted. The text says why, but never contains the URL."""
 
 
 def post(url: str, message: Mapping[str, Any], sleep: Callable[[float], None] = time.sleep) -> None:
@@ -36,67 +36,67 @@ def post(url: str, message: Mapping[str, Any], sleep: Callable[[float], None] = 
     Parameters
     ----------
     url : str
-        The webhook. Redirects are not followed: they would take the message elsewhere.
+        The webhook. Redirects aren't followed, because they would send the message elsewhere.
     message : Mapping[str, Any]
         What to post.
     sleep : Callable[[float], None]
-        Waits for so many seconds.
+        Waits for a number of seconds.
 
     Raises
     ------
     WebhookError
-        Where the URL cannot be used, nobody answers, or the answer is not a success.
+        If the URL is invalid, the webhook doesn't respond, or it responds with an error.
     """
-    place = _checked(url)
+    parsed_url = _parsed(url)
     body = json.dumps(message).encode()
     for _ in range(_ATTEMPTS):
-        status, answer, wait = _posted(place, body)
+        status, response_body, wait = _posted(parsed_url, body)
         if status < 300:
             return
-        if status != _TOO_MANY or wait > LONGEST_WAIT_SECONDS:
+        if status != _TOO_MANY_REQUESTS or wait > LONGEST_WAIT_SECONDS:
             break
         sleep(wait)
-    word = answer.decode() if _WORD.fullmatch(answer) else "no word"
+    word = response_body.decode() if _WORD.fullmatch(response_body) else "no error code"
     raise WebhookError(
-        f"The webhook answered {status} ({word}), expected 200. See whether it still exists and its channel "
-        "is not archived; otherwise put a new URL into the secret."
+        f"Expected status 200 from the webhook, found {status} ({word}). Check that the webhook still exists and that "
+        "its channel isn't archived, or store a new URL in the secret."
     )
 
 
-def _checked(url: str) -> SplitResult:
+def _parsed(url: str) -> SplitResult:
     try:
-        place = urlsplit(url.strip())
-        usable = place.scheme == "https" and place.hostname is not None and place.port != 0
+        parsed_url = urlsplit(url.strip())
+        usable = parsed_url.scheme == "https" and parsed_url.hostname is not None and parsed_url.port != 0
     except ValueError:
         usable = False
     if not usable or not _PLAIN.fullmatch(url.strip()):
         raise WebhookError(
-            "The secret does not hold a URL that can be used. Expected https://HOST/PATH as plain text, such "
-            "as Slack shows it for an incoming webhook; put it into the secret as it is."
+            "Expected the secret to be a webhook URL, https://HOST/PATH as plain text, found something else. Copy the "
+            "URL of the incoming webhook from Slack into the secret."
         )
-    return place
+    return parsed_url
 
 
-def _posted(place: SplitResult, body: bytes) -> tuple[int, bytes, float]:
+def _posted(url: SplitResult, body: bytes) -> tuple[int, bytes, float]:
     connection = HTTPSConnection(
-        place.hostname or "", place.port, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context()
+        url.hostname or "", url.port, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context()
     )
-    target = place.path or "/"
-    if place.query:
-        target += f"?{place.query}"
+    target = url.path or "/"
+    if url.query:
+        target += f"?{url.query}"
     try:
         connection.request("POST", target, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
-        return response.status, response.read(1000), _wait(response)
+        return response.status, response.read(1000), _retry_after(response)
     except (OSError, HTTPException) as error:
         raise WebhookError(
-            f"The webhook could not be reached ({type(error).__name__}). It is tried again; see whether the "
-            "function can reach the internet when this lasts."
+            f"The webhook could not be reached ({type(error).__name__}). Lambda retries; if this error persists, check "
+            "that the function can reach the internet."
         ) from None
     finally:
         connection.close()
 
 
-def _wait(response: HTTPResponse) -> float:
-    told = response.getheader("Retry-After", "1")
-    return float(told) if told.isdecimal() else 1.0
+def _retry_after(response: HTTPResponse) -> float:
+    seconds = response.getheader("Retry-After", "1")
+    return float(seconds) if seconds.isdecimal() else 1.0

@@ -1,4 +1,5 @@
-"""The redrive workflow: handlers parse, the domain decides, adapters act.
+"""Redrives dead-letter queues: samples, judges, throttles, and reports.
 
-Each Lambda of the workflow is one module in `redrive.handlers`; nothing in `redrive.domain` knows AWS.
+handlers → runtime → adapters → workflow → domain → contracts; nothing points back up, and nothing here imports an
+example.
 """

@@ -1,7 +1,7 @@
-"""Makes ministack behave as the AWS documentation says, where this project would notice the difference.
+"""Makes ministack behave as AWS documents it, as far as this project would notice the difference.
 
-``local.launch`` calls :func:`apply` before it starts ministack; each module patches one service and says at
-each patch what AWS does and what ministack does instead.
+``local.launch`` calls :func:`apply` before it starts ministack. Each module patches one service; each patch says what
+AWS does and what ministack does instead.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ def apply() -> None:
         modules = [importlib.import_module(f"local.ministack_compat.{name}") for name in MODULES]
     except (ImportError, AttributeError) as error:
         # A module keeps what it wraps when it is imported, which is before its anchors can be checked.
-        raise fit.MinistackMisfitError(
-            fit.installed_version(), f"what the patches wrap, but {error}"
-        ) from error
+        raise fit.MinistackMisfitError(fit.installed_version(), f"what the patches wrap, but {error}") from error
     for module in modules:
         fit.check(module.ANCHORS)
     for module in modules:

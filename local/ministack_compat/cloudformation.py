@@ -1,4 +1,4 @@
-"""Makes ministack's CloudFormation take all properties of functions, definitions in YAML, composite alarms.
+"""Makes ministack's CloudFormation accept more properties of functions, definitions in YAML, and composite alarms.
 
 ``local.ministack_compat.apply`` calls :func:`apply`.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,8 @@ _upstream_update = provisioners._lambda_update
 
 def apply() -> None:
     """Put the patches of this module in place."""
+    # It warns at each deployment that its metrics of the template weren't published.
+    logging.getLogger("samtranslator.metrics.metrics").setLevel(logging.ERROR)
     handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
     handlers["create"] = create_function
     handlers["update"] = update_function
@@ -49,8 +52,8 @@ def apply() -> None:
 def create_composite_alarm(logical_id: str, properties: dict[str, Any], stack_name: str) -> Provisioned:
     """Create a composite alarm.
 
-    ministack evaluates composite alarms, but its CloudFormation does not know their type (AWS CloudFormation
-    Template Reference, AWS::CloudWatch::CompositeAlarm).
+    ministack evaluates composite alarms, but its CloudFormation doesn't support their type (AWS CloudFormation Template
+    Reference, AWS::CloudWatch::CompositeAlarm).
 
     Raises
     ------
@@ -64,7 +67,7 @@ def create_composite_alarm(logical_id: str, properties: dict[str, Any], stack_na
 def update_composite_alarm(
     physical_id: str, _old_properties: dict[str, Any], properties: dict[str, Any], _stack_name: str
 ) -> Provisioned:
-    """Update a composite alarm in place; its state stays where the new rule agrees with it."""
+    """Update a composite alarm in place; its state stays if the new rule agrees with it."""
     return _put_composite_alarm(physical_id, properties)
 
 
@@ -85,8 +88,8 @@ def _put_composite_alarm(name: str, properties: dict[str, Any]) -> Provisioned:
 def _with_json_definition(provision: Callable[..., Provisioned]) -> Callable[..., Provisioned]:
     """Let the definition of a state machine be YAML, as AWS does.
 
-    ministack keeps the text as it is, and every execution fails to parse it (AWS CloudFormation Template
-    Reference, AWS::StepFunctions::StateMachine: "DefinitionS3Location … in either JSON or YAML format").
+    ministack keeps the text as it is, and every execution fails to parse it (AWS CloudFormation Template Reference,
+    AWS::StepFunctions::StateMachine: "DefinitionS3Location … in either JSON or YAML format").
     """
 
     def provision_with_json(*arguments: Any, **named: Any) -> Provisioned:

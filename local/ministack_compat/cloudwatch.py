@@ -1,7 +1,6 @@
 """Publishes the AWS/SQS metrics, and evaluates alarms by dimensions, periods and missing data.
 
-``local.ministack_compat.apply`` calls :func:`apply`, which also starts the thread that does so every few
-seconds.
+``local.ministack_compat.apply`` calls :func:`apply`, which also starts the thread that does so every few seconds.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ ANCHORS = (
     "services.lambda_svc:_request_region",
 )
 
-# SQS publishes its metrics every minute (Amazon SQS Developer Guide, "Monitoring Amazon SQS queues using
-# CloudWatch"); a demo cannot wait that long.
+# SQS publishes its metrics every minute (Amazon SQS Developer Guide, "Monitoring Amazon SQS queues using CloudWatch");
+# a demo cannot wait that long.
 PUBLISH_SECONDS = 1.0
 # What periods of alarms are multiplied by, so that a test need not wait a minute for an alarm to go off.
 PERIOD_SCALE = float(os.environ.get("ALARM_PERIOD_SCALE", "1"))
@@ -63,8 +62,7 @@ def _publish_forever() -> None:
             publish_queue_metrics()
             evaluate_every_alarm()
         except Exception:
-            # The outermost edge of this thread: the next round may well succeed, and the log shows what
-            # failed.
+            # The outermost edge of this thread: the next round may well succeed, and the log shows what failed.
             logger.exception("publishing metrics and evaluating alarms failed")
 
 
@@ -80,9 +78,7 @@ def publish_queue_metrics() -> None:
             oldest = queue["messages"].oldest_enqueued_at()
         values = {
             "ApproximateNumberOfMessagesVisible": float(attributes["ApproximateNumberOfMessages"]),
-            "ApproximateNumberOfMessagesNotVisible": float(
-                attributes["ApproximateNumberOfMessagesNotVisible"]
-            ),
+            "ApproximateNumberOfMessagesNotVisible": float(attributes["ApproximateNumberOfMessagesNotVisible"]),
             "ApproximateNumberOfMessagesDelayed": float(attributes["ApproximateNumberOfMessagesDelayed"]),
             **activity,
         }
@@ -103,9 +99,8 @@ def evaluate_every_alarm() -> None:
 def evaluate(alarm: Alarm) -> None:
     """Evaluate one alarm and take its actions when its state changes.
 
-    ministack mixes the metrics of all dimensions, and leaves the state alone while data is missing. Periods
-    end now instead of at whole minutes, so that a change shows at once (Amazon CloudWatch User Guide,
-    "Evaluating an alarm").
+    ministack mixes the metrics of all dimensions, and leaves the state alone while data is missing. Periods end now
+    instead of at whole minutes, so that a change shows at once (Amazon CloudWatch User Guide, "Evaluating an alarm").
     """
     if not alarm.get("Namespace") or not alarm.get("MetricName"):
         return

@@ -28,7 +28,7 @@ _upstream_concurrency = lambda_svc._sqs_esm_concurrency
 
 
 class InvalidBatchResponseError(ValueError):
-    """The function's answer is not a partial batch response, so that the whole batch counts as failed."""
+    """The function's answer isn't a partial batch response, so the whole batch has failed."""
 
 
 def apply() -> None:
@@ -38,14 +38,12 @@ def apply() -> None:
     lambda_svc._sqs_esm_concurrency = concurrency
 
 
-def concurrency(
-    mapping: dict[str, Any], function: dict[str, Any], config: dict[str, Any], _queue: Any = None
-) -> int:
+def concurrency(mapping: dict[str, Any], function: dict[str, Any], config: dict[str, Any], _queue: Any = None) -> int:
     """Return how many batches of a mapping may be with the function at the same time.
 
-    The same for a FIFO queue as for a standard one: AWS Lambda Developer Guide, "Configuring scaling behavior
-    for SQS event source mappings": "For FIFO queues, concurrent invocations are capped either by the number
-    of message group IDs or the maximum concurrency setting". ministack allows one. The order is safe, since
+    The same for a FIFO queue as for a standard one: AWS Lambda Developer Guide, "Configuring scaling behavior for SQS
+    event source mappings": "For FIFO queues, concurrent invocations are capped either by the number of message group
+    IDs or the maximum concurrency setting". ministack allows one. The order is safe, since
     :class:`local.ministack_compat.message_store.MessageStore` hands out nothing of a group in flight.
     """
     allowed: int = _upstream_concurrency(mapping, function, config)
@@ -79,19 +77,16 @@ def run_batch(
         source = by_id[record["messageId"]].get("sys", {}).get("DeadLetterQueueSourceArn")
         if source:
             record["attributes"]["DeadLetterQueueSourceArn"] = source
-    # "If a message doesn't match the filter criteria, Lambda deletes it", whatever becomes of the rest of its
-    # batch (AWS Lambda Developer Guide, "Using event filtering with an Amazon SQS event source").
+    # "If a message doesn't match the filter criteria, Lambda deletes it", whatever becomes of the rest of its batch
+    # (AWS Lambda Developer Guide, "Using event filtering with an Amazon SQS event source").
     _delete(queue_url, [message for message in batch if message["id"] not in offered])
     batch = [message for message in batch if message["id"] in offered]
 
     outcome = lambda_svc._execute_function(function, event)
     if outcome.get("error"):
         mapping["LastProcessingResult"] = "FAILED"
-        lambda_svc.logger.warning(
-            "%s failed with a batch: %s", mapping.get("FunctionArn"), outcome.get("body")
-        )
-        # The messages stay hidden for their visibility timeout; the pause keeps a broken function from
-        # spinning.
+        lambda_svc.logger.warning("%s failed with a batch: %s", mapping.get("FunctionArn"), outcome.get("body"))
+        # The messages stay hidden for their visibility timeout; the pause keeps a broken function from spinning.
         lambda_svc._esm_backoff_until[mapping["UUID"]] = time.time() + lambda_svc._ESM_BACKOFF_SECONDS
         return
     lambda_svc._esm_backoff_until.pop(mapping["UUID"], None)
@@ -109,10 +104,9 @@ def run_batch(
 def failed_items(response: Any, offered: set[str]) -> set[str]:
     """Return the ids of the messages that the function reports as failed.
 
-    AWS Lambda Developer Guide, "Implementing partial batch responses" for Amazon SQS: a null or empty
-    response and a null or empty list mean success; an invalid response, and an identifier that is missing,
-    empty or none of the batch, mean that everything failed. ministack deletes messages in the last cases and
-    fails on null.
+    AWS Lambda Developer Guide, "Implementing partial batch responses" for Amazon SQS: a null or empty response and a
+    null or empty list mean success; an invalid response, and an identifier that is missing, empty or none of the batch,
+    mean that everything failed. ministack deletes messages in the last cases and fails on null.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Sends the state changes of alarms to EventBridge, and fills in what a schedule tells its target.
+"""Sends the state changes of alarms to EventBridge, and fills in the context attributes of schedules.
 
 ``local.ministack_compat.apply`` calls :func:`apply`.
 """
@@ -20,14 +20,14 @@ ANCHORS = (
     "services.scheduler:_SCHEDULE_TICK_INTERVAL",
 )
 
-# Scheduler is precise to a minute (EventBridge Scheduler user guide, "Schedule types"); ministack looks every
-# ten seconds, which is long in a test.
+# Scheduler is precise to a minute (EventBridge Scheduler user guide, "Schedule types"); ministack looks every ten
+# seconds, which is long in a test.
 TICK_SECONDS = 1.0
 _ATTRIBUTE = re.compile(r"<aws\.scheduler\.([a-z-]+)>")
 
 _upstream_dispatch = cloudwatch._dispatch_alarm_actions
 _upstream_invoke = eventbridge._invoke_target
-# By ARN: the state that each alarm is in, as its next event tells it under previousState.
+# By ARN: the state of each alarm, which its next event reports as previousState.
 _last_states: dict[str, dict[str, str]] = {}
 
 Alarm = dict[str, Any]
@@ -41,10 +41,10 @@ def apply() -> None:
 
 
 def dispatch_alarm_actions(alarm: Alarm, old_state: str, new_state: str, reason: str) -> None:
-    """Take the actions of an alarm that has changed its state, and tell EventBridge of it.
+    """Take the actions of an alarm that has changed its state, and send an event.
 
-    ministack sends no events of alarms, nor does it keep StateTransitionedTimestamp for all of them (Amazon
-    CloudWatch User Guide, "Alarm events and EventBridge"; Amazon CloudWatch API Reference, MetricAlarm).
+    ministack sends no events of alarms, nor does it keep StateTransitionedTimestamp for all of them (Amazon CloudWatch
+    User Guide, "Alarm events and EventBridge"; Amazon CloudWatch API Reference, MetricAlarm).
     """
     now = datetime.now(UTC)
     alarm["StateTransitionedTimestamp"] = int(now.timestamp())
@@ -86,13 +86,11 @@ def _timestamp(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}+0000"
 
 
-def invoke_target(
-    target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None
-) -> None:
-    """Invoke a target; what a schedule's input has in angle brackets is replaced.
+def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
+    """Invoke a target, with the context attributes in a schedule's input filled in.
 
-    ministack passes it on as it stands (EventBridge Scheduler user guide, "Adding context attributes in
-    EventBridge Scheduler").
+    ministack passes the input on unchanged (EventBridge Scheduler user guide, "Adding context attributes in EventBridge
+    Scheduler").
     """
     if event.get("Source") == "aws.scheduler" and target.get("Input"):
         attributes = {
@@ -101,6 +99,6 @@ def invoke_target(
             "execution-id": str(uuid.uuid4()),
             "attempt-number": "1",
         }
-        told = _ATTRIBUTE.sub(lambda found: attributes.get(found[1], found[0]), target["Input"])
-        target = {**target, "Input": told}
+        text = _ATTRIBUTE.sub(lambda found: attributes.get(found[1], found[0]), target["Input"])
+        target = {**target, "Input": text}
     _upstream_invoke(target, event, rule, view)

@@ -1,7 +1,7 @@
 """Checks that the installed ministack is the one the patches were written for.
 
-``local.ministack_compat.apply`` calls it before it changes anything, so that another ministack fails at start
-with a clear message instead of somewhere in a test.
+``local.ministack_compat.apply`` calls it before it changes anything, so that another ministack fails at start with a
+clear message instead of somewhere in a test.
 """
 
 from __future__ import annotations

@@ -29,8 +29,7 @@ ANCHORS = (
     "services.eventbridge:_put_events",
 )
 
-# AWS Lambda Developer Guide, "Error handling for asynchronous invocation": two retries, events kept six
-# hours.
+# AWS Lambda Developer Guide, "Error handling for asynchronous invocation": two retries, events kept six hours.
 DEFAULT_RETRIES = 2
 DEFAULT_MAX_AGE_SECONDS = 21600
 
@@ -106,8 +105,7 @@ def _invocation_record(
     condition: str,
     attempts: int,
 ) -> dict[str, Any]:
-    # AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations": example invocation
-    # record.
+    # AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations": example invocation record.
     response: dict[str, Any] = {"statusCode": 200, "executedVersion": config.get("Version", "$LATEST")}
     if condition != "Success":
         response["functionError"] = "Unhandled"
@@ -148,8 +146,8 @@ def _deliver_record(destination_arn: str, record: dict[str, Any], failed: bool) 
 
 
 def _deliver_dead_letter(target_arn: str, event: Any, request_id: str, outcome: dict[str, Any]) -> None:
-    # AWS Lambda Developer Guide, "Adding a dead-letter queue": the event itself, and these three attributes,
-    # the last of them cut to 1 KB.
+    # AWS Lambda Developer Guide, "Adding a dead-letter queue": the event itself, and these three attributes, the last
+    # of them cut to 1 KB.
     body = outcome.get("body")
     message = str(body.get("errorMessage", "")) if isinstance(body, dict) else ""
     attributes = {

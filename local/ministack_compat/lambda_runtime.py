@@ -62,14 +62,14 @@ def apply() -> None:
 
 
 def leave_metrics_to_execution(*_arguments: object, **_options: object) -> None:
-    """Do nothing where ministack records the metrics of the Invoke API.
+    """Do nothing instead of recording the metrics of the Invoke API.
 
-    :func:`execute_and_measure` records those of every way to invoke a function.
+    :func:`execute_and_measure` records those of every invocation.
     """
 
 
 def spawn_worker(worker: Any) -> None:
-    """Start a worker and remember its process, whose exit status tells how it ended."""
+    """Start a worker and remember its process, whose exit status says how it ended."""
     _upstream_spawn(worker)
     worker.last_process = worker._proc
 
@@ -77,14 +77,14 @@ def spawn_worker(worker: Any) -> None:
 def read_log(worker: Any) -> str:
     """Return the log of the invocation that has just ended.
 
-    ministack guesses the end of the log from silence, which costs 50 ms when the handler prints nothing and
-    cuts the log of a handler that pauses.
+    ministack infers the end of the log from silence, which costs 50 ms if the handler prints nothing and cuts the log
+    of a handler that pauses.
     """
     lines: list[str] = []
     deadline = time.monotonic() + _LOG_WAIT_SECONDS
-    while (left := deadline - time.monotonic()) > 0:
+    while (remaining := deadline - time.monotonic()) > 0:
         try:
-            line = worker._stderr_queue.get(timeout=left)
+            line = worker._stderr_queue.get(timeout=remaining)
         except queue.Empty:
             break
         if line == END_OF_LOG:
@@ -96,9 +96,9 @@ def read_log(worker: Any) -> str:
 def execute_in_worker(function: Function, event: Any, request_id: str) -> Outcome:
     """Run one invocation in a worker process.
 
-    ministack reports every failure as ``Runtime.HandlerError``; AWS reports the exception's class, which
-    Retry and Catch of Step Functions name (AWS Lambda Developer Guide, "Understanding retry behavior in
-    Lambda" and Step Functions Developer Guide, "Handling errors in Step Functions workflows").
+    ministack reports every failure as ``Runtime.HandlerError``; AWS reports the exception's class, which Retry and
+    Catch of Step Functions name (AWS Lambda Developer Guide, "Understanding retry behavior in Lambda" and Step
+    Functions Developer Guide, "Handling errors in Step Functions workflows").
     """
     config = function.get("config") or function
     name, version = config["FunctionName"], config.get("Version", "$LATEST")
@@ -136,9 +136,7 @@ def execute_in_worker(function: Function, event: Any, request_id: str) -> Outcom
     return {"body": failure, "error": True, "log": log}
 
 
-def _failure(
-    worker: Any, config: dict[str, Any], answer: dict[str, Any], request_id: str
-) -> dict[str, Any] | None:
+def _failure(worker: Any, config: dict[str, Any], answer: dict[str, Any], request_id: str) -> dict[str, Any] | None:
     if answer["status"] == "ok":
         failure: dict[str, Any] | None = answer.get("failure")
         return failure

@@ -61,14 +61,11 @@ class _MoveTask:
 
     @property
     def handle(self) -> str:
-        return base64.b64encode(
-            json.dumps({"taskId": self.task_id, "sourceArn": self.source_arn}).encode()
-        ).decode()
+        return base64.b64encode(json.dumps({"taskId": self.task_id, "sourceArn": self.source_arn}).encode()).decode()
 
     def described(self) -> dict[str, Any]:
         description = {
-            # "… only included if the task status is RUNNING" (API Reference,
-            # ListMessageMoveTasksResultEntry).
+            # "… only included if the task status is RUNNING" (API Reference, ListMessageMoveTasksResultEntry).
             "TaskHandle": self.handle if self.status == RUNNING else None,
             "Status": self.status,
             "SourceArn": self.source_arn,
@@ -105,9 +102,7 @@ class _MoveTask:
             if target is None:
                 self.status = FAILED
                 self.failure_reason = (
-                    "AWS.SimpleQueueService.NonExistentQueue"
-                    if target_arn
-                    else "CouldNotDetermineMessageSource"
+                    "AWS.SimpleQueueService.NonExistentQueue" if target_arn else "CouldNotDetermineMessageSource"
                 )
                 return False
             source["messages"].remove(message)
@@ -171,8 +166,7 @@ def start_message_move_task(request: dict[str, Any], _queue_url: str) -> dict[st
         visible = source["messages"].counts()[0]
         task = _MoveTask(source_arn, destination_arn, None if rate is None else int(rate), visible)
         _tasks.append(task)
-    # The thread looks queues up in the caller's account and region, which ministack keeps in context
-    # variables.
+    # The thread looks queues up in the caller's account and region, which ministack keeps in context variables.
     threading.Thread(target=contextvars.copy_context().run, args=(task.run,), daemon=True).start()
     return {"TaskHandle": task.handle}
 

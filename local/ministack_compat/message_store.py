@@ -1,7 +1,7 @@
-"""Keeps the messages of one SQS queue so that receive, delete and count cost the same at any depth.
+"""Stores the messages of one SQS queue, with receives, deletes, and counts that cost the same at any depth.
 
-``local.ministack_compat.sqs`` puts one in the place of each queue's list of messages; ministack's own
-producers (SNS, EventBridge, S3, Lambda destinations) go on appending to it as if it were that list.
+``local.ministack_compat.sqs`` replaces each queue's list of messages with one. ministack's own producers (SNS,
+EventBridge, S3, Lambda destinations) append to it as to that list.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from typing import Any
 
 Message = dict[str, Any]
 
-# ministack serves HTTP on an event loop, polls for Lambda on a thread and runs each state machine on another;
-# all of them change queues. One lock is enough, because every operation below is short.
+# ministack serves HTTP on an event loop, polls for Lambda on a thread and runs each state machine on another; all of
+# them change queues. One lock is enough, because every operation below is short.
 STORE_LOCK = threading.RLock()
 
 
 class ReceiptHandleError(ValueError):
-    """The receipt handle was never issued, or is no longer good for what was asked."""
+    """The receipt handle was never issued, or is no longer valid for the request."""
 
 
 class MessageStore:
     """The messages of one queue, in arrival order, indexed by id, by visibility and by age.
 
-    A standard queue hands out visible messages in rotation: a message that becomes visible again goes behind
-    the others, so that a reader who lets its messages return still gets to see the whole queue, as on AWS. A
-    FIFO queue hands out one message group at a time, in order, and none of a group that has messages in
-    flight (Amazon SQS Developer Guide, "FIFO queue delivery logic").
+    A standard queue returns visible messages in rotation: a message that becomes visible again is added at the end, so
+    a reader that releases its messages still reaches the whole queue, as on AWS. A FIFO queue returns one message group
+    at a time, in order, and none of a group that has messages in flight (Amazon SQS Developer Guide, "FIFO queue
+    delivery logic").
 
     Parameters
     ----------
@@ -66,8 +66,7 @@ class MessageStore:
             return iter(list(self._by_id.values()))
 
     def __getitem__(self, index: int) -> Message:
-        # Only ``messages[-1]`` right after an append is used by ministack; a dictionary reaches its end in
-        # O(1).
+        # Only ``messages[-1]`` right after an append is used by ministack; a dictionary reaches its end in O(1).
         if index == -1:
             return self._by_id[next(reversed(self._by_id))]
         return next(itertools.islice(iter(self), index, None))
@@ -119,16 +118,15 @@ class MessageStore:
         Returns
         -------
         tuple
-            The messages received, each with a new receipt handle, and the messages that have to go to the
-            dead-letter queue.
+            The messages received, each with a new receipt handle, and the messages that have to go to the dead-letter
+            queue.
         """
         with STORE_LOCK:
             now = time.time()
             self._show_due(now)
             taken: list[Message] = []
             dead: list[Message] = []
-            # Collected first and hidden after, so that a visibility timeout of 0 does not hand out one
-            # message twice.
+            # Collected first and hidden after, so that a visibility timeout of 0 does not hand out one message twice.
             for message in self._candidates():
                 if max_receive_count is not None and message["receive_count"] >= max_receive_count:
                     dead.append(message)
@@ -148,8 +146,8 @@ class MessageStore:
     def delete(self, handle: str) -> None:
         """Delete the message a receipt handle stands for.
 
-        Deleting twice succeeds, and so does an outdated handle of a standard queue, without effect (Amazon
-        SQS API Reference, DeleteMessage).
+        Deleting twice succeeds, and so does an outdated handle of a standard queue, without effect (Amazon SQS API
+        Reference, DeleteMessage).
 
         Raises
         ------
@@ -255,9 +253,9 @@ class MessageStore:
             self._delayed.discard(message_id)
         elif self._fifo:
             group = _group_of(self._by_id[message_id])
-            left = self._in_flight_of_group[group] - 1
-            if left:
-                self._in_flight_of_group[group] = left
+            remaining = self._in_flight_of_group[group] - 1
+            if remaining:
+                self._in_flight_of_group[group] = remaining
             else:
                 del self._in_flight_of_group[group]
 

@@ -1,8 +1,8 @@
 """Runs the handler of one Python function: one such process is one Lambda execution environment.
 
-``local.ministack_compat.lambda_runtime`` gives its text to ministack as the program of a worker process, so
-it imports nothing but the standard library. ministack writes the configuration and then one invocation a line
-to its standard input; it answers with one line each and ends each invocation's log with a marker line.
+``local.ministack_compat.lambda_runtime`` gives its text to ministack as the program of a worker process, so it imports
+nothing but the standard library. ministack writes the configuration and then one invocation a line to its standard
+input; it answers with one line each and ends each invocation's log with a marker line.
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ class InitError(Exception):
 
 def main() -> None:
     """Serve invocations until standard input closes."""
-    # Handlers, and what they run, may print: file descriptor 1 becomes the log, and a copy of it carries the
-    # answers.
+    # Handlers, and what they run, may print: file descriptor 1 becomes the log, and a copy of it carries the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
@@ -142,9 +141,7 @@ def _invoke(handler: Handler, event: Any, context: LambdaContext) -> dict[str, A
     return {"result": result}
 
 
-def _failure(
-    error_type: str, message: str, error: BaseException | None, request_id: str = ""
-) -> dict[str, Any]:
+def _failure(error_type: str, message: str, error: BaseException | None, request_id: str = "") -> dict[str, Any]:
     # The first frame is this program's own.
     frames = traceback.extract_tb(error.__traceback__)[1:] if error else []
     return {
@@ -164,7 +161,7 @@ if __name__ == "__main__":
     try:
         main()
     except SystemExit as exiting:
-        # The orderly end of the interpreter closes the answers first, and whoever reads them then ends the
-        # process before its exit status is known.
+        # The orderly end of the interpreter closes the answers first, and whoever reads them then ends the process
+        # before its exit status is known.
         sys.stderr.flush()
         os._exit(exiting.code if isinstance(exiting.code, int) else int(exiting.code is not None))

@@ -1,4 +1,4 @@
-"""Lets a state machine publish to SNS with all that Publish takes, and SNS invoke functions asynchronously.
+"""Lets state machines publish to SNS with every parameter, and SNS invoke functions asynchronously.
 
 ``local.ministack_compat.apply`` calls :func:`apply`; ``local.ministack_compat.step_functions`` dispatches
 ``sns:publish`` tasks to :func:`publish`.
@@ -48,10 +48,10 @@ def apply() -> None:
 def deliver_to_function(
     endpoint: str, envelope: str, _topic: str, subscription: str, *_parts: Any, **_named: Any
 ) -> None:
-    """Hand a notification to a function as an asynchronous invocation, which is tried again where it fails.
+    """Invoke a function with a notification asynchronously, and so with retries.
 
-    ministack runs the function once and drops its error (Lambda Developer Guide, "Invoking Lambda functions
-    with Amazon SNS notifications": "Amazon SNS invokes your function asynchronously").
+    ministack runs the function once and drops its error (Lambda Developer Guide, "Invoking Lambda functions with Amazon
+    SNS notifications": "Amazon SNS invokes your function asynchronously").
     """
     function, config, _name = lambda_svc._get_func_record_for_ref(endpoint)
     if not function or not config:
@@ -62,16 +62,14 @@ def deliver_to_function(
         "EventSubscriptionArn": subscription,
         "Sns": json.loads(envelope),
     }
-    lambda_svc.invoke_async_with_retry(
-        lambda_svc._execution_record_for_config(function, config), {"Records": [record]}
-    )
+    lambda_svc.invoke_async_with_retry(lambda_svc._execution_record_for_config(function, config), {"Records": [record]})
 
 
 def publish(arguments: dict[str, Any]) -> dict[str, Any]:
     """Publish with the arguments of a Step Functions task; an object as Message is sent as JSON text.
 
-    ministack drops MessageAttributes, so that no filter policy matches (Step Functions Developer Guide,
-    "Publish messages to an Amazon SNS topic with Step Functions").
+    ministack drops MessageAttributes, so no filter policy matches (Step Functions Developer Guide, "Publish messages to
+    an Amazon SNS topic with Step Functions").
 
     Raises
     ------

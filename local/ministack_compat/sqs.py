@@ -1,7 +1,7 @@
 """Makes ministack's SQS keep the limits, the attributes and the delivery rules that AWS documents.
 
-``local.ministack_compat.apply`` calls :func:`apply`; the message store and the message-move calls have
-modules of their own.
+``local.ministack_compat.apply`` calls :func:`apply`; the message store and the message-move calls have modules of their
+own.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ ANCHORS = (
     "services.sqs:_delete_messages_for_esm",
 )
 
-# "The minimum is 1 byte … the maximum is 1,048,576 bytes (1 MiB)"; a batch has the same limit for the sum of
-# its messages. Attributes count: name, type and value (Amazon SQS Developer Guide, "Amazon SQS message
-# quotas").
+# "The minimum is 1 byte … the maximum is 1,048,576 bytes (1 MiB)"; a batch has the same limit for the sum of its
+# messages. Attributes count: name, type and value (Amazon SQS Developer Guide, "Amazon SQS message quotas").
 MAX_BATCH_BYTES = 1_048_576
 MAX_MESSAGE_ATTRIBUTES = 10
 MAX_DELAY_SECONDS = 900
@@ -58,7 +57,7 @@ def apply() -> None:
     """Put the patches of this module in place."""
     sqs._queues = _QueuesWithMessageStores()
     sqs._collect_msgs = receive
-    sqs._dlq_sweep = leave_dead_letters_to_receive
+    sqs._dlq_sweep = leave_redrive_policy_to_receive
     sqs._expire_retained = expire_retained
     sqs._refresh_counts = refresh_counts
     sqs._prune_dedup = prune_deduplication_ids
@@ -86,8 +85,8 @@ _upstream_receive_message = sqs._act_receive_message
 class _QueuesWithMessageStores(responses.AccountRegionScopedDict):  # type: ignore[misc]
     """The table of queues; every queue put into it gets a message store.
 
-    ministack keeps messages in a list that receive, delete and count walk through (25 ms at 20,000 messages),
-    and replaces the list from several threads, which can lose a message sent meanwhile.
+    ministack keeps messages in a list that receive, delete and count walk through (25 ms at 20,000 messages), and
+    replaces the list from several threads, which can lose a message sent meanwhile.
     """
 
     __slots__ = ()
@@ -109,8 +108,7 @@ def _check_seconds(request: Request, parameter: str, most: int) -> None:
     if value is not None and not 0 <= int(value) <= most:
         raise sqs._Err(
             "InvalidParameterValue",
-            f"Value {value} for parameter {parameter} is invalid. "
-            f"Reason: Must be between 0 and {most}, if provided.",
+            f"Value {value} for parameter {parameter} is invalid. Reason: Must be between 0 and {most}, if provided.",
         )
 
 
@@ -120,8 +118,8 @@ def _check_seconds(request: Request, parameter: str, most: int) -> None:
 def receive_message(request: Request, queue_url: str) -> Any:
     """ReceiveMessage with the ranges of its two times and the limit of messages in flight.
 
-    At the limit a short poll of a standard queue is refused, and any other receives nothing (Amazon SQS
-    Developer Guide, "Amazon SQS queue quotas"). The answer is a coroutine, since it may wait.
+    At the limit a short poll of a standard queue is refused, and any other receives nothing (Amazon SQS Developer
+    Guide, "Amazon SQS queue quotas"). The answer is a coroutine, since it may wait.
     """
     _check_seconds(request, "WaitTimeSeconds", MAX_WAIT_SECONDS)
     _check_seconds(request, "VisibilityTimeout", MAX_VISIBILITY_SECONDS)
@@ -135,8 +133,8 @@ def receive_message(request: Request, queue_url: str) -> Any:
 def receive(queue: Queue, limit: int, visibility_timeout: int) -> list[Message]:
     """Receive messages, moving those to the dead-letter queue that were received too often.
 
-    AWS moves a message when it would be received once more than ``maxReceiveCount`` (Amazon SQS Developer
-    Guide, "Using dead-letter queues in Amazon SQS").
+    AWS moves a message when it would be received once more than ``maxReceiveCount`` (Amazon SQS Developer Guide, "Using
+    dead-letter queues in Amazon SQS").
     """
     with STORE_LOCK:
         store: MessageStore = queue["messages"]
@@ -154,8 +152,8 @@ def receive(queue: Queue, limit: int, visibility_timeout: int) -> list[Message]:
     return taken
 
 
-def leave_dead_letters_to_receive(_queue: Queue) -> None:
-    """Do nothing where ministack looks for dead letters: :func:`receive` moves them."""
+def leave_redrive_policy_to_receive(_queue: Queue) -> None:
+    """Do nothing instead of looking for messages to move to a dead-letter queue: :func:`receive` moves them."""
 
 
 def _redrive_policy(queue: Queue) -> tuple[Queue | None, int | None]:
@@ -174,8 +172,8 @@ def redrive_policy_of(queue: Queue) -> dict[str, Any]:
 
 
 def _move_to_dead_letter_queue(message: Message, source: Queue, target: Queue) -> None:
-    # A standard queue keeps the original enqueue timestamp for retention, a FIFO queue starts anew (Amazon
-    # SQS Developer Guide, "Configuring a dead-letter queue": message retention periods).
+    # A standard queue keeps the original enqueue timestamp for retention, a FIFO queue starts anew (Amazon SQS
+    # Developer Guide, "Configuring a dead-letter queue": message retention periods).
     now = time.time()
     moved = {
         **message,
@@ -208,8 +206,8 @@ def refresh_counts(queue: Queue) -> None:
 def receive_for_lambda(queue_url: str, batch_size: int) -> list[Message]:
     """Receive a batch for an event source mapping.
 
-    ministack hands out 10 at most; AWS up to the mapping's BatchSize, as long as the batch fits the
-    invocation payload (AWS Lambda Developer Guide, "Batching behavior").
+    ministack hands out 10 at most; AWS up to the mapping's BatchSize, as long as the batch fits the invocation payload
+    (AWS Lambda Developer Guide, "Batching behavior").
     """
     queue = sqs._get_q(queue_url)
     expire_retained(queue)
@@ -252,8 +250,7 @@ def send_message(request: Request, queue_url: str) -> dict[str, Any]:
     if len(attributes) > MAX_MESSAGE_ATTRIBUTES:
         raise sqs._Err(
             "InvalidParameterValue",
-            f"Number of message attributes [{len(attributes)}] exceeds the allowed maximum "
-            f"[{MAX_MESSAGE_ATTRIBUTES}].",
+            f"Number of message attributes [{len(attributes)}] exceeds the allowed maximum [{MAX_MESSAGE_ATTRIBUTES}].",
         )
     limit = int(queue["attributes"].get("MaximumMessageSize", MAX_BATCH_BYTES))
     if message_bytes(request.get("MessageBody") or "", attributes) > limit:
@@ -277,9 +274,7 @@ def send_message_batch(request: Request, queue_url: str) -> dict[str, Any]:
     sqs._get_q(url)
     entries = request.get("Entries") or []
     sqs._validate_batch_entries(entries, "SendMessageBatchRequestEntry")
-    total = sum(
-        message_bytes(entry.get("MessageBody") or "", entry.get("MessageAttributes")) for entry in entries
-    )
+    total = sum(message_bytes(entry.get("MessageBody") or "", entry.get("MessageAttributes")) for entry in entries)
     if total > MAX_BATCH_BYTES:
         raise sqs._Err(
             "BatchRequestTooLong",
@@ -291,23 +286,20 @@ def send_message_batch(request: Request, queue_url: str) -> dict[str, Any]:
 def prune_deduplication_ids(queue: Queue) -> None:
     """Forget the deduplication ids that are past their five minutes.
 
-    ministack rebuilds the whole table at every send, which makes 50,000 FIFO sends quadratic; once a second
-    will do.
+    ministack rebuilds the whole table at every send, which makes 50,000 FIFO sends quadratic; once a second will do.
     """
     now = time.time()
     if now - queue.get("deduplication_pruned_at", 0.0) < 1:
         return
     queue["deduplication_pruned_at"] = now
-    queue["dedup_cache"] = {
-        key: entry for key, entry in queue["dedup_cache"].items() if entry["expire"] > now
-    }
+    queue["dedup_cache"] = {key: entry for key, entry in queue["dedup_cache"].items() if entry["expire"] > now}
 
 
 # Deleting and hiding ----------------------------------------------------------------------------------------
 
 
 def delete_message(request: Request, queue_url: str) -> dict[str, Any]:
-    """DeleteMessage; deleting a message that is gone already succeeds, where ministack reports an error."""
+    """DeleteMessage; deleting a message twice succeeds, unlike in ministack."""
     queue = sqs._get_q(request.get("QueueUrl") or queue_url)
     handle = request.get("ReceiptHandle") or ""
     if not handle:
@@ -322,7 +314,7 @@ def delete_message_batch(request: Request, queue_url: str) -> dict[str, Any]:
 
 
 def change_visibility(request: Request, queue_url: str) -> dict[str, Any]:
-    """ChangeMessageVisibility; a message that is not in flight is refused, where ministack hides it."""
+    """ChangeMessageVisibility; a message that isn't in flight is refused, unlike in ministack."""
     queue = sqs._get_q(request.get("QueueUrl") or queue_url)
     handle = request.get("ReceiptHandle") or ""
     _check_seconds(request, "VisibilityTimeout", MAX_VISIBILITY_SECONDS)
@@ -372,7 +364,7 @@ def _each_entry(entries: list[Request], action: Any) -> dict[str, Any]:
             failed.append(
                 {"Id": entry.get("Id", ""), "Code": error.code, "Message": error.message, "SenderFault": True}
             )
-    # AWS leaves an empty list out of its answer, so that ``answer["Failed"]`` is a KeyError.
+    # AWS leaves an empty list out of its answer, so ``answer["Failed"]`` is a KeyError.
     return {name: results for name, results in (("Successful", successful), ("Failed", failed)) if results}
 
 

@@ -1,7 +1,7 @@
-"""Makes ministack walk state machines, keep their history and handle their errors as Step Functions does.
+"""Makes ministack run state machines in JSONata, keep their history, and handle their errors as Step Functions does.
 
-``local.ministack_compat.apply`` calls :func:`apply`. Map and Parallel states, and the calls to other
-services, have modules of their own.
+``local.ministack_compat.apply`` calls :func:`apply`. Map states and the calls to other services have modules of their
+own. Parallel states, JSONPath, and heartbeats aren't supported, because no state machine here uses them.
 """
 
 from __future__ import annotations
@@ -21,20 +21,14 @@ ANCHORS = (
     "services.stepfunctions:_SFN_WAIT_SCALE",
     "services.stepfunctions:_add_event",
     "services.stepfunctions:_apply_catcher",
-    "services.stepfunctions:_apply_input_path",
     "services.stepfunctions:_apply_jsonata_arguments",
     "services.stepfunctions:_apply_jsonata_output",
     "services.stepfunctions:_apply_jsonata_template",
-    "services.stepfunctions:_apply_output_path",
-    "services.stepfunctions:_apply_parameters",
-    "services.stepfunctions:_apply_result_path",
-    "services.stepfunctions:_apply_result_selector",
     "services.stepfunctions:_apply_state_assign",
     "services.stepfunctions:_emit_execution_status_event",
     "services.stepfunctions:_error_matches",
     "services.stepfunctions:_execute_choice",
     "services.stepfunctions:_execute_map",
-    "services.stepfunctions:_execute_parallel",
     "services.stepfunctions:_execute_pass",
     "services.stepfunctions:_execute_task",
     "services.stepfunctions:_execute_wait",
@@ -49,7 +43,6 @@ ANCHORS = (
     "services.stepfunctions:_run_execution",
     "services.stepfunctions:_run_sub_machine",
     "services.stepfunctions:_scaled_sleep",
-    "services.stepfunctions:_send_task_heartbeat",
     "services.stepfunctions:_start_execution",
     "services.stepfunctions:_state_machines",
     "services.stepfunctions:_state_query_language",
@@ -59,8 +52,7 @@ ANCHORS = (
     "services.stepfunctions:reset",
 )
 
-# Step Functions Developer Guide, "Step Functions service quotas": input or output of a state or task, in
-# bytes.
+# Step Functions Developer Guide, "Step Functions service quotas": input or output of a state or task, in bytes.
 MAX_PAYLOAD_BYTES = 262_144
 # The same guide, "Retrying after an error": defaults of a retrier.
 DEFAULT_INTERVAL_SECONDS, DEFAULT_BACKOFF_RATE = 1, 2.0
@@ -71,15 +63,13 @@ State = dict[str, Any]
 Context = dict[str, Any]
 
 _upstream_add_event = stepfunctions._add_event
-_upstream_choice = stepfunctions._execute_choice
 _upstream_start = stepfunctions._start_execution
 _upstream_stop = stepfunctions._stop_execution
 _upstream_reset = stepfunctions.reset
-_upstream_output_path = stepfunctions._apply_output_path
 
 _history_lock = threading.Lock()
 _over: dict[str, threading.Event] = {}
-# What ends the work of the current thread: its execution, and any Parallel or Map state around it.
+# What ends the work of the current thread: its execution, and the Map states around it.
 _enders: contextvars.ContextVar[tuple[threading.Event, ...]] = contextvars.ContextVar("enders", default=())
 
 
@@ -109,8 +99,7 @@ def apply() -> None:
 def start_execution(request: dict[str, Any]) -> Any:
     """StartExecution; the same name and input as a running execution answers with that execution.
 
-    ministack refuses; AWS calls a standard workflow's start idempotent (Step Functions API Reference,
-    StartExecution).
+    ministack refuses; AWS calls a standard workflow's start idempotent (Step Functions API Reference, StartExecution).
     """
     machine = stepfunctions._state_machines.get(request.get("stateMachineArn", ""))
     if machine and request.get("name"):
@@ -242,7 +231,7 @@ def _record(state_machine_arn: str, metric: str) -> None:
 
 
 def add_event(execution: Execution, event_type: str, details: dict[str, Any] | None = None) -> Any:
-    """Add to the history; branches and iterations do so at the same time, which ministack numbers twice."""
+    """Add to the history; iterations do so at the same time, and ministack gives them the same number."""
     with _history_lock:
         event = _upstream_add_event(execution, event_type, details)
         event["previousEventId"] = event["id"] - 1
@@ -252,13 +241,11 @@ def add_event(execution: Execution, event_type: str, details: dict[str, Any] | N
 # States -----------------------------------------------------------------------------------------------------
 
 
-def run_states(
-    states: dict[str, State], start_at: str, state_input: Any, execution: Execution, ctx: Context
-) -> Any:
+def run_states(states: dict[str, State], start_at: str, state_input: Any, execution: Execution, ctx: Context) -> Any:
     """Walk states from ``start_at`` to an end and return the last one's output.
 
-    Used for a state machine, a branch and an iteration alike; ministack leaves the states of the last two out
-    of the history and lets them run on when the execution is stopped.
+    Used for a state machine and an iteration alike. ministack leaves the states of iterations out of the history and
+    lets them run on when the execution is stopped.
     """
     name: str | None = start_at
     value = state_input
@@ -282,31 +269,20 @@ def run_states(
     return value
 
 
-def _execute(
-    kind: str, state: State, value: Any, execution: Execution, ctx: Context
-) -> tuple[Any, str | None]:
-    if kind in ("Task", "Parallel", "Map"):
+def _execute(kind: str, state: State, value: Any, execution: Execution, ctx: Context) -> tuple[Any, str | None]:
+    if kind in ("Task", "Map", "Choice", "Wait") and stepfunctions._state_query_language(state, ctx) != "JSONata":
+        raise ExecutionError("States.Runtime", "The embedded cloud expects QueryLanguage to be JSONata.")
+    if kind in ("Task", "Map"):
         run = getattr(stepfunctions, f"_execute_{kind.lower()}")
         result: tuple[Any, str | None] = run(state, value, execution, ctx)
     elif kind in ("Pass", "Choice", "Wait"):
         result = getattr(stepfunctions, f"_execute_{kind.lower()}")(state, value, ctx)
     elif kind == "Succeed":
-        result = _succeed(state, value, ctx), None
+        # ministack ignores the Output of a Succeed state.
+        result = stepfunctions._apply_jsonata_output(state, value, ctx, default=value), None
     else:
-        raise ExecutionError("States.Runtime", f"Unknown state type: {kind}")
+        raise ExecutionError("States.Runtime", f"The embedded cloud doesn't support states of the type {kind}.")
     return result
-
-
-def _succeed(state: State, value: Any, ctx: Context) -> Any:
-    """Return the output of a Succeed state, whose Output ministack ignores."""
-    if is_jsonata(state, ctx):
-        return stepfunctions._apply_jsonata_output(state, value, ctx, default=value)
-    return stepfunctions._apply_output_path(state, stepfunctions._apply_input_path(state, value, ctx), ctx)
-
-
-def is_jsonata(state: State, ctx: Context) -> bool:
-    """Tell whether a state is written in JSONata."""
-    return bool(stepfunctions._state_query_language(state, ctx) == "JSONata")
 
 
 def check_not_over() -> None:
@@ -328,25 +304,21 @@ def pause(seconds: float) -> None:
     """Sleep for ``seconds`` times SFN_WAIT_SCALE, or until the execution is stopped."""
     until = time.monotonic() + seconds * stepfunctions._SFN_WAIT_SCALE
     enders = _enders.get()
-    while (left := until - time.monotonic()) > 0:
+    while (remaining := until - time.monotonic()) > 0:
         check_not_over()
         if enders:
-            enders[-1].wait(min(left, 0.1))
+            enders[-1].wait(min(remaining, 0.1))
         else:
-            time.sleep(left)
+            time.sleep(remaining)
     check_not_over()
 
 
 def execute_choice(state: State, value: Any, ctx: Context) -> tuple[Any, str | None]:
     """Run a Choice state.
 
-    A Condition must be a boolean, where ministack takes anything truthy, and the Output beside Choices
-    belongs to the Default branch, where ministack ignores it (Step Functions Developer Guide, "Choice
-    workflow state").
+    A Condition must be a boolean, and the Output next to Choices belongs to the Default branch (Step Functions
+    Developer Guide, "Choice workflow state"). ministack accepts anything truthy and ignores that Output.
     """
-    if not is_jsonata(state, ctx):
-        result: tuple[Any, str | None] = _upstream_choice(state, value, ctx)
-        return result
     for rule in state.get("Choices", []):
         if stepfunctions._jsonata_state_field(rule, "Condition", "boolean", value, ctx):
             chosen, following = rule, rule["Next"]
@@ -360,15 +332,13 @@ def execute_choice(state: State, value: Any, ctx: Context) -> tuple[Any, str | N
     return output, following
 
 
-def assign(
-    state: State, value: Any, ctx: Context | None, result: Any = None, error_output: Any = None
-) -> None:
+def assign(state: State, value: Any, ctx: Context | None, result: Any = None, error_output: Any = None) -> None:
     """Evaluate Assign; every expression sees the variables as they were when the state was entered.
 
-    ministack lets later expressions see the values of earlier ones (Step Functions Developer Guide, "Passing
-    data between states with variables": evaluation order in an Assign field).
+    ministack lets later expressions see the values of earlier ones (Step Functions Developer Guide, "Passing data
+    between states with variables": evaluation order in an Assign field).
     """
-    if ctx is None or not is_jsonata(state, ctx) or not isinstance(state.get("Assign"), dict):
+    if ctx is None or not isinstance(state.get("Assign"), dict):
         return
     values = {
         name: stepfunctions._apply_jsonata_template(template, value, ctx, result, error_output)
@@ -391,18 +361,11 @@ def execute_task(state: State, value: Any, execution: Execution, ctx: Context) -
 
 
 def _attempt_task(state: State, value: Any, execution: Execution, ctx: Context) -> tuple[Any, str | None]:
-    if is_jsonata(state, ctx):
-        arguments = stepfunctions._apply_jsonata_arguments(state, value, ctx)
-        result = _invoke(state, arguments, value, execution, ctx)
-        output = stepfunctions._apply_jsonata_output(state, value, ctx, result=result, default=result)
-        stepfunctions._apply_state_assign(state, value, ctx, result=result)
-        return output, stepfunctions._next_or_end(state)
-    effective = stepfunctions._apply_input_path(state, value, ctx)
-    arguments = stepfunctions._apply_parameters(state, effective, ctx)
+    arguments = stepfunctions._apply_jsonata_arguments(state, value, ctx)
     result = _invoke(state, arguments, value, execution, ctx)
-    selected = stepfunctions._apply_result_selector(state, result)
-    output = stepfunctions._apply_result_path(state, value, selected)
-    return stepfunctions._apply_output_path(state, output, ctx), stepfunctions._next_or_end(state)
+    output = stepfunctions._apply_jsonata_output(state, value, ctx, result=result, default=result)
+    stepfunctions._apply_state_assign(state, value, ctx, result=result)
+    return output, stepfunctions._next_or_end(state)
 
 
 def _invoke(state: State, arguments: Any, value: Any, execution: Execution, ctx: Context) -> Any:
@@ -413,18 +376,18 @@ def _invoke(state: State, arguments: Any, value: Any, execution: Execution, ctx:
     stepfunctions._add_event(execution, "TaskScheduled", {"taskScheduledEventDetails": scheduled})
     stepfunctions._add_event(execution, "TaskStarted", {"taskStartedEventDetails": names})
     try:
-        timeout = _seconds(state, "TimeoutSeconds", value, ctx)
+        timeout = None
+        if "TimeoutSeconds" in state:
+            timeout = float(stepfunctions._jsonata_state_field(state, "TimeoutSeconds", "number", value, ctx))
         if ".waitForTaskToken" in resource:
-            heartbeat = _seconds(state, "HeartbeatSeconds", value, ctx)
-            result = _invoke_and_wait_for_token(resource, arguments, ctx["Task"]["Token"], timeout, heartbeat)
+            result = _invoke_and_wait_for_token(resource, arguments, ctx["Task"]["Token"], timeout)
         elif timeout is not None and ":activity:" not in resource:
             result = stepfunctions._invoke_resource_with_timeout(resource, arguments, timeout)
         else:
             result = stepfunctions._invoke_resource(resource, arguments)
         check_size(result, "The task")
     except ExecutionError as error:
-        timed_out = error.error in ("States.Timeout", "States.HeartbeatTimeout")
-        event = "TaskTimedOut" if timed_out else "TaskFailed"
+        event = "TaskTimedOut" if error.error == "States.Timeout" else "TaskFailed"
         failure = {**names, "error": error.error, "cause": error.cause or ""}
         stepfunctions._add_event(execution, event, {f"t{event[1:]}EventDetails": failure})
         raise
@@ -440,46 +403,25 @@ def _resource_names(resource: str) -> dict[str, str]:
     return {"resourceType": ":".join(service), "resource": action}
 
 
-def _seconds(state: State, field: str, value: Any, ctx: Context) -> float | None:
-    """Return TimeoutSeconds or HeartbeatSeconds, which may be an expression or a path."""
-    if field in state and is_jsonata(state, ctx):
-        return float(stepfunctions._jsonata_state_field(state, field, "number", value, ctx))
-    if f"{field}Path" in state:
-        return float(stepfunctions._resolve_path_or_ctx(state[f"{field}Path"], value, ctx))
-    return float(state[field]) if field in state else None
-
-
-def _invoke_and_wait_for_token(
-    resource: str, arguments: Any, token: str, timeout: float | None, heartbeat: float | None
-) -> Any:
+def _invoke_and_wait_for_token(resource: str, arguments: Any, token: str, timeout: float | None) -> Any:
     """Make the call that passes the token on, then wait for SendTaskSuccess or SendTaskFailure.
 
-    ministack ignores HeartbeatSeconds, and waits even when the call itself has failed.
+    ministack waits even if the call itself has failed.
     """
     callback: dict[str, Any] = {"event": threading.Event(), "result": None, "error": None, "heartbeat": None}
     stepfunctions._task_tokens[token] = callback
+    started = time.monotonic()
     try:
         stepfunctions._invoke_resource(resource.replace(".waitForTaskToken", ""), arguments)
-        _wait_for_callback(callback, timeout, heartbeat)
+        while not callback["event"].wait(0.05):
+            check_not_over()
+            if timeout is not None and time.monotonic() - started > timeout:
+                raise ExecutionError("States.Timeout", "")
     finally:
         stepfunctions._task_tokens.pop(token, None)
     if callback["error"]:
         raise ExecutionError(callback["error"]["Error"], callback["error"]["Cause"])
     return json.loads(callback["result"])
-
-
-def _wait_for_callback(callback: dict[str, Any], timeout: float | None, heartbeat: float | None) -> None:
-    started = last_beat_at = time.monotonic()
-    last_beat = None
-    while not callback["event"].wait(0.05):
-        check_not_over()
-        now = time.monotonic()
-        if callback["heartbeat"] != last_beat:
-            last_beat, last_beat_at = callback["heartbeat"], now
-        if heartbeat is not None and now - last_beat_at > heartbeat:
-            raise ExecutionError("States.HeartbeatTimeout", "")
-        if timeout is not None and now - started > timeout:
-            raise ExecutionError("States.Timeout", "")
 
 
 # Errors -----------------------------------------------------------------------------------------------------
@@ -488,11 +430,11 @@ def _wait_for_callback(callback: dict[str, Any], timeout: float | None, heartbea
 def with_retry_and_catch(
     state: State, value: Any, ctx: Context, attempt: Callable[[], tuple[Any, str | None]]
 ) -> tuple[Any, str | None]:
-    """Run an attempt of a Task, Parallel or Map state under the state's Retry and Catch."""
+    """Run an attempt of a Task or Map state with the state's Retry and Catch."""
     entered = ctx["State"]
     attempts_of_retrier: dict[int, int] = {}
     while True:
-        # A branch leaves its own State in the context it shares; each attempt starts from this state's.
+        # Each attempt counts the retries before it.
         ctx["State"] = {**entered, "RetryCount": sum(attempts_of_retrier.values())}
         try:
             return attempt()
@@ -509,16 +451,15 @@ def with_retry_and_catch(
             if catcher is None:
                 raise
             error_output = {"Error": error.error, "Cause": error.cause}
-            language = stepfunctions._state_query_language(state, ctx)
-            output = stepfunctions._apply_catcher(catcher, value, ctx, language, error_output)
+            output = stepfunctions._apply_catcher(catcher, value, ctx, "JSONata", error_output)
             return output, catcher["Next"]
 
 
 def retry_delay(retrier: dict[str, Any], attempts: int) -> float:
     """Return the seconds to wait before the next attempt.
 
-    ministack ignores MaxDelaySeconds and JitterStrategy and never waits longer than a minute (Step Functions
-    Developer Guide, "Retrying after an error").
+    ministack ignores MaxDelaySeconds and JitterStrategy and never waits longer than a minute (Step Functions Developer
+    Guide, "Retrying after an error").
     """
     interval = float(retrier.get("IntervalSeconds", DEFAULT_INTERVAL_SECONDS))
     delay = interval * float(retrier.get("BackoffRate", DEFAULT_BACKOFF_RATE)) ** attempts
@@ -527,17 +468,15 @@ def retry_delay(retrier: dict[str, Any], attempts: int) -> float:
 
 
 def error_matches(error_equals: list[str], error: str) -> bool:
-    """Tell whether a retrier or catcher matches an error.
+    """Return whether a retrier or catcher matches an error.
 
-    The wildcards do not match the two terminal errors, where ministack's do (Step Functions Developer Guide,
-    "Error names": States.ALL, States.DataLimitExceeded, States.Runtime, States.TaskFailed, States.Timeout).
+    Unlike ministack's, the wildcards don't match the two terminal errors (Step Functions Developer Guide, "Error
+    names": States.ALL, States.DataLimitExceeded, States.Runtime, States.TaskFailed, States.Timeout).
     """
     if error in error_equals:
         return True
     if error in ("States.DataLimitExceeded", "States.Runtime"):
         return False
-    if error == "States.HeartbeatTimeout" and "States.Timeout" in error_equals:
-        return True
     return "States.ALL" in error_equals or ("States.TaskFailed" in error_equals and error != "States.Timeout")
 
 

@@ -20,44 +20,31 @@ ANCHORS = (
     "services.lambda_svc:_execution_record_for_config",
     "services.lambda_svc:_execute_function_with_config_scope",
     "services.lambda_svc:_get_func_record_for_ref",
-    "services.stepfunctions:_AWS_SDK_SERVICE_MAP",
     "services.stepfunctions:_AWS_SDK_ERROR_PREFIX",
     "services.stepfunctions:_SERVICE_DISPATCH",
     "services.stepfunctions:_call_lambda",
-    "services.stepfunctions:_invoke_aws_sdk_integration",
     "services.stepfunctions:_invoke_nested_start_execution",
     "services.stepfunctions:_invoke_nested_start_execution_sync",
     "services.stepfunctions:_invoke_resource",
     "services.stepfunctions:_nested_start_execution_request",
-    "services.stepfunctions:_prefix_sdk_error",
 )
 
-# Errors of these services get the names that the AWS SDK for Java gives to their exceptions.
-JAVA_EXCEPTIONS = {"sqs": "sqs", "sns": "sns", "sfn": "states"}
+# By the service of an integration: the model that declares its errors.
+MODELS = {"sqs": "sqs", "sns": "sns", "sfn": "states"}
 
 CHILD_POLL_SECONDS = 0.02
 
 _upstream_invoke = stepfunctions._invoke_resource
-_upstream_sdk = stepfunctions._invoke_aws_sdk_integration
-_upstream_prefix = stepfunctions._prefix_sdk_error
 
 
 def apply() -> None:
     """Put the patches of this module in place."""
-    # Over SQS's query protocol ministack finds no error code and knows no later action.
-    stepfunctions._AWS_SDK_SERVICE_MAP["sqs"] = {
-        "protocol": "json",
-        "target_prefix": "AmazonSQS",
-        "service_key": "sqs",
-    }
     stepfunctions._SERVICE_DISPATCH["arn:aws:states:::sns:publish"] = publish
     stepfunctions._SERVICE_DISPATCH["arn:aws:states:::sqs:sendMessage"] = send_message
     stepfunctions._call_lambda = call_lambda
-    stepfunctions._invoke_aws_sdk_integration = call_sdk
     stepfunctions._invoke_nested_start_execution = start_execution
     stepfunctions._invoke_nested_start_execution_sync = start_execution_and_wait
     stepfunctions._invoke_resource = invoke_resource
-    stepfunctions._prefix_sdk_error = sdk_error_name
 
 
 def invoke_resource(resource: str, arguments: Any) -> Any:
@@ -71,8 +58,8 @@ def invoke_resource(resource: str, arguments: Any) -> Any:
 def call_lambda(function_reference: str, event: Any) -> Any:
     """Invoke a function for a Task.
 
-    ministack parses a text that the function returns as JSON, and reports throttling as ``Lambda.Unknown``
-    (Step Functions Developer Guide, "Error names": Lambda.TooManyRequestsException).
+    ministack parses a text that the function returns as JSON, and reports throttling as ``Lambda.Unknown`` (Step
+    Functions Developer Guide, "Error names": Lambda.TooManyRequestsException).
     """
     function, config, name = lambda_svc._get_func_record_for_ref(function_reference)
     if not function or not config:
@@ -106,33 +93,14 @@ def send_message(_resource: str, arguments: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def call_sdk(resource: str, arguments: dict[str, Any]) -> Any:
-    """Call an AWS SDK integration; ``sns:publish`` keeps its attributes, which ministack flattens wrongly."""
-    if resource.startswith("arn:aws:states:::aws-sdk:sns:publish") and "Batch" not in resource:
-        try:
-            return sns.publish(arguments)
-        except sns.PublishError as error:
-            raise ExecutionError(sdk_error_name("sns", error.code), str(error)) from error
-    return _upstream_sdk(resource, arguments)
-
-
-def sdk_error_name(service: str, code: str) -> str:
-    """Return the error name of an AWS SDK integration, such as ``Sqs.QueueDoesNotExistException``.
-
-    Step Functions Developer Guide, "Learning to use AWS service SDK integrations": exceptions are named as in
-    the AWS SDK for Java 2.x. An error that the service's model does not declare is its general exception,
-    ``SqsException``.
-    """
-    if service not in JAVA_EXCEPTIONS or code.startswith("States."):
-        name: str = _upstream_prefix(service, code)
-        return name
-    prefix = stepfunctions._AWS_SDK_ERROR_PREFIX[service]
-    return _java_name(prefix, service, code)
-
-
 def _java_name(prefix: str, service: str, code: str) -> str:
+    """Return the name of an error as the AWS SDK for Java has it, such as ``Sqs.QueueDoesNotExistException``.
+
+    An error that the model of the service doesn't declare is its general exception, ``SqsException`` (Step Functions
+    Developer Guide, "Learning to use AWS service SDK integrations").
+    """
     code = code.rsplit("#", 1)[-1]
-    model = responses._service_model(JAVA_EXCEPTIONS[service])
+    model = responses._service_model(MODELS[service])
     if model is None or code not in _declared_errors(model):
         general = stepfunctions._AWS_SDK_ERROR_PREFIX[service]
         return f"{prefix}.{general}Exception"
@@ -166,9 +134,9 @@ def start_execution(_resource: str, arguments: dict[str, Any]) -> dict[str, Any]
 def start_execution_and_wait(resource: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """``states:startExecution.sync`` and ``.sync:2``.
 
-    A child that does not succeed fails the task with ``States.TaskFailed``, its description being the cause;
-    ministack passes the child's own error on (Step Functions Developer Guide, "Start a new AWS Step Functions
-    state machine from a running execution"). Stopping the parent stops the child.
+    A child that does not succeed fails the task with ``States.TaskFailed``, its description being the cause; ministack
+    passes the child's own error on (Step Functions Developer Guide, "Start a new AWS Step Functions state machine from
+    a running execution"). Stopping the parent stops the child.
     """
     arn = start_execution(resource, arguments)["ExecutionArn"]
     execution = stepfunctions._executions[arn]

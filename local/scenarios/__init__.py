@@ -1,4 +1,4 @@
-"""The stories that the deployed app is shown with: a module each, with a function `play(stage)`.
+"""Scenarios that show the deployed app at work: one module each, with a function `play(stage)`.
 
-`local.scenario` finds them by their names; `local.demo` plays some of them one after the other.
+`local.scenario` finds them by name; `local.demo` lists those that `make demo` runs.
 """

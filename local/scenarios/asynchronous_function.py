@@ -1,7 +1,7 @@
-"""A function invoked asynchronously fails in an outage; its failures are redriven to it and take effect once.
+"""A function fails on asynchronous events in an outage; after a redrive, each event has taken effect once.
 
-Played by `make scenario NAME=asynchronous-function`: 12 shipment notices, a third of them of a carrier whose
-tracking is down; three that break the contract; three letters that lie in the queue of failures twice.
+Run by `make scenario NAME=asynchronous-function`: 12 shipment notices, a third of them for a carrier whose
+tracking is down; three that break the contract; three records of failures that are in their queue twice.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from local.stage import Stage
 
-# Each is an invocation at the same time as the others, and so a process of its own.
+# They are invoked all at once, so each gets a process of its own.
 NOTICES = 12
 BAD = 3
 TWICE = 3
@@ -23,46 +23,47 @@ RATE = 20
 
 
 def play(stage: Stage) -> bool:
-    """Play the whole story; return whether every shipment is accounted for."""
-    outputs, console = stage.outputs, stage.console
+    """Run the scenario; return whether every shipment is accounted for."""
+    console = stage.console
     run_name = f"asynchronous-function-{int(time.time())}"
-    failures = outputs["ShipmentNoticesFailuresUrl"]
+    failures = stage.resource("ShipmentNoticesFailures")
 
     console.rule("1. An outage")
-    stage.put_parameter(outputs["ShipmentNoticesOutageParameter"], CARRIER_WITH_OUTAGE)
+    stage.put_parameter(stage.resource("ShipmentNoticesOutage"), CARRIER_WITH_OUTAGE)
     good = {f"{run_name}-{number:03}": CARRIERS[number % len(CARRIERS)] for number in range(NOTICES)}
     bad = {f"{run_name}-bad-{number}": "pigeon" for number in range(BAD)}
     for shipment_id, carrier in (good | bad).items():
         _notify(stage, shipment_id, carrier)
     console.print(
-        f"{NOTICES} shipment notices; the tracking of [b]{CARRIER_WITH_OUTAGE}[/b] is down. "
-        f"{BAD} more are of a carrier that the contract does not know."
+        f"{NOTICES} shipment notices sent; tracking at [b]{CARRIER_WITH_OUTAGE}[/b] is down. "
+        f"{BAD} more name a carrier that the contract doesn't allow."
     )
     failing = sum(carrier == CARRIER_WITH_OUTAGE for carrier in good.values()) + BAD
     _wait_for_failures(stage, failing)
-    _duplicate_letters(stage, TWICE)
-    console.print(f"{failing} events failed three times each; {TWICE} of their records lie there twice.\n")
+    _duplicate(stage, TWICE)
+    console.print(f"{failing} events failed three times each; {TWICE} of their records are in the queue twice.\n")
 
     console.rule("2. The outage ends, the redrive starts")
-    stage.put_parameter(outputs["ShipmentNoticesOutageParameter"], "none")
-    report = stage.redrive({"dlq": failures.rsplit("/", 1)[1], "rate": RATE}, run_name)
+    stage.put_parameter(stage.resource("ShipmentNoticesOutage"), "none")
+    report = stage.redrive({"dlq": stage.queue_name("ShipmentNoticesFailures"), "rate": RATE}, run_name)
     console.print_json(json.dumps(report))
 
     console.rule("3. Where every shipment is now")
     stage.until(
-        lambda: len(_entered(stage, run_name)) + stage.depth(failures) >= NOTICES, "the function to finish"
+        lambda: len(_entered(stage, run_name)) + stage.depth(failures) >= NOTICES,
+        "the function to process the redriven events",
     )
     accounted = stage.reconcile(
         {*good, *bad},
         {
             "entered by the function": _entered(stage, run_name),
-            # A letter that lay there twice may have been one of these.
-            "in quarantine": set(stage.ids_in_queue(outputs["QuarantineQueueUrl"], _shipment_id)),
+            # A record that was there twice may be of one of these.
+            "in quarantine": set(stage.ids_in_queue(stage.resource("QuarantineQueue"), _shipment_id)),
             "in the queue of failures": stage.ids_in_queue(failures, _shipment_id),
         },
     )
     if report["status"] != "SUCCEEDED":
-        console.print(f"[red]The run ended as {report['status']}.[/red]")
+        console.print(f"[red]The run ended with status {report['status']}.[/red]")
         return False
     return accounted
 
@@ -76,37 +77,34 @@ def _notify(stage: Stage, shipment_id: str, carrier: str) -> None:
         "shipped_at": "2026-10-08T22:41:00Z",
     }
     stage.cloud.client("lambda").invoke(
-        FunctionName=stage.outputs["ShipmentNoticesName"],
+        FunctionName=stage.resource("ShipmentNotices"),
         InvocationType="Event",
         Payload=json.dumps(event),
     )
 
 
 def _wait_for_failures(stage: Stage, expected: int) -> None:
-    url = stage.outputs["ShipmentNoticesFailuresUrl"]
-    with stage.progress() as progress:
-        bar = progress.add_task("events that failed for good", total=expected)
+    url = stage.resource("ShipmentNoticesFailures")
+    with stage.progress("Waiting for Lambda to give up on events", expected) as report_progress:
 
         def failed() -> bool:
-            progress.update(bar, completed=stage.depth(url))
-            return stage.depth(url) >= expected
+            report_progress(found := stage.depth(url))
+            return found >= expected
 
-        stage.until(failed, "Lambda to give the failing events up")
+        stage.until(failed, "Lambda to give up on the failing events")
 
 
-def _duplicate_letters(stage: Stage, count: int) -> None:
-    """Put records of failures into their queue once more."""
-    url = stage.outputs["ShipmentNoticesFailuresUrl"]
+def _duplicate(stage: Stage, count: int) -> None:
+    """Send some records of failures to their queue a second time."""
+    url = stage.resource("ShipmentNoticesFailures")
     found = stage.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=count)["Messages"]
     for message in found:
         stage.sqs.send_message(QueueUrl=url, MessageBody=message["Body"])
-        stage.sqs.change_message_visibility(
-            QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-        )
+        stage.sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
 
 
 def _entered(stage: Stage, run_name: str) -> set[str]:
-    items = stage.scan(stage.outputs["ShipmentsTableName"])
+    items = stage.scan(stage.resource("ShipmentsTable"))
     return {item["shipment_id"] for item in items if item["shipment_id"].startswith(run_name)}
 
 

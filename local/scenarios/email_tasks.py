@@ -1,7 +1,7 @@
-"""SES refuses the sender, so that e-mail tasks die; once it is verified they are redriven, sent once each.
+"""Amazon SES rejects the sender, so email tasks fail; when it is verified, a redrive sends each email once.
 
-Played by `make scenario NAME=email-tasks`: 40 requests over HTTP, four of them bad; six messages that are no
-tasks; five letters that lie in the dead-letter queue twice.
+Run by `make scenario NAME=email-tasks`: 40 HTTP requests, four of them bad; six messages that are not tasks;
+five messages that are in the dead-letter queue twice.
 """
 
 from __future__ import annotations
@@ -24,73 +24,65 @@ TWICE = 5
 RATE = 20
 SENDER = "no-reply@example.com"
 TYPED: dict[str, Any] = {"type": {"DataType": "String", "StringValue": "email"}}
-# Each receive that fails costs this time. The template has six times the consumer's timeout, and five
-# receives of that would make the play last a quarter of an hour.
+# With the template's timeout, five failed receives would take a quarter of an hour.
 _VISIBILITY_SECONDS = 2
 
 
 def play(stage: Stage) -> bool:
-    """Play the whole story; return whether every task is accounted for."""
-    queue = stage.outputs["EmailTasksQueueUrl"]
-    as_deployed = stage.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])
-    stage.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": str(_VISIBILITY_SECONDS)})
-    try:
+    """Run the scenario; return whether every task is accounted for."""
+    with stage.visibility_timeout(stage.resource("EmailTasksQueue"), _VISIBILITY_SECONDS):
         return _play(stage, f"email-tasks-{int(time.time())}")
-    finally:
-        stage.sqs.set_queue_attributes(QueueUrl=queue, Attributes=as_deployed["Attributes"])
 
 
 def _play(stage: Stage, run_name: str) -> bool:
-    outputs, console = stage.outputs, stage.console
-    queue, dlq = outputs["EmailTasksQueueUrl"], outputs["EmailTasksDLQUrl"]
+    console = stage.console
+    queue, dlq = stage.resource("EmailTasksQueue"), stage.resource("EmailTasksDLQ")
     ses = stage.cloud.client("sesv2")
 
-    console.rule("1. The sender is not verified: SES refuses every e-mail")
+    console.rule("1. The sender isn't verified: Amazon SES rejects every email")
     ses.delete_email_identity(EmailIdentity=SENDER)
     ids_by_subject = {f"{run_name} {number}": "" for number in range(REQUESTS)}
     for subject in ids_by_subject:
         ids_by_subject[subject] = _ask(stage, subject)
     refused = [_refused(stage) for _ in range(BAD_REQUESTS)]
     console.print(
-        f"{REQUESTS} requests accepted (202), {len(refused)} refused (400): [b]{refused[0]}[/b]\n"
-        f"{MALFORMED} messages that are no JSON and {WITHOUT_ATTRIBUTE} without their attribute sent."
+        f"{REQUESTS} requests accepted (202), {len(refused)} rejected (400): [b]{refused[0]}[/b]\n"
+        f"Also sent: {MALFORMED} messages that aren't JSON and {WITHOUT_ATTRIBUTE} without their attribute."
     )
     no_tasks = _send_no_tasks(stage, run_name)
     expected = {*ids_by_subject.values(), *no_tasks}
     dead = _wait_for_dead_letters(stage, len(expected))
-    _duplicate_letters(stage, list(ids_by_subject)[:TWICE], ids_by_subject)
-    console.print(f"{dead} dead letters; {TWICE} of them lie there twice, as after a deletion that failed.\n")
+    _duplicate(stage, list(ids_by_subject)[:TWICE], ids_by_subject)
+    console.print(f"{dead} messages are in the dead-letter queue; {TWICE} are there twice, as after a failed delete.\n")
 
     console.rule("2. The sender is verified, the redrive starts")
     ses.create_email_identity(EmailIdentity=SENDER)
-    report = stage.redrive({"dlq": dlq.rsplit("/", 1)[1], "rate": RATE}, run_name)
+    report = stage.redrive({"dlq": stage.queue_name("EmailTasksDLQ"), "rate": RATE}, run_name)
     console.print_json(json.dumps(report))
 
     console.rule("3. Where every task is now")
-    stage.until(lambda: stage.depth(queue) == 0, "the consumer to finish")
+    stage.until(lambda: stage.depth(queue) == 0, "the consumer to process the redriven tasks")
     accounted = stage.reconcile(
         expected,
         {
-            "sent, as SES tells": [
-                ids_by_subject[email.subject]
-                for email in sent_emails(stage.cloud)
-                if email.subject in ids_by_subject
+            "emailed, according to Amazon SES": [
+                ids_by_subject[email.subject] for email in sent_emails(stage.cloud) if email.subject in ids_by_subject
             ],
-            "in quarantine": stage.ids_in_queue(outputs["QuarantineQueueUrl"], _task_id),
+            "in quarantine": stage.ids_in_queue(stage.resource("QuarantineQueue"), _task_id),
             "in the source queue": stage.ids_in_queue(queue, _task_id),
             "in the dead-letter queue": stage.ids_in_queue(dlq, _task_id),
         },
     )
     if report["status"] != "SUCCEEDED":
-        console.print(f"[red]The run ended as {report['status']}.[/red]")
+        console.print(f"[red]The run ended with status {report['status']}.[/red]")
         return False
     return accounted
 
 
 def _ask(stage: Stage, subject: str) -> str:
-    """Request an e-mail; return the id of its task."""
+    """Request an email; return the ID of its task."""
     request = {"recipient_email": "success@simulator.amazonses.com", "subject": subject, "body": "Welcome!"}
-    answer = post(stage.cloud, stage.outputs["EmailTasksUrl"], json.dumps(request))
+    answer = post(stage.cloud, stage.stack.outputs["EmailTasksUrl"], json.dumps(request))
     if answer.status != 202:
         raise StageError(f"Expected 202 for a good request, found {answer.status}: {answer.text}")
     task_id: str = answer.content["task_id"]
@@ -98,32 +90,32 @@ def _ask(stage: Stage, subject: str) -> str:
 
 
 def _refused(stage: Stage) -> str:
-    answer = post(stage.cloud, stage.outputs["EmailTasksUrl"], '{"recipient_email": "nobody"}')
+    answer = post(stage.cloud, stage.stack.outputs["EmailTasksUrl"], '{"recipient_email": "nobody"}')
     if answer.status != 400:
         raise StageError(f"Expected 400 for a bad request, found {answer.status}: {answer.text}")
     return ", ".join(f"{problem['where']}: {problem['what']}" for problem in answer.content["problems"])
 
 
 def _send_no_tasks(stage: Stage, run_name: str) -> set[str]:
-    """Send messages that break the contract past the producer; return the ids in them."""
+    """Send messages that break the contract, bypassing the producer; return the IDs in them."""
     malformed = [f"{run_name}-malformed-{number}" for number in range(MALFORMED)]
     untyped = [f"{run_name}-untyped-{number}" for number in range(WITHOUT_ATTRIBUTE)]
     for task_id in malformed:
         # The closing brace is missing.
         stage.sqs.send_message(
-            QueueUrl=stage.outputs["EmailTasksQueueUrl"],
+            QueueUrl=stage.resource("EmailTasksQueue"),
             MessageBody=f'{{"task_id": "{task_id}"',
             MessageAttributes=TYPED,
         )
     for task_id in untyped:
-        stage.sqs.send_message(QueueUrl=stage.outputs["EmailTasksQueueUrl"], MessageBody=_task("-", task_id))
+        stage.sqs.send_message(QueueUrl=stage.resource("EmailTasksQueue"), MessageBody=_task("-", task_id))
     return {*malformed, *untyped}
 
 
-def _duplicate_letters(stage: Stage, subjects: list[str], ids: Mapping[str, str]) -> None:
+def _duplicate(stage: Stage, subjects: list[str], ids: Mapping[str, str]) -> None:
     for subject in subjects:
         stage.sqs.send_message(
-            QueueUrl=stage.outputs["EmailTasksDLQUrl"],
+            QueueUrl=stage.resource("EmailTasksDLQ"),
             MessageBody=_task(subject, ids[subject]),
             MessageAttributes=TYPED,
         )
@@ -141,20 +133,20 @@ def _task(subject: str, task_id: str) -> str:
 
 
 def _wait_for_dead_letters(stage: Stage, expected: int) -> int:
-    """Wait until each task is dead: five receives, and the visibility timeout after each."""
-    queue, dlq = stage.outputs["EmailTasksQueueUrl"], stage.outputs["EmailTasksDLQUrl"]
-    with stage.progress() as progress:
-        bar = progress.add_task("tasks in the dead-letter queue", total=expected)
+    """Wait for all tasks to fail: five receives, and the visibility timeout after each."""
+    queue, dlq = stage.resource("EmailTasksQueue"), stage.resource("EmailTasksDLQ")
+    with stage.progress("Waiting for tasks to reach the dead-letter queue", expected) as report_progress:
 
         def dead() -> bool:
-            progress.update(bar, completed=stage.depth(dlq))
-            return stage.depth(queue) == 0
+            empty = stage.depth(queue) == 0
+            report_progress(stage.depth(dlq))
+            return empty
 
         stage.until(dead, "the tasks to reach the dead-letter queue")
     return stage.depth(dlq)
 
 
 def _task_id(message: Mapping[str, Any]) -> str | None:
-    # Not parsed: some are no JSON.
+    # Not parsed, because some aren't JSON.
     found = re.search(r'"task_id": "([A-Za-z0-9-]+)"', message["Body"])
     return found[1] if found else None

@@ -1,8 +1,8 @@
-"""Payouts die while the payment gateway is down, and go back without losing a header or drowning the gateway.
+"""Payouts fail while the payment gateway is down; a redrive keeps their headers and the gateway's limits.
 
-Played by `make scenario NAME=rewards`. It is what once went wrong with 230,000 payouts: they were moved back
-at full speed and without their headers, all failed again, and the workers nearly went down. REWARDS=500 sets
-how many there are.
+Run by `make scenario NAME=rewards`. It replays an incident with 230,000 payouts: they were moved back at full
+speed and without their headers, all failed again, and the workers nearly went down. REWARDS=500 sets the
+number of payouts.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from local.stage import PATIENCE_SECONDS, Stage, StageError
 PAYOUTS = 2000
 MEMBERS = 150
 CAMPAIGNS = 7
-# What somebody asks for who wants it over with; the queue's tag says 40.
-ASKED_RATE = 500
-# What the payment gateway can take (template.yaml, RewardPayoutsConsumer).
+# More than the queue's tag allows, which is 40.
+REQUESTED_RATE = 500
+# The limits of the payment gateway (template.yaml, RewardPayoutsConsumer).
 CALLS_AT_ONCE = 2
 CALLS_PER_SECOND = 50
 
@@ -38,38 +38,40 @@ class Call:
 
 
 def play(stage: Stage) -> bool:
-    """Play the story; return whether every payout is paid once, and the gateway's limits were kept."""
-    outputs, count = stage.outputs, _count()
+    """Run the scenario; return whether every payout was paid once and the gateway's limits were kept."""
+    count = _count()
     prefix = f"rewards-{int(time.time())}"
 
     stage.console.rule("1. The payment gateway goes down")
-    stage.put_parameter(outputs["PaymentGatewaySwitchName"], "down")
+    stage.put_parameter(stage.resource("PaymentGatewaySwitch"), "down")
     order = {"count": count, "members": min(MEMBERS, count), "prefix": prefix}
-    owed: dict[str, int] = stage.invoke(outputs["RewardPayoutsProducerName"], order)["owed"]
+    owed: dict[str, int] = stage.invoke(stage.resource("RewardPayoutsProducer"), order)["owed"]
     stage.console.print(
         f"{count} payouts to {len(owed)} members sent, {_euro(sum(owed.values()))} in all. Each carries its "
-        "campaign in a header, and nobody may pay it without."
+        "campaign in a header and can't be paid without it."
     )
-    dlq = outputs["RewardsDLQUrl"]
+    dlq = stage.resource("RewardsDLQ")
     _wait_for_dead_letters(stage, count)
-    stage.console.print(f"{stage.depth(dlq)} payouts are dead letters.\n")
+    stage.console.print(f"{stage.depth(dlq)} payouts are in the dead-letter queue.\n")
 
     stage.console.rule("2. The gateway is back, the redrive starts")
-    stage.put_parameter(outputs["PaymentGatewaySwitchName"], "none")
+    stage.put_parameter(stage.resource("PaymentGatewaySwitch"), "none")
     back_at = time.time()
-    request = {"dlq": dlq.rsplit("/", 1)[1], "rate": ASKED_RATE}
+    request = {"dlq": stage.queue_name("RewardsDLQ"), "rate": REQUESTED_RATE}
     report = stage.redrive(request, prefix, _patience(count))
     stage.console.print_json(json.dumps({name: report[name] for name in ("status", "counts", "rate")}))
     stage.until(
-        lambda: stage.depth(outputs["RewardsQueueUrl"]) == 0, "the consumer to finish", _patience(count)
+        lambda: stage.depth(stage.resource("RewardsQueue")) == 0,
+        "the consumer to pay the redriven payouts",
+        _patience(count),
     )
 
-    stage.console.rule("3. What the payment gateway had to bear")
+    stage.console.rule("3. Load on the payment gateway")
     calls = _calls(stage, prefix)
     gentle = _show_load(stage, [call for call in calls if call.began >= back_at])
 
     stage.console.rule("4. The books")
-    ledger = [item for item in stage.scan(outputs["RewardsLedgerTableName"]) if _is_ours(item, prefix)]
+    ledger = [item for item in stage.scan(stage.resource("RewardsLedgerTable")) if _is_ours(item, prefix)]
     right = _show_books(stage, owed, ledger, prefix)
 
     stage.console.rule("5. Where every payout is now")
@@ -77,8 +79,8 @@ def play(stage: Stage) -> bool:
         {f"{prefix}-{number:05}" for number in range(count)},
         {
             "paid and in the ledger": [item["payout_id"] for item in ledger],
-            "in quarantine": stage.ids_in_queue(outputs["QuarantineQueueUrl"], _payout_id),
-            "in the source queue": stage.ids_in_queue(outputs["RewardsQueueUrl"], _payout_id),
+            "in quarantine": stage.ids_in_queue(stage.resource("QuarantineQueue"), _payout_id),
+            "in the source queue": stage.ids_in_queue(stage.resource("RewardsQueue"), _payout_id),
             "in the dead-letter queue": stage.ids_in_queue(dlq, _payout_id),
         },
     )
@@ -87,7 +89,7 @@ def play(stage: Stage) -> bool:
 
 def most_at_once(calls: Iterable[Call]) -> int:
     """Return the largest number of calls that were under way at the same time."""
-    # Where one ends as another begins, the end comes first.
+    # If one ends when another begins, the end comes first.
     changes = sorted([(call.began, 1) for call in calls] + [(call.ended, -1) for call in calls])
     most = now = 0
     for _, change in changes:
@@ -103,10 +105,10 @@ def most_in_a_second(calls: Iterable[Call]) -> int:
 
 
 def _count() -> int:
-    told = os.environ.get("REWARDS", str(PAYOUTS))
-    if not told.isdecimal() or not 1 <= int(told) <= 10_000:
-        raise StageError(f"Expected REWARDS to be a number of payouts from 1 to 10000, found {told!r}.")
-    return int(told)
+    text = os.environ.get("REWARDS", str(PAYOUTS))
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise StageError(f"Expected REWARDS to be a number of payouts from 1 to 10000, found {text!r}.")
+    return int(text)
 
 
 def _patience(count: int) -> float:
@@ -115,20 +117,20 @@ def _patience(count: int) -> float:
 
 
 def _wait_for_dead_letters(stage: Stage, count: int) -> None:
-    """Wait until all payouts are dead: two receives, and the visibility timeout after each."""
-    queue, dlq = stage.outputs["RewardsQueueUrl"], stage.outputs["RewardsDLQUrl"]
-    with stage.progress() as progress:
-        bar = progress.add_task("payouts dead", total=count)
+    """Wait for all payouts to fail: two receives, and the visibility timeout after each."""
+    queue, dlq = stage.resource("RewardsQueue"), stage.resource("RewardsDLQ")
+    with stage.progress("Waiting for payouts to reach the dead-letter queue", count) as report_progress:
 
         def dead() -> bool:
-            progress.update(bar, completed=stage.depth(dlq))
-            return stage.depth(queue) == 0
+            empty = stage.depth(queue) == 0
+            report_progress(stage.depth(dlq))
+            return empty
 
         stage.until(dead, "the payouts to reach the dead-letter queue", _patience(count))
 
 
 def _calls(stage: Stage, prefix: str) -> list[Call]:
-    items = stage.scan(stage.outputs["PaymentGatewayTableName"])
+    items = stage.scan(stage.resource("PaymentGatewayTable"))
     return [
         Call(float(call["began"]), float(call["ended"]))
         for item in items
@@ -139,24 +141,21 @@ def _calls(stage: Stage, prefix: str) -> list[Call]:
 
 def _show_load(stage: Stage, calls: Sequence[Call]) -> bool:
     at_once, in_a_second = most_at_once(calls), most_in_a_second(calls)
-    table = Table("load on the payment gateway", "measured", "it can take", box=None)
-    table.add_row("calls since it was back", str(len(calls)), "")
+    table = Table("payment gateway", "measured", "limit", box=None)
+    table.add_row("calls since it is back", str(len(calls)), "")
     table.add_row("calls in the worst second", str(in_a_second), str(CALLS_PER_SECOND))
     table.add_row("calls at once", str(at_once), str(CALLS_AT_ONCE))
     stage.console.print(table)
     return at_once <= CALLS_AT_ONCE and in_a_second <= CALLS_PER_SECOND
 
 
-def _show_books(
-    stage: Stage, owed: Mapping[str, int], ledger: Sequence[Mapping[str, Any]], prefix: str
-) -> bool:
-    outputs = stage.outputs
+def _show_books(stage: Stage, owed: Mapping[str, int], ledger: Sequence[Mapping[str, Any]], prefix: str) -> bool:
     balances = {
         item["member_id"]: int(item["EUR"])
-        for item in stage.scan(outputs["RewardsBalancesTableName"])
+        for item in stage.scan(stage.resource("RewardsBalancesTable"))
         if item["member_id"] in owed
     }
-    paid = [item for item in stage.scan(outputs["PaymentGatewayTableName"]) if _is_ours(item, prefix)]
+    paid = [item for item in stage.scan(stage.resource("PaymentGatewayTable")) if _is_ours(item, prefix)]
     entered: dict[str, int] = {}
     for item in ledger:
         entered[item["member_id"]] = entered.get(item["member_id"], 0) + int(item["amount_minor"])
@@ -168,8 +167,8 @@ def _show_books(
     table.add_row("paid by the gateway", _euro(sum(int(item["paid_minor"]) for item in paid)), _euro(total))
     table.add_row("entered in the ledger", _euro(sum(entered.values())), _euro(total))
     table.add_row("members' balances", _euro(sum(balances.values())), _euro(total))
-    table.add_row("members with a wrong sum", str(wrong), "0")
-    table.add_row("payouts with the header they were sent with", str(kept), str(len(ledger)))
+    table.add_row("members with a wrong balance", str(wrong), "0")
+    table.add_row("payouts that kept their header", str(kept), str(len(ledger)))
     stage.console.print(table)
     sums = {sum(int(item["paid_minor"]) for item in paid), sum(entered.values()), sum(balances.values())}
     return sums == {total} and not wrong and kept == len(ledger)

@@ -1,8 +1,8 @@
-"""An outage of one store's back office fills a dead-letter queue, a redrive empties it, nothing is lost.
+"""An outage of one store's back office fills a dead-letter queue; a redrive empties it and loses nothing.
 
-Played by `make scenario NAME=store-events` and by the demo: 200 events, a fifth of them without `store_id`,
-and some of two stores that have no valid `ssn_no`. The stores' owner is told what was quarantined, and a
-repair brings those back that only lack `store_id`.
+Run by `make scenario NAME=store-events` and by the demo: 200 events, a fifth of them without `store_id`, and
+six from two stores without a valid `ssn_no`. The owner of the stores is notified of the quarantined events,
+and a second redrive repairs those that only lack `store_id`.
 """
 
 from __future__ import annotations
@@ -19,68 +19,77 @@ from local.stage import Stage, StageError
 EVENTS = 200
 BAD_SHARE = 0.2
 STORE_WITH_OUTAGE = "2"
-# Stores that send spoilt events, three each.
-SPOILT = ("3", "3", "3", "5", "5", "5")
+# The stores that send invalid events, three each.
+INVALID = ("3", "3", "3", "5", "5", "5")
 RATE = 20
 _REPORT_SECONDS = 20
+# The template's 30 seconds, twice, are longer than the rest of the scenario.
+_VISIBILITY_SECONDS = 5
 
 
 def play(stage: Stage) -> bool:
-    """Play the whole story; return whether every event is accounted for."""
-    outputs = stage.outputs
-    prefix = f"store-events-{int(time.time())}"
-    reports = _subscribed_queue(stage, "ReportTopicArn", f"{prefix}-reports")
-    notices = _subscribed_queue(stage, "StoreEventsNoticeTopicArn", f"{prefix}-notices")
+    """Run the scenario; return whether every event is accounted for."""
+    with stage.visibility_timeout(stage.resource("StoreEventsQueue"), _VISIBILITY_SECONDS):
+        return _play(stage, f"store-events-{int(time.time())}")
+
+
+def _play(stage: Stage, prefix: str) -> bool:
+    reports = _subscribed_queue(stage, "ReportTopic", f"{prefix}-reports")
+    notices = _subscribed_queue(stage, "StoreEventsNoticeTopic", f"{prefix}-notices")
 
     stage.console.rule("1. An outage")
-    stage.put_parameter(outputs["StoreEventsOutageParameter"], STORE_WITH_OUTAGE)
+    stage.put_parameter(stage.resource("StoreEventsOutage"), STORE_WITH_OUTAGE)
     order = {"count": EVENTS, "badShare": BAD_SHARE, "prefix": prefix}
-    sent = json.loads(stage.invoke(outputs["StoreEventsProducerName"], order)["body"])["message"]
+    sent = json.loads(stage.invoke(stage.resource("StoreEventsProducer"), order)["body"])["message"]
     stage.console.print(
         f"{sent['msg_cnt']} store events sent; {sent['bad_msg']} of them lack the attribute "
         f"[b]store_id[/b], and the back office of store {STORE_WITH_OUTAGE} is down."
     )
-    spoilt = _send_spoilt(stage, prefix)
-    stage.console.print(f"Stores 3 and 5 send {len(spoilt)} events without a valid [b]ssn_no[/b].")
-    dead = _wait_for_dead_letters(stage, prefix)
-    dlq = outputs["StoreEventsDLQUrl"].rsplit("/", 1)[1]
-    stage.console.print(f"{dead} dead letters lie in {dlq}.\n")
+    invalid = _send_invalid(stage, prefix)
+    stage.console.print(f"Stores 3 and 5 send {len(invalid)} events without a valid [b]ssn_no[/b].")
+    dead = _wait_for_failures(stage, prefix)
+    dlq = stage.queue_name("StoreEventsDLQ")
+    stage.console.print(f"{dead} messages are in {dlq}.\n")
 
     stage.console.rule("2. The outage ends, the redrive starts")
-    stage.put_parameter(outputs["StoreEventsOutageParameter"], "none")
+    stage.put_parameter(stage.resource("StoreEventsOutage"), "none")
     stage.redrive({"dlq": dlq, "rate": RATE}, prefix)
 
     stage.console.rule("3. The report, as a subscribed queue received it")
     report = _receive(stage, reports, prefix)
     stage.console.print_json(json.dumps(report))
 
-    stage.console.rule("4. What the owner of the stores is told: counts and examples, nothing personal")
+    stage.console.rule("4. What the owner of the stores is notified of: counts and examples, no personal data")
     notice = _receive(stage, notices, prefix)
     _show(stage, notice)
 
-    stage.console.rule("5. Events that lack store_id have it in their body: a repair")
-    mended = _mend(stage, prefix)
+    stage.console.rule("5. A repair: events without the attribute store_id have it in their body")
+    repair = _repair(stage, prefix)
 
     stage.console.rule("6. Where every event is now")
-    stage.until(lambda: stage.depth(outputs["StoreEventsQueueUrl"]) == 0, "the consumer to finish")
+    stage.until(
+        lambda: stage.depth(stage.resource("StoreEventsQueue")) == 0, "the consumer to process the redriven events"
+    )
     accounted = stage.reconcile(
-        {f"{prefix}-{number:05}" for number in range(EVENTS)} | spoilt,
+        {f"{prefix}-{number:05}" for number in range(EVENTS)} | invalid,
         {
             "processed by the consumer": _processed(stage, prefix),
-            "in quarantine": stage.ids_in_queue(outputs["QuarantineQueueUrl"], _event_id),
-            "in the source queue": stage.ids_in_queue(outputs["StoreEventsQueueUrl"], _event_id),
-            "in the dead-letter queue": stage.ids_in_queue(outputs["StoreEventsDLQUrl"], _event_id),
+            "in quarantine": stage.ids_in_queue(stage.resource("QuarantineQueue"), _event_id),
+            "in the source queue": stage.ids_in_queue(stage.resource("StoreEventsQueue"), _event_id),
+            "in the dead-letter queue": stage.ids_in_queue(stage.resource("StoreEventsDLQ"), _event_id),
         },
     )
-    for run in (report, mended):
+    for run in (report, repair):
         if run["status"] != "SUCCEEDED":
-            stage.console.print(f"[red]The run {run['runId']} ended as {run['status']}.[/red]")
+            stage.console.print(f"[red]Run {run['runId']} ended with status {run['status']}.[/red]")
             return False
-    if mended["counts"]["repaired"] != sent["bad_msg"]:
-        stage.console.print(f"[red]Only {mended['counts']['repaired']} events were repaired.[/red]")
+    if repair["counts"]["repaired"] != sent["bad_msg"]:
+        stage.console.print(
+            f"[red]Expected {sent['bad_msg']} repaired events, found {repair['counts']['repaired']}.[/red]"
+        )
         return False
     if notice["found"] != report["counts"]["quarantined"]:
-        stage.console.print(f"[red]The notice tells of {notice['found']} quarantined events only.[/red]")
+        stage.console.print(f"[red]The notice lists only {notice['found']} quarantined events.[/red]")
         return False
     return accounted
 
@@ -89,7 +98,7 @@ def _subscribed_queue(stage: Stage, topic: str, name: str) -> str:
     url = stage.sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = stage.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     stage.cloud.client("sns").subscribe(
-        TopicArn=stage.outputs[topic],
+        TopicArn=stage.resource(topic),
         Protocol="sqs",
         Endpoint=arn,
         Attributes={"RawMessageDelivery": "true"},
@@ -97,20 +106,20 @@ def _subscribed_queue(stage: Stage, topic: str, name: str) -> str:
     return url
 
 
-def _send_spoilt(stage: Stage, prefix: str) -> set[str]:
-    """Send events of known stores that break their contract; return their ids."""
-    ids = [f"{prefix}-spoilt-{number}" for number in range(len(SPOILT))]
+def _send_invalid(stage: Stage, prefix: str) -> set[str]:
+    """Send events from known stores that break their contract; return their IDs."""
+    ids = [f"{prefix}-invalid-{number}" for number in range(len(INVALID))]
     stage.sqs.send_message_batch(
-        QueueUrl=stage.outputs["StoreEventsQueueUrl"],
+        QueueUrl=stage.resource("StoreEventsQueue"),
         Entries=[
             {
                 "Id": str(place),
                 "MessageBody": json.dumps(
-                    {"event_id": event_id, "name": "Gale", "dob": "1961-05-04", "ssn_no": "not told"}
+                    {"event_id": event_id, "name": "Gale", "dob": "1961-05-04", "ssn_no": "unknown"}
                 ),
                 "MessageAttributes": {"store_id": {"DataType": "Number", "StringValue": store}},
             }
-            for place, (event_id, store) in enumerate(zip(ids, SPOILT, strict=True))
+            for place, (event_id, store) in enumerate(zip(ids, INVALID, strict=True))
         ],
     )
     return set(ids)
@@ -124,51 +133,51 @@ def _show(stage: Stage, notice: dict[str, Any]) -> None:
     for store in notice["stores"]:
         reasons = ", ".join(f"{reason} {number}" for reason, number in store["reasons"].items())
         example = "\n".join(f"{name}: {value}" for name, value in (store["example"] or {}).items())
-        table.add_row(store["store"], str(store["letters"]), reasons, example)
+        table.add_row(store["store"], str(store["messages"]), reasons, example)
     stage.console.print(table)
 
 
-def _mend(stage: Stage, prefix: str) -> dict[str, Any]:
-    """Look at what a repair would make of the quarantined events, then redrive them with it."""
+def _repair(stage: Stage, prefix: str) -> dict[str, Any]:
+    """Show what a repair would change in the quarantined events, then redrive them with it."""
     request = {
-        "dlq": stage.outputs["QuarantineQueueUrl"].rsplit("/", 1)[1],
-        "select": {"source": [stage.outputs["StoreEventsQueueUrl"].rsplit("/", 1)[1]]},
+        "dlq": stage.queue_name("QuarantineQueue"),
+        "select": {"source": [stage.queue_name("StoreEventsQueue")]},
         "repair": {"setAttributes": {"store_id": {"type": "Number", "from": "store_id"}}},
         "rate": RATE,
     }
-    look = stage.redrive({**request, "dryRun": True, "census": True}, f"{prefix}-look")
-    table = Table(title=f"A dry run looked at {look['sample']['sampled']} letters and moved none")
-    for column in ("letters", "verdict", "message attributes before", "and after"):
+    preview = stage.redrive({**request, "dryRun": True, "fullScan": True}, f"{prefix}-preview")
+    table = Table(title=f"A dry run sampled {preview['sample']['sampled']} messages and moved none")
+    for column in ("messages", "verdict", "message attributes before", "and after"):
         table.add_column(column)
-    for group in look["sample"]["groups"]:
+    for group in preview["sample"]["groups"]:
         example = group["example"] or {}
         after = (example.get("repaired") or {}).get("attributes")
         table.add_row(
-            str(group["letters"]),
+            str(group["messages"]),
             group["verdict"] + (f", {group['reason']}" if group["reason"] else ""),
             _attributes(example.get("attributes")),
             _attributes(after) if after else "not repaired",
         )
     stage.console.print(table)
-    return stage.redrive(request, f"{prefix}-mend")
+    return stage.redrive(request, f"{prefix}-repair")
 
 
-def _attributes(told: dict[str, str] | None) -> str:
-    return "\n".join(f"{name}: {value}" for name, value in (told or {}).items() if name != "redrive")
+def _attributes(attributes: dict[str, str] | None) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in (attributes or {}).items() if name != "redrive")
 
 
-def _wait_for_dead_letters(stage: Stage, prefix: str) -> int:
-    """Wait until each event is processed or dead: two receives, and the visibility timeout after each."""
-    queue, dlq = stage.outputs["StoreEventsQueueUrl"], stage.outputs["StoreEventsDLQUrl"]
-    with stage.progress() as progress:
-        bar = progress.add_task("events settled", total=EVENTS + len(SPOILT))
+def _wait_for_failures(stage: Stage, prefix: str) -> int:
+    """Wait until each event is processed or failed: two receives, and the visibility timeout after each."""
+    queue, dlq = stage.resource("StoreEventsQueue"), stage.resource("StoreEventsDLQ")
+    total = EVENTS + len(INVALID)
+    with stage.progress("Waiting for events to be processed or to fail", total) as report_progress:
 
-        def settled() -> bool:
-            done = len(_processed(stage, prefix)) + stage.depth(dlq)
-            progress.update(bar, completed=min(EVENTS + len(SPOILT), done))
-            return stage.depth(queue) == 0
+        def finished() -> bool:
+            empty = stage.depth(queue) == 0
+            report_progress(min(total, len(_processed(stage, prefix)) + stage.depth(dlq)))
+            return empty
 
-        stage.until(settled, "the failing events to reach the dead-letter queue")
+        stage.until(finished, "the failing events to reach the dead-letter queue")
     return stage.depth(dlq)
 
 
@@ -177,15 +186,15 @@ def _receive(stage: Stage, url: str, run_id: str) -> dict[str, Any]:
     while time.monotonic() < deadline:
         for message in stage.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", []):
             stage.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            told: dict[str, Any] = json.loads(message["Body"])
-            if told["runId"] == run_id:
-                return told
-    raise StageError(f"Nothing about the run came to {url} within {_REPORT_SECONDS} seconds.")
+            notice: dict[str, Any] = json.loads(message["Body"])
+            if notice["runId"] == run_id:
+                return notice
+    raise StageError(f"Expected a message about run {run_id} in {url} within {_REPORT_SECONDS} seconds, found none.")
 
 
 def _processed(stage: Stage, prefix: str) -> set[str]:
     """Return the ids of the events that the consumer has processed."""
-    items = stage.scan(stage.outputs["StoreEventsTableName"])
+    items = stage.scan(stage.resource("StoreEventsTable"))
     return {item["event_id"] for item in items if item["event_id"].startswith(prefix)}
 
 

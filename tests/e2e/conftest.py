@@ -1,4 +1,4 @@
-"""The app as `sam build` and `sam deploy` make it, on one embedded cloud for all end-to-end tests."""
+"""The app, deployed with `sam build` and `sam deploy` on one embedded cloud for all end-to-end tests."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from local.cloud import STACK_NAME
 from local.embedded_cloud import EmbeddedCloud
 from tests.support.app import App
 
-# Queues whose names begin so have these contracts, once a test has put them there.
+# Contracts by the names of queues; a test stores the contract that it needs.
 CONTRACTS = ",".join(
     (
         f"by-parameter-*=ssm:/{STACK_NAME}/contracts/order",

@@ -1,4 +1,4 @@
-"""A function invoked asynchronously: what it failed with is redriven to it, and takes effect once."""
+"""A function invoked asynchronously: its failed events are redriven to it, and each takes effect once."""
 
 import json
 from collections.abc import Iterator
@@ -11,18 +11,15 @@ from tests.support.eventually import eventually
 
 
 class Shipments:
-    """The shipment notices of the deployed app; each test has some of its own, told apart by a prefix."""
+    """The shipment notices of the deployed app; each test has its own, with a prefix in their ids."""
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self.failures, self.quarantine = (
-            app.known(app.outputs[name].rsplit("/", 1)[1], app.outputs[name])
-            for name in ("ShipmentNoticesFailuresUrl", "QuarantineQueueUrl")
-        )
+        self.failures, self.quarantine = (app.own(name) for name in ("ShipmentNoticesFailures", "QuarantineQueue"))
 
     def outage(self, carriers: str) -> None:
         self.app.cloud.client("ssm").put_parameter(
-            Name=self.app.outputs["ShipmentNoticesOutageParameter"],
+            Name=self.app.resource("ShipmentNoticesOutage"),
             Value=carriers,
             Type="String",
             Overwrite=True,
@@ -37,7 +34,7 @@ class Shipments:
             "shipped_at": "2026-10-08T22:41:00Z",
         } | changes
         self.app.cloud.client("lambda").invoke(
-            FunctionName=self.app.outputs["ShipmentNoticesName"],
+            FunctionName=self.app.resource("ShipmentNotices"),
             InvocationType="Event",
             Payload=json.dumps(event),
         )
@@ -45,7 +42,7 @@ class Shipments:
 
     def entered(self, prefix: str) -> dict[str, str]:
         """Return order ids by shipment id."""
-        items = self.app.cloud.client("dynamodb").scan(TableName=self.app.outputs["ShipmentsTableName"])
+        items = self.app.cloud.client("dynamodb").scan(TableName=self.app.resource("ShipmentsTable"))
         found = {item["shipment_id"]["S"]: item["order_id"]["S"] for item in items["Items"]}
         return {name: order for name, order in found.items() if name.startswith(prefix)}
 
@@ -84,8 +81,8 @@ def test_an_event_that_breaks_the_contract_goes_into_quarantine_and_the_others_g
     assert run.report["quarantineReasons"] == {"invalid-body": 1}
     (group,) = run.report["sample"]["groups"]
     assert (group["envelope"], group["errorType"]) == ("lambda-destination", "ContractViolationError")
-    (letter,) = app.take(shipments.quarantine)
-    problems = json.loads(letter["MessageAttributes"]["redrive"]["StringValue"])["problems"]
+    (message,) = app.take(shipments.quarantine)
+    problems = json.loads(message["MessageAttributes"]["redrive"]["StringValue"])["problems"]
     assert problems == ["body.carrier: literal_error"]
     assert shipments.entered("bad-") == {}
 
@@ -93,5 +90,5 @@ def test_an_event_that_breaks_the_contract_goes_into_quarantine_and_the_others_g
 def test_a_notice_that_lambda_delivers_twice_is_entered_once(shipments: Shipments):
     event = shipments.notify("twice-1", order_id="order-1")
     eventually(lambda: shipments.entered("twice-1"), timeout=20)
-    assert shipments.app.invoke("ShipmentNoticesName", event | {"order_id": "order-2"}) is None
+    assert shipments.app.invoke("ShipmentNotices", event | {"order_id": "order-2"}) is None
     assert shipments.entered("twice-1") == {"twice-1": "order-1"}

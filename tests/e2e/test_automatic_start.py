@@ -1,4 +1,4 @@
-"""Runs that start by themselves: when an alarm lasts, by schedule, and never without end."""
+"""Automatic runs: they start from an alarm or a schedule, and never without end."""
 
 import json
 from collections.abc import Iterator
@@ -47,13 +47,13 @@ def alarm(app: App, pair: Pair) -> str:
 
 def starts(app: App) -> list[dict]:
     """Return the executions of the automatic state machine."""
-    machine = app.outputs["AutomaticStateMachineArn"]
+    machine = app.resource("AutomaticStateMachine")
     return app.workflow.list_executions(stateMachineArn=machine)["executions"]
 
 
 def runs(app: App, dlq: str) -> list[dict]:
     """Return the descriptions of all runs on a queue."""
-    machine = app.outputs["RedriveStateMachineArn"]
+    machine = app.resource("RedriveStateMachine")
     found = app.workflow.list_executions(stateMachineArn=machine)["executions"]
     described = [app.workflow.describe_execution(executionArn=one["executionArn"]) for one in found]
     return [one for one in described if json.loads(one["input"])["dlq"] == dlq]
@@ -82,12 +82,10 @@ def test_an_event_that_is_delivered_twice_starts_one_run(app: App):
     app.bury(pair, [{"MessageBody": "x"}])
     eventually(lambda: app.depth(pair.source) == 1, timeout=40)
     eventually(lambda: all_starts_ended(app), timeout=40)
-    inputs = [
-        app.workflow.describe_execution(executionArn=one["executionArn"])["input"] for one in starts(app)
-    ]
-    (event,) = [told for told in inputs if name in told]
+    inputs = [app.workflow.describe_execution(executionArn=one["executionArn"])["input"] for one in starts(app)]
+    (event,) = [text for text in inputs if name in text]
 
-    again = app.workflow.start_execution(stateMachineArn=app.outputs["AutomaticStateMachineArn"], input=event)
+    again = app.workflow.start_execution(stateMachineArn=app.resource("AutomaticStateMachine"), input=event)
 
     eventually(lambda: all_starts_ended(app), timeout=40)
     output = app.workflow.describe_execution(executionArn=again["executionArn"])["output"]
@@ -95,19 +93,19 @@ def test_an_event_that_is_delivered_twice_starts_one_run(app: App):
     assert len(runs(app, pair.dlq.name)) == 1
 
 
-def test_letters_that_die_again_and_again_start_no_more_runs_than_may_start_and_that_is_told(app: App):
+def test_messages_that_keep_failing_start_no_more_runs_than_allowed_and_operators_are_notified(app: App):
     pair, notices = app.pair(), app.subscribed()
     alarm(app, pair)
     app.send(pair.source, [{"MessageBody": "poison"}])
 
-    def told() -> list[dict]:
+    def notice_of_the_pause() -> list[dict]:
         # The consumer that always fails: what it receives comes back, and dies.
         app.sqs.receive_message(QueueUrl=pair.source.url, MaxNumberOfMessages=10, VisibilityTimeout=0)
         bodies = [json.loads(json.loads(message["Body"])["Message"]) for message in app.take(notices)]
         return [body for body in bodies if body.get("status") == "PAUSED" and body["dlq"] == pair.dlq.name]
 
-    (notice,) = eventually(told, timeout=90)
-    assert "2 have started in a row" in notice["reason"]
+    (notice,) = eventually(notice_of_the_pause, timeout=90)
+    assert "2 runs started in a row" in notice["reason"]
 
     eventually(lambda: all_starts_ended(app), timeout=40)
     assert len(runs(app, pair.dlq.name)) == 2

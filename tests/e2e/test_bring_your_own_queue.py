@@ -22,7 +22,7 @@ BROKEN = "def handler(event, context): raise RuntimeError('out of order')"
 
 @pytest.fixture(scope="module")
 def without_examples(app: App) -> Iterator[App]:
-    """The app, deployed once more as docs/bring-your-own-queue.md says."""
+    """The app, deployed once more as docs/guides/bring-your-own-queue.md says."""
     parameters = {
         "Examples": "false",
         "QueueNamePattern": PATTERN,
@@ -41,10 +41,8 @@ def without_examples(app: App) -> Iterator[App]:
 def orders(without_examples: App) -> Iterator[Pair]:
     """The queue of the SAM snippet with its consumer, whose messages come back after a second."""
     app = without_examples
-    outputs = app.cloud.deploy("orders", template=SNIPPET)
-    pair = Pair(
-        app.known("orders", outputs["OrdersQueueUrl"]), app.known("orders-dlq", outputs["OrdersDLQUrl"])
-    )
+    stack = app.cloud.deploy("orders", template=SNIPPET)
+    pair = Pair(app.queue_at(stack.resource("OrdersQueue")), app.queue_at(stack.resource("OrdersDLQ")))
     app.sqs.set_queue_attributes(QueueUrl=pair.source.url, Attributes={"VisibilityTimeout": "1"})
     yield pair
     app.cloud.client("cloudformation").delete_stack(StackName="orders")
@@ -52,13 +50,6 @@ def orders(without_examples: App) -> Iterator[Pair]:
 
 def order(order_id: str) -> dict[str, str]:
     return {"MessageBody": json.dumps({"order_id": order_id, "quantity": 1})}
-
-
-def stack_resources(app: App, stack: str) -> dict[str, str]:
-    """Return the physical ids of a stack's resources by logical id."""
-    pages = app.cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
-    found = [summary for page in pages for summary in page["StackResourceSummaries"]]
-    return {summary["LogicalResourceId"]: summary["PhysicalResourceId"] for summary in found}
 
 
 def code(source: str) -> bytes:
@@ -70,27 +61,27 @@ def code(source: str) -> bytes:
 
 def replace_consumer(app: App, source: str) -> str:
     """Give the consumer of the orders other code; return its name."""
-    client, name = app.cloud.client("lambda"), stack_resources(app, "orders")["OrdersConsumer"]
+    client, name = app.cloud.client("lambda"), app.cloud.stack("orders").resource("OrdersConsumer")
     client.update_function_code(FunctionName=name, ZipFile=code(source))
     return name
 
 
 def logged(app: App) -> set[str]:
     logs = app.cloud.client("logs")
-    group = stack_resources(app, "orders")["OrdersConsumerLogs"]
+    group = app.cloud.stack("orders").resource("OrdersConsumerLogs")
     events = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
     return {event["message"].strip() for page in events for event in page["events"]}
 
 
 def test_without_examples_nothing_of_them_is_deployed(without_examples: App):
-    conditions = {name: told.get("Condition") for name, told in template()["Resources"].items()}
+    conditions = {name: resource.get("Condition") for name, resource in template()["Resources"].items()}
     examples = {name for name, condition in conditions.items() if condition == "WithExamples"}
     always = {name for name, condition in conditions.items() if condition is None}
-    deployed = stack_resources(without_examples, STACK).keys()
+    deployed = without_examples.stack.resources.keys()
     assert examples
     assert not examples & deployed
     assert always <= deployed
-    assert not [name for name in without_examples.outputs if name.startswith("StoreEvents")]
+    assert not [name for name in without_examples.stack.outputs if name.startswith("StoreEvents")]
 
 
 @pytest.mark.parametrize("name", ["billing", "orders-billing"])
@@ -107,10 +98,8 @@ def test_a_function_that_no_pattern_allows_is_never_invoked(without_examples: Ap
 
 def test_the_roles_reach_the_queues_of_the_pattern_and_no_others(without_examples: App):
     iam = without_examples.cloud.client("iam")
-    roles = [
-        name for logical, name in stack_resources(without_examples, STACK).items() if logical.endswith("Role")
-    ]
-    allowed: list[tuple[str, str]] = []
+    roles = [name for logical, name in without_examples.stack.resources.items() if logical.endswith("Role")]
+    delivery_policy: list[tuple[str, str]] = []
     for role in roles:
         for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
             document: dict[str, Any] = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
@@ -118,9 +107,9 @@ def test_the_roles_reach_the_queues_of_the_pattern_and_no_others(without_example
                 actions, resources = statement["Action"], statement["Resource"]
                 actions = [actions] if isinstance(actions, str) else actions
                 resources = [resources] if isinstance(resources, str) else resources
-                allowed += [(action, resource) for action in actions for resource in resources]
-    queues = {resource for action, resource in allowed if action.startswith("sqs:")}
-    functions = {resource for action, resource in allowed if action == "lambda:InvokeFunction"}
+                delivery_policy += [(action, resource) for action in actions for resource in resources]
+    queues = {resource for action, resource in delivery_policy if action.startswith("sqs:")}
+    functions = {resource for action, resource in delivery_policy if action == "lambda:InvokeFunction"}
 
     def reaches(arns: set[str], name: str) -> bool:
         return any(fnmatch.fnmatchcase(name, arn.split(":", 5)[5].removeprefix("function:")) for arn in arns)
@@ -130,9 +119,7 @@ def test_the_roles_reach_the_queues_of_the_pattern_and_no_others(without_example
     assert not reaches(functions, "orders-consumer")
 
 
-def test_dead_letters_of_the_snippets_queue_go_back_once_its_consumer_is_mended(
-    without_examples: App, orders: Pair
-):
+def test_dead_letters_of_the_snippets_queue_go_back_once_its_consumer_is_mended(without_examples: App, orders: Pair):
     app = without_examples
     replace_consumer(app, BROKEN)
     app.send(orders.source, [order(f"order-{n}") for n in range(12)])
@@ -160,9 +147,7 @@ def test_one_bad_order_among_good_ones_dies_alone(without_examples: App, orders:
     eventually(lambda: {f"processed fine-{n}" for n in range(9)} <= logged(app), timeout=30)
 
 
-def test_an_order_that_breaks_the_schema_of_the_snippets_goes_to_the_quarantine(
-    without_examples: App, orders: Pair
-):
+def test_an_order_that_breaks_the_schema_of_the_snippets_goes_to_the_quarantine(without_examples: App, orders: Pair):
     app = without_examples
     app.take(orders.dlq)
     broken = {"MessageBody": json.dumps({"order_id": "broken", "quantity": "many"})}
@@ -170,5 +155,5 @@ def test_an_order_that_breaks_the_schema_of_the_snippets_goes_to_the_quarantine(
     run = app.redrive(orders.dlq)
     assert run.report["counts"]["redriven"] == 1
     assert run.report["quarantineReasons"] == {"invalid-body": 1}
-    (kept,) = app.take(app.known("quarantine", app.outputs["QuarantineQueueUrl"]))
+    (kept,) = app.take(app.quarantine)
     assert kept["Body"] == broken["MessageBody"]

@@ -28,7 +28,7 @@ def app(webhook: Webhook) -> Iterator[App]:
         yield App(cloud, cloud.deploy(STACK, parameters))
 
 
-def told(webhook: Webhook, title: str) -> dict[str, Any] | None:
+def posted_message(webhook: Webhook, title: str) -> dict[str, Any] | None:
     """Return the message with that title, if it came."""
     return next((message for message in webhook.posted if message["text"].startswith(title)), None)
 
@@ -39,7 +39,7 @@ def test_the_report_of_a_run_gets_to_the_webhook_with_its_counts(app: App, webho
 
     run = app.redrive(pair.dlq)
 
-    message = eventually(lambda: told(webhook, f"Redrive SUCCEEDED: {pair.dlq.name}"), timeout=30)
+    message = eventually(lambda: posted_message(webhook, f"Redrive SUCCEEDED: {pair.dlq.name}"), timeout=30)
     text = json.dumps(message)
     assert "*Redriven*\\n5" in text
     assert run.execution["executionArn"] in text
@@ -49,30 +49,28 @@ def test_the_report_of_a_run_gets_to_the_webhook_with_its_counts(app: App, webho
 def test_an_alarm_of_the_stack_gets_to_the_webhook(app: App, webhook: Webhook):
     app.send(app.store_events.dlq, [{"MessageBody": "x"}])
 
-    message = eventually(lambda: told(webhook, f"ALARM: {STACK}-StoreEventsDLQAlarm"), timeout=60)
+    message = eventually(lambda: posted_message(webhook, f"ALARM: {STACK}-StoreEventsDLQAlarm"), timeout=60)
 
-    assert "Store events died" in json.dumps(message)
+    assert "Fix why they failed" in json.dumps(message)
 
 
-def test_a_report_that_the_webhook_does_not_take_lies_in_a_queue_and_can_be_redriven(
-    app: App, webhook: Webhook
-):
-    lost_url = app.outputs["LostNoticesQueueUrl"]
-    lost = app.known(lost_url.rsplit("/", 1)[1], lost_url)
+def test_a_report_that_the_webhook_does_not_take_lies_in_a_queue_and_can_be_redriven(app: App, webhook: Webhook):
+    lost_url = app.resource("LostNoticesQueue")
+    lost = app.queue_at(lost_url)
     empty = app.pair().dlq
     webhook.is_gone = True
     app.redrive(empty)
 
-    letters = eventually(lambda: empty.name in (found := look(app, lost)) and found, timeout=60)
-    assert "no_service" in letters
-    assert webhook.url.rsplit("/", 1)[1] not in letters
+    messages = eventually(lambda: empty.name in (found := peek(app, lost)) and found, timeout=60)
+    assert "no_service" in messages
+    assert webhook.url.rsplit("/", 1)[1] not in messages
 
     webhook.is_gone = False
     app.redrive(lost)
-    eventually(lambda: told(webhook, f"Redrive SUCCEEDED: {empty.name}"), timeout=30)
+    eventually(lambda: posted_message(webhook, f"Redrive SUCCEEDED: {empty.name}"), timeout=30)
 
 
-def look(app: App, queue: Queue) -> str:
-    """Return what lies in a queue, as text, and leave it there."""
+def peek(app: App, queue: Queue) -> str:
+    """Return the messages of a queue as text, and leave them visible."""
     answer = app.sqs.receive_message(QueueUrl=queue.url, MaxNumberOfMessages=10, VisibilityTimeout=0)
     return json.dumps(answer.get("Messages", []))

@@ -1,4 +1,4 @@
-"""E-mail tasks from the HTTP request to the e-mail: through an outage of SES, dead letters and a redrive."""
+"""Email tasks from the HTTP request to the email: through an outage of SES, the dead-letter queue, and a redrive."""
 
 import json
 from collections import Counter
@@ -18,13 +18,12 @@ TYPED = {"type": factories.string("email")}
 
 
 class Mail:
-    """The e-mail tasks of the deployed app; each test has tasks of its own, told apart by their subject."""
+    """The email tasks of the deployed app; each test has its own, with a prefix in their subjects."""
 
     def __init__(self, app: App) -> None:
         self.app = app
         self.queue, self.dlq, self.quarantine = (
-            app.known(app.outputs[name].rsplit("/", 1)[1], app.outputs[name])
-            for name in ("EmailTasksQueueUrl", "EmailTasksDLQUrl", "QuarantineQueueUrl")
+            app.own(name) for name in ("EmailTasksQueue", "EmailTasksDLQ", "QuarantineQueue")
         )
         # Each receive that fails costs this time; on AWS it is six times the consumer's timeout.
         app.sqs.set_queue_attributes(QueueUrl=self.queue.url, Attributes={"VisibilityTimeout": "2"})
@@ -38,7 +37,7 @@ class Mail:
 
     def request(self, body: Any, **options: Any) -> Answer:
         text = body if isinstance(body, str) else json.dumps(body)
-        return post(self.app.cloud, self.app.outputs["EmailTasksUrl"], text, **options)
+        return post(self.app.cloud, self.app.stack.outputs["EmailTasksUrl"], text, **options)
 
     def ask(self, subject: str) -> str:
         answer = self.request({"recipient_email": "ann@example.org", "subject": subject, "body": "Hello"})
@@ -51,11 +50,9 @@ class Mail:
         self.app.send(self.queue, [{"MessageBody": body, **more} for body in bodies])
 
     def subjects(self, prefix: str) -> Counter[str]:
-        return Counter(
-            email.subject for email in sent_emails(self.app.cloud) if email.subject.startswith(prefix)
-        )
+        return Counter(email.subject for email in sent_emails(self.app.cloud) if email.subject.startswith(prefix))
 
-    def settled(self, dead: int = 0) -> None:
+    def processed(self, dead: int = 0) -> None:
         """Wait until each task is sent or dead."""
         eventually(lambda: self.app.depth(self.queue) == 0 and self.app.depth(self.dlq) == dead, timeout=60)
 
@@ -69,8 +66,8 @@ def mail(app: App) -> Iterator[Mail]:
 
 
 def task(task_id: str, subject: str) -> str:
-    told = {"recipient_email": "ann@example.org", "subject": subject, "body": "Hello", "task_id": task_id}
-    return json.dumps(told)
+    content = {"recipient_email": "ann@example.org", "subject": subject, "body": "Hello", "task_id": task_id}
+    return json.dumps(content)
 
 
 def bodies(app: App, queue: Queue) -> set[str]:
@@ -79,7 +76,7 @@ def bodies(app: App, queue: Queue) -> set[str]:
 
 def test_a_request_is_answered_at_once_and_its_e_mail_goes_out(mail: Mail):
     mail.ask("first: ☀")
-    mail.settled()
+    mail.processed()
     (email,) = [email for email in sent_emails(mail.app.cloud) if email.subject == "first: ☀"]
     assert (email.sender, email.recipients, email.text) == (SENDER, ("ann@example.org",), "Hello")
 
@@ -104,24 +101,24 @@ def test_tasks_that_ses_refused_are_redriven_and_sent_once_each(mail: Mail):
     subjects = [f"outage: {number}" for number in range(12)]
     for subject in subjects:
         mail.ask(subject)
-    mail.settled(dead=12)
+    mail.processed(dead=12)
     assert mail.subjects("outage:") == {}
     mail.verify()
     report = mail.app.redrive(mail.dlq, rate=100).report
     assert (report["counts"]["redriven"], report["counts"]["remaining"]) == (12, 0)
     assert "ann@example.org" not in json.dumps(report)
-    mail.settled()
+    mail.processed()
     assert mail.subjects("outage:") == Counter(subjects)
 
 
 def test_a_task_that_was_sent_is_not_sent_again_by_a_duplicate_or_a_redrive(mail: Mail):
     once = task("task-once", "once: Hi")
     mail.put(once, once, once)
-    mail.settled()
-    # As a letter whose message could not be deleted after it was processed.
+    mail.processed()
+    # As a message whose message could not be deleted after it was processed.
     mail.app.send(mail.dlq, [{"MessageBody": once, "MessageAttributes": TYPED}])
     assert mail.app.redrive(mail.dlq).report["counts"]["redriven"] == 1
-    mail.settled()
+    mail.processed()
     assert mail.subjects("once:") == {"once: Hi": 1}
 
 
@@ -129,7 +126,7 @@ def test_a_poison_message_dies_alone_and_goes_into_quarantine(mail: Mail):
     good = [task(f"task-beside-{number}", f"beside: {number}") for number in range(9)]
     malformed = '{"invalid_json": "this will cause a parsing error"'
     mail.put(*good[:4], malformed, *good[4:])
-    mail.settled(dead=1)
+    mail.processed(dead=1)
     assert mail.subjects("beside:") == Counter(f"beside: {number}" for number in range(9))
     report = mail.app.redrive(mail.dlq).report
     assert report["quarantineReasons"] == {"not-json": 1}
@@ -138,6 +135,6 @@ def test_a_poison_message_dies_alone_and_goes_into_quarantine(mail: Mail):
 
 def test_a_task_without_its_attribute_goes_into_quarantine_with_that_reason(mail: Mail):
     mail.put(task("task-untyped", "untyped: Hi"), attributes={})
-    mail.settled(dead=1)
+    mail.processed(dead=1)
     assert mail.app.redrive(mail.dlq).report["quarantineReasons"] == {"missing-attribute": 1}
     assert mail.subjects("untyped:") == {}

@@ -1,4 +1,4 @@
-"""Letters that AWS services wrapped, most put into queues by the services, go back to where they belong."""
+"""Messages in the envelopes of AWS services are redriven to their origin; most are sent by the services themselves."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from tests.support.app import App, Queue
 from tests.support.eventually import eventually
 
 ROLE = "arn:aws:iam::000000000000:role/any"
-# Fails as long as its variable says so; then it tells the queue what it got.
+# Fails as long as its variable says so; then it sends its event to a queue.
 FUNCTION = """
 import json, os, boto3
 
@@ -47,9 +47,7 @@ class Function:
 
     def recover(self) -> None:
         variables = {"DOWN": "no", "RESULTS": self.results.url}
-        self.client.update_function_configuration(
-            FunctionName=self.name, Environment={"Variables": variables}
-        )
+        self.client.update_function_configuration(FunctionName=self.name, Environment={"Variables": variables})
 
     def invoke(self, event: dict) -> None:
         self.client.invoke(FunctionName=self.name, InvocationType="Event", Payload=json.dumps(event))
@@ -80,7 +78,7 @@ def test_a_function_that_failed_gets_its_events_again_from_its_on_failure_destin
     assert app.depth(failures) == 0
 
 
-def test_a_function_that_fails_again_is_told_as_bounced_and_its_letters_stay(app: App):
+def test_a_function_that_fails_again_is_reported_as_bounced_and_its_messages_stay(app: App):
     failures = app.queue("failures")
     function = Function(app, "on-order-lost", app.queue("results"))
     function.client.put_function_event_invoke_config(
@@ -97,7 +95,7 @@ def test_a_function_that_fails_again_is_told_as_bounced_and_its_letters_stay(app
     eventually(lambda: app.visible(failures) == 3, timeout=10)
 
 
-def test_letters_of_a_functions_dead_letter_queue_go_to_the_queue_that_the_run_names(app: App):
+def test_messages_of_a_functions_dead_letter_queue_go_to_the_queue_that_the_run_names(app: App):
     dlq, destination = app.queue("function-dlq"), app.queue("replay")
     function = Function(app, "on-order-paid", app.queue("results"), DeadLetterConfig={"TargetArn": dlq.arn})
     function.client.put_function_event_invoke_config(FunctionName=function.name, MaximumRetryAttempts=0)
@@ -105,7 +103,7 @@ def test_letters_of_a_functions_dead_letter_queue_go_to_the_queue_that_the_run_n
     eventually(lambda: app.depth(dlq) == 1, timeout=30)
     refused = app.redrive(dlq)
     assert refused.report["status"] == "REJECTED"
-    assert "Name a destination" in refused.report["reason"]
+    assert "Start the run with a destination" in refused.report["reason"]
     assert app.redrive(dlq, destination=destination.name).report["counts"]["redriven"] == 1
     (message,) = app.take(destination)
     assert json.loads(message["Body"]) == {"order": 1}
@@ -126,21 +124,19 @@ def test_notifications_of_a_topic_go_back_to_the_subscribed_queue_as_its_consume
     eventually(dead, timeout=20)
     assert app.redrive(pair.dlq).report["counts"]["redriven"] == 1
     (message,) = app.take(pair.source)
-    told = json.loads(message["Body"])
-    assert (told["Type"], told["TopicArn"], told["Message"]) == ("Notification", topic, '{"order": 1}')
+    body = json.loads(message["Body"])
+    assert (body["Type"], body["TopicArn"], body["Message"]) == ("Notification", topic, '{"order": 1}')
 
 
 def test_an_event_whose_target_was_gone_goes_to_it_once_it_is_there_again(app: App):
     dlq, target, events = app.queue("rule-dlq"), app.queue("target"), app.cloud.client("events")
     events.put_rule(Name="on-orders", EventPattern='{"source": ["orders"]}')
-    events.put_targets(
-        Rule="on-orders", Targets=[{"Id": "t", "Arn": target.arn, "DeadLetterConfig": {"Arn": dlq.arn}}]
-    )
+    events.put_targets(Rule="on-orders", Targets=[{"Id": "t", "Arn": target.arn, "DeadLetterConfig": {"Arn": dlq.arn}}])
     app.sqs.delete_queue(QueueUrl=target.url)
     entry = {"Source": "orders", "DetailType": "placed", "Detail": '{"order": 1, "price": 1.50}'}
     events.put_events(Entries=[entry])
     eventually(lambda: app.depth(dlq) == 1, timeout=10)
-    (sent,) = app.look(dlq)
+    (sent,) = app.peek(dlq)
     app.sqs.create_queue(QueueName=target.name)
     report = app.redrive(dlq).report
     assert report["counts"]["redriven"] == 1
@@ -152,11 +148,11 @@ def test_an_event_whose_target_was_gone_goes_to_it_once_it_is_there_again(app: A
 
 
 def undelivered(target: str, **more: str) -> dict:
-    """Return a letter as EventBridge puts it into the dead-letter queue of a rule."""
-    told = {"RULE_ARN": "arn:aws:events:us-east-1:000000000000:rule/r", "TARGET_ARN": target, **more}
+    """Return a message as EventBridge puts it into the dead-letter queue of a rule."""
+    attributes = {"RULE_ARN": "arn:aws:events:us-east-1:000000000000:rule/r", "TARGET_ARN": target, **more}
     return {
         "MessageBody": '{"detail": {"order": 1}}',
-        "MessageAttributes": {name: factories.string(value) for name, value in told.items()},
+        "MessageAttributes": {name: factories.string(value) for name, value in attributes.items()},
     }
 
 
@@ -172,15 +168,15 @@ def test_an_event_that_a_rule_could_not_deliver_goes_to_its_target(app: App):
     (message,) = app.take(target)
     assert (message["Body"], message["MessageAttributes"].keys()) == ('{"detail": {"order": 1}}', {"redrive"})
     (execution,) = app.workflow.list_executions(stateMachineArn=machine)["executions"]
-    told = app.workflow.describe_execution(executionArn=execution["executionArn"])
-    assert json.loads(told["input"]) == {"detail": {"order": 1}}
+    description = app.workflow.describe_execution(executionArn=execution["executionArn"])
+    assert json.loads(description["input"]) == {"detail": {"order": 1}}
 
 
 @pytest.mark.parametrize(
     "target",
     ["arn:aws:lambda:us-east-1:999999999999:function:f", "arn:aws:kinesis:us-east-1:000000000000:stream/s"],
 )
-def test_a_target_out_of_reach_leaves_the_letter_where_it_is(app: App, target: str):
+def test_a_target_out_of_reach_leaves_the_message_where_it_is(app: App, target: str):
     dlq = app.queue("rule-dlq")
     app.send(dlq, [undelivered(target)])
     report = app.redrive(dlq).report

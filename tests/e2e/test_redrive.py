@@ -1,4 +1,4 @@
-"""Runs of the deployed workflow, from dead letters to the report: what goes back, and what stays."""
+"""Runs of the deployed workflow, from the dead-letter queue to the report: what is redriven, and what stays."""
 
 import json
 
@@ -32,7 +32,7 @@ def store_event(number: int, *, store: str | None = "1") -> dict:
     return entry
 
 
-def test_the_name_of_the_queue_is_enough_and_every_letter_goes_back_as_it_was(app: App):
+def test_the_name_of_the_queue_is_enough_and_every_message_goes_back_as_it_was(app: App):
     pair = app.pair()
     app.bury(pair, [faithful(f'not json, body {number} "ü"', f"tenant-{number % 3}") for number in range(24)])
     run = app.redrive(pair.dlq)
@@ -51,8 +51,8 @@ def test_the_name_of_the_queue_is_enough_and_every_letter_goes_back_as_it_was(ap
     back = app.take(pair.source)
     assert {message["Body"] for message in back} == {f'not json, body {number} "ü"' for number in range(24)}
     for message in back:
-        history = json.loads(message["MessageAttributes"].pop("redrive")["StringValue"])
-        assert (history["run"], history["count"]) == (run.report["runId"], 1)
+        provenance = json.loads(message["MessageAttributes"].pop("redrive")["StringValue"])
+        assert (provenance["run"], provenance["count"]) == (run.report["runId"], 1)
         assert message["MessageAttributes"] == EVERY_KIND_OF_ATTRIBUTE
         assert message["Attributes"]["AWSTraceHeader"] == TRACE
         assert message["Attributes"]["MessageGroupId"].startswith("tenant-")
@@ -68,7 +68,7 @@ def test_the_report_goes_to_sns_with_attributes_for_filter_policies_and_a_readab
     assert json.loads(ours["Message"]) == run.report
     assert ours["MessageAttributes"]["status"]["Value"] == "SUCCEEDED"
     assert ours["MessageAttributes"]["dlq"]["Value"] == pair.dlq.name
-    assert ours["Subject"] == f"Redrive SUCCEEDED: {pair.dlq.name}, 1 redriven, 0 quarantined, 0 left"
+    assert ours["Subject"] == f"Redrive SUCCEEDED: {pair.dlq.name}, 1 redriven, 0 quarantined, 0 remaining"
 
 
 def test_letters_of_a_shared_dead_letter_queue_go_back_each_to_its_own_source(app: App):
@@ -81,14 +81,14 @@ def test_letters_of_a_shared_dead_letter_queue_go_back_each_to_its_own_source(ap
     assert len(app.take(other.source)) == 6
 
 
-def test_letters_that_were_sent_straight_to_the_queue_go_to_its_only_source(app: App):
+def test_messages_that_were_sent_straight_to_the_queue_go_to_its_only_source(app: App):
     pair = app.pair()
     app.send(pair.dlq, [{"MessageBody": "straight"}])
     assert app.redrive(pair.dlq).report["counts"]["redriven"] == 1
     assert [message["Body"] for message in app.take(pair.source)] == ["straight"]
 
 
-def test_letters_that_do_not_tell_their_source_are_refused_where_several_queues_share_the_dlq(app: App):
+def test_messages_that_do_not_tell_their_source_are_refused_where_several_queues_share_the_dlq(app: App):
     pair = app.pair()
     app.pair(dlq=pair.dlq)
     app.send(pair.dlq, [{"MessageBody": "whose?"}])
@@ -98,7 +98,7 @@ def test_letters_that_do_not_tell_their_source_are_refused_where_several_queues_
     assert app.visible(pair.dlq) == 1
 
 
-def test_all_letters_go_to_the_destination_that_the_run_names(app: App):
+def test_all_messages_go_to_the_destination_that_the_run_names(app: App):
     pair, elsewhere = app.pair(), app.queue("elsewhere")
     app.bury(pair, [{"MessageBody": "go"}])
     run = app.redrive(pair.dlq, destination=elsewhere.url)
@@ -112,7 +112,7 @@ def test_an_empty_queue_is_a_success_with_zeros(app: App):
     assert set(run.report["counts"].values()) == {0}
 
 
-def test_a_dry_run_tells_what_it_would_do_and_leaves_every_letter_visible(app: App):
+def test_a_dry_run_tells_what_it_would_do_and_leaves_every_message_visible(app: App):
     pair = app.pair()
     app.bury(pair, [{"MessageBody": str(number)} for number in range(15)])
     run = app.redrive(pair.dlq, dryRun=True)
@@ -123,7 +123,7 @@ def test_a_dry_run_tells_what_it_would_do_and_leaves_every_letter_visible(app: A
     assert app.visible(pair.dlq) == 15
 
 
-def test_invalid_letters_go_to_the_quarantine_with_the_reason_and_the_valid_ones_are_processed(app: App):
+def test_invalid_messages_go_to_the_quarantine_with_the_reason_and_the_valid_ones_are_processed(app: App):
     dlq, good = app.store_events.dlq, range(1, 13)
     bad = [
         store_event(100, store=None),
@@ -133,30 +133,29 @@ def test_invalid_letters_go_to_the_quarantine_with_the_reason_and_the_valid_ones
             "MessageAttributes": factories.store_id(),
         },
     ]
-    app.take(app.known("quarantine", app.outputs["QuarantineQueueUrl"]))
+    app.take(app.quarantine)
     app.send(dlq, [store_event(number) for number in good] + bad)
     run = app.redrive(dlq)
     assert run.report["counts"]["redriven"] == 12
     assert run.report["quarantineReasons"] == {"missing-attribute": 1, "not-json": 1, "invalid-body": 1}
-    kept = app.take(app.known("quarantine", app.outputs["QuarantineQueueUrl"]))
-    told = {
-        message["Body"]: json.loads(message["MessageAttributes"]["redrive"]["StringValue"])
-        for message in kept
+    kept = app.take(app.quarantine)
+    provenances = {
+        message["Body"]: json.loads(message["MessageAttributes"]["redrive"]["StringValue"]) for message in kept
     }
-    assert told.keys() == {entry["MessageBody"] for entry in bad}
-    assert told[bad[0]["MessageBody"]]["problems"] == ["attributes.store_id: missing"]
-    assert told["{malformed"]["reason"] == "not-json"
-    assert told[bad[2]["MessageBody"]]["problems"] == ["body.ssn_no: string_pattern_mismatch"]
+    assert provenances.keys() == {entry["MessageBody"] for entry in bad}
+    assert provenances[bad[0]["MessageBody"]]["problems"] == ["attributes.store_id: missing"]
+    assert provenances["{malformed"]["reason"] == "not-json"
+    assert provenances[bad[2]["MessageBody"]]["problems"] == ["body.ssn_no: string_pattern_mismatch"]
     table = app.cloud.client("dynamodb")
 
     def processed() -> bool:
-        items = table.scan(TableName=app.outputs["StoreEventsTableName"])["Items"]
+        items = table.scan(TableName=app.resource("StoreEventsTable"))["Items"]
         return {f"e2e-{number}" for number in good} <= {item["event_id"]["S"] for item in items}
 
     eventually(processed, timeout=20)
 
 
-def test_invalid_letters_can_be_left_where_they_are(app: App):
+def test_invalid_messages_can_be_left_where_they_are(app: App):
     dlq = app.store_events.dlq
     app.send(dlq, [store_event(200, store=None), store_event(201)])
     run = app.redrive(dlq, onInvalid="leave")
@@ -178,13 +177,13 @@ def test_what_was_quarantined_goes_back_to_where_it_came_from_once_it_is_redrive
     app.bury(pair, [{"MessageBody": "worn out", "MessageAttributes": worn_out}])
     run = app.redrive(pair.dlq)
     assert run.report["quarantineReasons"] == {"redriven-too-often": 1}
-    quarantine = app.known("quarantine", app.outputs["QuarantineQueueUrl"])
+    quarantine = app.quarantine
     back = app.ended(app.start({"dlq": quarantine.url, "maxRedrives": 4}))
     assert back.report["counts"]["redriven"] == 1
     assert [message["Body"] for message in app.take(pair.source)] == ["worn out"]
 
 
-def test_letters_that_arrive_during_the_run_are_skipped_and_visible_afterwards(app: App):
+def test_messages_that_arrive_during_the_run_are_skipped_and_visible_afterwards(app: App):
     pair = app.pair()
     app.bury(pair, [{"MessageBody": str(number)} for number in range(12)])
     execution = app.start({"dlq": pair.dlq.name, "rate": 4})

@@ -1,4 +1,4 @@
-"""What a run is about and how it mends letters: selected, repaired, looked at, shown masked."""
+"""Which messages a run selects, how it repairs them, and how its report masks them."""
 
 import json
 
@@ -12,16 +12,16 @@ STORE_FROM_BODY = {"setAttributes": {"store_id": {"type": "Number", "from": "sto
 
 
 def event(number: int, **changes) -> dict:
-    return {"MessageBody": factories.store_event(event_id=f"mend-{number}", **changes)}
+    return {"MessageBody": factories.store_event(event_id=f"repair-{number}", **changes)}
 
 
-def test_letters_that_lack_an_attribute_get_it_from_the_body(app: App):
+def test_messages_that_lack_an_attribute_get_it_from_the_body(app: App):
     pair = app.store_events
     app.send(pair.dlq, [event(number, store_id=number % 5 + 1) for number in range(6)])
     report = app.redrive(pair.dlq, repair=STORE_FROM_BODY).report
     assert (report["counts"]["redriven"], report["counts"]["repaired"]) == (6, 6)
     assert report["quarantineReasons"] == {}
-    app.until_processed({f"mend-{number}" for number in range(6)})
+    app.until_processed({f"repair-{number}" for number in range(6)})
 
 
 def test_a_dry_run_shows_a_repair_before_and_after_and_changes_nothing(app: App):
@@ -34,9 +34,9 @@ def test_a_dry_run_shows_a_repair_before_and_after_and_changes_nothing(app: App)
     assert repaired["example"]["attributes"] == {}
     assert repaired["example"]["repaired"]["attributes"] == {"store_id": "3"}
     assert repaired["example"]["body"]["ssn_no"] == "<hidden>"
-    told = json.dumps(run.report) + json.dumps(app.history(run))
+    text = json.dumps(run.report) + json.dumps(app.history(run))
     for value in ("Shifter", "396144610", "1945-10-17"):
-        assert value not in told
+        assert value not in text
     assert len(app.take(pair.dlq)) == 2
 
 
@@ -62,13 +62,13 @@ def test_what_is_not_selected_stays_in_its_place_untouched(app: App):
     assert (report["counts"]["redriven"], report["skipReasons"]) == (10, {"not-selected": 20})
     assert {message["Body"] for message in app.take(pair.source)} == {'{"store": 1}'}
     assert app.visible(pair.dlq) == 20
-    left = app.take(pair.dlq)
-    assert {message["Body"] for message in left} == {'{"store": 0}', '{"store": 2}'}
-    assert not any("MessageAttributes" in message for message in left)
+    remaining = app.take(pair.dlq)
+    assert {message["Body"] for message in remaining} == {'{"store": 0}', '{"store": 2}'}
+    assert not any("MessageAttributes" in message for message in remaining)
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "reason"),
     [
         ({"select": {"jmespath": "store =="}}, "select: not a JMESPath expression"),
         ({"select": {}}, "select: expected at least one condition"),
@@ -76,23 +76,23 @@ def test_what_is_not_selected_stays_in_its_place_untouched(app: App):
         ({"repair": {"patch": [{"op": "put"}]}}, "repair.patch: not a JSON Patch"),
     ],
 )
-def test_a_condition_or_repair_that_cannot_be_used_is_refused_before_anything_moves(app: App, given, told):
+def test_a_condition_or_repair_that_is_invalid_is_refused_before_anything_moves(app: App, given, reason):
     pair = app.pair()
     app.bury(pair, [{"MessageBody": "{}"}])
     report = app.redrive(pair.dlq, **given).report
     assert report["status"] == "REJECTED"
-    assert told in report["reason"]
+    assert reason in report["reason"]
     assert app.visible(pair.dlq) == 1
 
 
-def test_a_census_tells_every_letter_and_leaves_the_queue_as_it_was(app: App):
+def test_a_full_scan_counts_every_message_and_leaves_the_queue_as_it_was(app: App):
     pair = app.pair()
     app.bury(pair, [{"MessageBody": json.dumps({"n": number})} for number in range(150)])
     app.send(pair.dlq, [{"MessageBody": "x" * 5000} for _ in range(50)])
-    report = app.redrive(pair.dlq, census=True, dryRun=True).report
+    report = app.redrive(pair.dlq, fullScan=True, dryRun=True).report
     sample = report["sample"]
     assert (sample["sampled"], sample["complete"]) == (200, True)
-    by_origin = {group["origin"]: (group["letters"], group["share"]) for group in sample["groups"]}
+    by_origin = {group["origin"]: (group["messages"], group["share"]) for group in sample["groups"]}
     assert by_origin == {pair.source.name: (150, 0.75), None: (50, 0.25)}
     assert sample["sizes"]["largest"] == 5000
     assert app.visible(pair.dlq) == 200

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from local.cloud import STACK_NAME
 from tests.support import factories
 from tests.support.app import App, Pair, Queue
 from tests.support.eventually import eventually
@@ -23,48 +22,34 @@ def event(event_id: str, *, store: str | None = "1", **changes: Any) -> dict[str
 
 
 def processed(app: App, prefix: str) -> set[str]:
-    items = app.cloud.client("dynamodb").scan(
-        TableName=app.outputs["StoreEventsTableName"], ConsistentRead=True
-    )
+    items = app.cloud.client("dynamodb").scan(TableName=app.resource("StoreEventsTable"), ConsistentRead=True)
     ids = {item["event_id"]["S"] for item in items["Items"]}
     return {event_id for event_id in ids if event_id.startswith(prefix)}
 
 
-def physical_id(app: App, logical_id: str) -> str:
-    told = app.cloud.client("cloudformation").describe_stack_resource(
-        StackName=STACK_NAME, LogicalResourceId=logical_id
-    )
-    found: str = told["StackResourceDetail"]["PhysicalResourceId"]
-    return found
-
-
 def timeouts(app: App) -> int:
     """Return how often the consumer was ended by Lambda."""
-    told = app.cloud.client("logs").filter_log_events(
-        logGroupName=physical_id(app, "StoreEventsConsumerLogs")
-    )
-    return sum("Task timed out" in event["message"] for event in told["events"])
+    found = app.cloud.client("logs").filter_log_events(logGroupName=app.resource("StoreEventsLogs"))
+    return sum("Task timed out" in event["message"] for event in found["events"])
 
 
 def notices_of(app: App, queue: Queue, run: str) -> list[tuple[str, dict[str, Any]]]:
     """Return the notices about a run, each as it came and as what it says."""
     wrapped = [message["Body"] for message in app.take(queue)]
-    told = [(body, json.loads(json.loads(body)["Message"])) for body in wrapped]
-    return [(body, notice) for body, notice in told if notice["runId"] == run]
+    parsed = [(body, json.loads(json.loads(body)["Message"])) for body in wrapped]
+    return [(body, notice) for body, notice in parsed if notice["runId"] == run]
 
 
 @pytest.fixture
 def notices(app: App) -> Queue:
     queue = app.queue("notices")
     app.cloud.client("sns").subscribe(
-        TopicArn=app.outputs["StoreEventsNoticeTopicArn"], Protocol="sqs", Endpoint=queue.arn
+        TopicArn=app.resource("StoreEventsNoticeTopic"), Protocol="sqs", Endpoint=queue.arn
     )
     return queue
 
 
-def test_the_owner_of_the_stores_is_told_what_was_quarantined_by_store_and_nothing_personal(
-    app: App, notices: Queue
-):
+def test_producers_of_store_events_get_a_notice_by_store_with_nothing_personal(app: App, notices: Queue):
     personal = {"name": f"Name {MARK}", "dob": MARK, "ssn_no": f"ssn-{MARK}", f"card {MARK}": MARK}
     bad = [
         *(event(f"notice-{number}", store="2", **personal) for number in range(3)),
@@ -72,21 +57,21 @@ def test_the_owner_of_the_stores_is_told_what_was_quarantined_by_store_and_nothi
         event("notice-4", store=None, **personal),
         {"MessageBody": f"{{malformed {MARK}", "MessageAttributes": factories.store_id("5")},
     ]
-    quarantine = app.known("quarantine", app.outputs["QuarantineQueueUrl"])
+    quarantine = app.quarantine
     app.take(quarantine)
     app.send(app.store_events.dlq, [event(f"notice-good-{number}") for number in range(4)] + bad)
     run = app.redrive(app.store_events.dlq)
     assert run.report["counts"]["quarantined"] == 6
 
     ((body, notice),) = eventually(lambda: notices_of(app, notices, run.report["runId"]), timeout=30)
-    assert {store["store"]: store["letters"] for store in notice["stores"]} == {"2": 3, "5": 2, "unknown": 1}
+    assert {store["store"]: store["messages"] for store in notice["stores"]} == {"2": 3, "5": 2, "unknown": 1}
     assert {store["store"]: store["reasons"] for store in notice["stores"]}["5"] == {
         "invalid-body": 1,
         "not-json": 1,
     }
     assert notice["quarantined"] == notice["found"] == 6
     assert MARK not in body
-    # The letters stay in the quarantine, visible.
+    # The messages stay in the quarantine, visible.
     eventually(lambda: app.visible(quarantine) == 6)
     app.take(quarantine)
 
@@ -107,17 +92,15 @@ def test_runs_on_other_queues_and_runs_that_quarantine_nothing_get_no_notice(app
     seen: list[str] = []
 
     def last_one_came() -> bool:
-        seen.extend(
-            json.loads(json.loads(message["Body"])["Message"])["runId"] for message in app.take(notices)
-        )
+        seen.extend(json.loads(json.loads(message["Body"])["Message"])["runId"] for message in app.take(notices))
         return last.report["runId"] in seen
 
     eventually(last_one_came, timeout=30)
     assert not {other.report["runId"], fine.report["runId"]} & set(seen)
-    app.take(app.known("quarantine", app.outputs["QuarantineQueueUrl"]))
+    app.take(app.quarantine)
 
 
-# Bad input at the consumer, and trouble behind it
+# Bad input at the consumer, and failures behind it
 
 
 @pytest.fixture
@@ -133,7 +116,7 @@ def pair(app: App) -> Iterator[Pair]:
 @pytest.fixture(scope="module")
 def proxy(app: App) -> Iterator[FaultyDynamoDb]:
     """What the consumer takes for DynamoDB."""
-    client, name = app.cloud.client("lambda"), physical_id(app, "StoreEventsConsumer")
+    client, name = app.cloud.client("lambda"), app.resource("StoreEventsConsumer")
     before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     with FaultyDynamoDb(app.cloud.endpoint_url) as proxy:
         variables = before | {"AWS_ENDPOINT_URL_DYNAMODB": proxy.endpoint_url}
@@ -153,10 +136,10 @@ def test_one_poison_message_among_nine_good_ones_is_tried_again_and_dies_alone(a
     good = {f"poison-good-{number}" for number in range(9)}
     app.send(pair.source, [*map(event, sorted(good)), {"MessageBody": "{poison"}])
     eventually(lambda: processed(app, "poison-") == good, timeout=30)
-    (letter,) = eventually(lambda: app.take(pair.dlq), timeout=30)
-    assert letter["Body"] == "{poison"
+    (message,) = eventually(lambda: app.take(pair.dlq), timeout=30)
+    assert message["Body"] == "{poison"
     # Twice at the consumer, then once more for the test that took it.
-    assert letter["Attributes"]["ApproximateReceiveCount"] == "3"
+    assert message["Attributes"]["ApproximateReceiveCount"] == "3"
     assert app.depth(pair.source) == 0
 
 
@@ -167,14 +150,12 @@ def test_the_same_event_twice_and_once_more_after_a_redrive_counts_once(app: App
     assert app.redrive(pair.dlq).report["counts"]["redriven"] == 1
     eventually(lambda: app.depth(pair.source) == 0, timeout=30)
     assert processed(app, "again-") == {"again-1"}
-    assert [letter["Body"] for letter in app.take(pair.dlq)] == []
+    assert [message["Body"] for message in app.take(pair.dlq)] == []
 
 
-def test_a_consumer_that_times_out_half_way_loses_nothing_of_its_batch(
-    app: App, pair: Pair, table: FaultyDynamoDb
-):
+def test_a_consumer_that_times_out_half_way_loses_nothing_of_its_batch(app: App, pair: Pair, table: FaultyDynamoDb):
     ids = [f"half-{number}" for number in range(10)]
-    table.hold(ids[4:])
+    table.delay(ids[4:])
     app.send(pair.source, map(event, ids))
     eventually(lambda: processed(app, "half-") == set(ids[:4]), timeout=30)
     eventually(lambda: timeouts(app) > 0, timeout=30)
@@ -197,4 +178,4 @@ def test_an_event_that_dynamodb_throttles_is_processed_with_the_next_attempt(
     eventually(lambda: processed(app, "throttled-") == set(ids), timeout=30)
     assert table.puts[ids[0]] >= 3
     eventually(lambda: app.depth(pair.source) == 0, timeout=30)
-    assert [letter["Body"] for letter in app.take(pair.dlq)] == []
+    assert [message["Body"] for message in app.take(pair.dlq)] == []

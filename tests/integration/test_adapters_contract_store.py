@@ -1,4 +1,4 @@
-"""Contracts read from SSM and S3: found by name, and refused with what to do where they cannot be used."""
+"""Contracts are read from SSM and S3; unusable ones are rejected with what to do."""
 
 import json
 
@@ -27,67 +27,68 @@ def put_object(key: str, text: str | bytes) -> None:
     boto3.client("s3").put_object(Bucket="schemas", Key=key, Body=text)
 
 
-def refused(mapping: str, name: str = "orders") -> str:
+def rejection(mapping: str, name: str = "orders") -> str:
     with pytest.raises(RejectedError) as caught:
         ContractStore(mapping).find(name)
     return str(caught.value)
 
 
-def test_a_schema_is_read_from_a_parameter():
+def test_a_schema_is_read_from_an_ssm_parameter():
     put_parameter("/stack/contracts/order", json.dumps(SCHEMA))
     found = ContractStore("orders-*=ssm:/stack/contracts/order").find("orders-eu")
     assert (found.name, found.body_schema) == ("ssm:/stack/contracts/order", SCHEMA)
 
 
-def test_a_schema_is_read_from_an_object():
+def test_a_schema_is_read_from_an_s3_object():
     put_object("a/order.json", json.dumps(SCHEMA))
     found = ContractStore("orders=s3://schemas/a/order.json").find("orders")
     assert found.body_schema == SCHEMA
 
 
-def test_a_contract_of_this_app_is_found_by_its_name():
-    assert ContractStore("stores=store-event").find("stores").name == "store-event"
+def test_a_pydantic_contract_is_found_by_module_and_name():
+    store = ContractStore("stores=python:examples.store_events.contract:STORE_EVENT")
+    assert store.find("stores").name == "store-event"
 
 
-def test_a_queue_that_nothing_is_said_about_has_no_contract():
+def test_a_queue_that_is_not_mapped_has_no_contract():
     assert ContractStore("orders-*=ssm:/none").find("invoices") is None
 
 
-def test_a_contract_is_read_once():
+def test_a_contract_is_read_only_once():
     put_parameter("/stack/contracts/order", json.dumps(SCHEMA))
     store = ContractStore("orders-*=ssm:/stack/contracts/order")
     assert store.find("orders-eu") is store.find("orders-us")
 
 
 @pytest.mark.parametrize(
-    ("location", "told"),
+    ("location", "expected"),
     [
-        ("ssm:/stack/contracts/none", "cannot be read from ssm:/stack/contracts/none: ParameterNotFound"),
-        ("s3://schemas/none.json", "cannot be read from s3://schemas/none.json: NoSuchKey"),
-        ("s3://nobodys/none.json", "NoSuchBucket"),
+        ("ssm:/stack/contracts/none", "can't be read from ssm:/stack/contracts/none: ParameterNotFound"),
+        ("s3://schemas/none.json", "can't be read from s3://schemas/none.json: NoSuchKey"),
+        ("s3://no-such-bucket/none.json", "NoSuchBucket"),
     ],
 )
-def test_a_contract_that_is_not_there_is_refused_with_where_it_should_be(location, told):
-    assert told in refused(f"orders={location}")
+def test_a_missing_contract_is_rejected_with_its_location(location, expected):
+    assert expected in rejection(f"orders={location}")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("{", "the document is not JSON"),
         (b"\xff\xfe", "the document is not JSON"),
         ("[" * 100_000, "the document is not JSON"),
-        ('{"type": "strin"}', "not a JSON Schema, at type"),
-        ("x" * 600_000, "at most 524288 are taken"),
+        ('{"type": "strin"}', "not a JSON Schema: type breaks the rule"),
+        ("x" * 600_000, "the limit is 524288"),
     ],
 )
-def test_a_document_that_is_no_schema_is_refused_with_where_it_is_wrong(text, told):
+def test_an_invalid_schema_is_rejected_with_the_location_of_the_error(text, expected):
     put_object("order.json", text)
-    message = refused("orders=s3://schemas/order.json")
-    assert message.startswith("The contract of orders at s3://schemas/order.json cannot be used:")
-    assert told in message
+    message = rejection("orders=s3://schemas/order.json")
+    assert message.startswith("The contract of orders at s3://schemas/order.json is invalid:")
+    assert expected in message
     assert "xff" not in message
 
 
-def test_a_setting_that_cannot_be_read_is_refused():
-    assert "Expected NAME=LOCATION" in refused("orders")
+def test_a_malformed_setting_is_rejected():
+    assert "Expected NAME=LOCATION" in rejection("orders")

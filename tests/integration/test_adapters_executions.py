@@ -1,4 +1,4 @@
-"""Executions: which of them still run, so that a lock tells whether its run is alive."""
+"""Executions are checked for whether they still run, so a dead run's lock is recognized."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,17 +27,17 @@ def started(states: Any) -> str:
     return states.start_execution(stateMachineArn=machine, name="run-1")["executionArn"]
 
 
-def test_an_execution_that_was_started_is_running(states):
+def test_a_started_execution_is_running(states):
     assert Executions().is_running(started(states))
 
 
-def test_an_execution_that_was_stopped_is_not_running(states):
+def test_a_stopped_execution_is_not_running(states):
     execution = started(states)
     states.stop_execution(executionArn=execution)
     assert not Executions().is_running(execution)
 
 
 @pytest.mark.usefixtures("states")
-def test_an_execution_that_nobody_remembers_is_not_running():
-    # Step Functions forgets an execution 90 days after its end.
+def test_an_execution_that_no_longer_exists_is_not_running():
+    # Step Functions deletes an execution 90 days after it ends.
     assert not Executions().is_running("arn:aws:states:us-east-1:123456789012:execution:redrive:long-ago")

@@ -1,4 +1,4 @@
-"""The pipeline against moto: what is sent arrives whole, what fails is tried again or kept."""
+"""The pipeline with moto: messages arrive complete, and failed requests are retried or their messages kept."""
 
 import random
 import time
@@ -10,10 +10,13 @@ import pytest
 from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.sqs import sqs_client
-from redrive.domain.history import ATTRIBUTE
-from redrive.domain.lane import HeldRecord, Lane, LaneSettings, Trouble
-from redrive.domain.pacing import Pacer
-from redrive.domain.runs import QueueRef, RunPlan
+from redrive.domain.messages.provenance import ATTRIBUTE
+from redrive.domain.messages.queues import QueueRef
+from redrive.domain.moving.actions import ErrorKind
+from redrive.domain.moving.lane import Lane, LaneSettings
+from redrive.domain.moving.rate_limiter import RateLimiter
+from redrive.domain.moving.transitions import HeldRecord
+from redrive.domain.plan.run_plan import RunPlan
 from tests.support import factories
 from tests.support.faulty_sqs import FaultySqs
 from tests.support.moto_cloud import MotoCloud, in_a_moment, moto_cloud
@@ -45,16 +48,14 @@ def plan_for(dlq: QueueRef, *sources: QueueRef, **changes: Any) -> RunPlan:
 def moved(
     plan: RunPlan, client: Any = None, already_sent: tuple[str, ...] = (), threads: int = THREADS
 ) -> tuple[Lane, list[HeldRecord]]:
-    """Run a lane to its end and return it with the letters that it kept invisible.
+    """Run a lane until it finishes; return it with the messages that it kept invisible.
 
-    With one thread, ten letters are one batch.
+    With one thread, ten messages make one batch.
     """
     now = time.monotonic()
     settings = LaneSettings(
-        run_id=plan.run_id,
         fifo=plan.dlq.fifo,
-        quarantine_url=plan.quarantine_url,
-        quota=plan.max_messages,
+        quota=plan.request.max_messages,
         ends_at=now + 20,
         stops_at=now + 25,
         visibility=VISIBILITY,
@@ -63,7 +64,7 @@ def moved(
     lane = Lane(
         settings,
         factories.judge(plan),
-        Pacer(5000),
+        RateLimiter(5000),
         already_sent,
         random.Random(1).random,
     )
@@ -74,14 +75,12 @@ def moved(
         return False
 
     client = client or sqs_client(threads, retries=False)
-    Pipeline(client, plan.dlq.url, VISIBILITY, threads, time.monotonic, Deliveries(threads)).run(
-        lane, heartbeat, 2.0
-    )
+    Pipeline(client, plan.dlq.url, VISIBILITY, threads, time.monotonic, Deliveries(threads)).run(lane, heartbeat, 2.0)
     return lane, kept
 
 
-def rich_letters(number: int) -> list[dict[str, Any]]:
-    """Return letters that carry something of every kind."""
+def rich_messages(number: int) -> list[dict[str, Any]]:
+    """Return messages with everything that a message can have."""
     return [
         {
             "MessageBody": f"body-{n} grüße \U0001f4ee",
@@ -102,53 +101,51 @@ def rich_letters(number: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_everything_that_sixty_letters_carry_arrives_and_the_queue_is_empty(cloud, dlq, orders):
-    letters = rich_letters(60)
-    cloud.send(dlq, letters)
+def test_sixty_messages_arrive_complete_and_the_queue_is_empty(cloud, dlq, orders):
+    messages = rich_messages(60)
+    cloud.send(dlq, messages)
     lane, _ = moved(plan_for(dlq, orders))
     arrived = cloud.take_all(orders)
-    assert len(arrived) == lane.result().redriven == 60
+    assert len(arrived) == lane.result().counts.redriven == 60
     assert (cloud.visible(dlq), cloud.invisible(dlq)) == (0, 0)
     by_body = {message["Body"]: message for message in arrived}
-    for letter in letters:
-        message = by_body[letter["MessageBody"]]
-        attributes = {
-            name: value for name, value in message["MessageAttributes"].items() if name != ATTRIBUTE
-        }
-        assert attributes == letter["MessageAttributes"]
-        trace = letter["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"]
+    for sent in messages:
+        message = by_body[sent["MessageBody"]]
+        attributes = {name: value for name, value in message["MessageAttributes"].items() if name != ATTRIBUTE}
+        assert attributes == sent["MessageAttributes"]
+        trace = sent["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"]
         assert message["Attributes"]["AWSTraceHeader"] == trace
-        assert message["Attributes"]["MessageGroupId"] == letter["MessageGroupId"]
+        assert message["Attributes"]["MessageGroupId"] == sent["MessageGroupId"]
 
 
-def test_what_arrives_tells_its_run_and_where_it_was(cloud, dlq, orders):
+def test_redriven_messages_carry_their_run_and_original_send_time(cloud, dlq, orders):
     cloud.send(dlq, ["hello"])
-    (letter,) = cloud.look(dlq)
+    (dead,) = cloud.peek(dlq)
     moved(plan_for(dlq, orders))
     (message,) = cloud.take_all(orders)
-    told = message["MessageAttributes"][ATTRIBUTE]["StringValue"]
-    assert told == (
-        f'{{"run":"run-1","count":1,"id":"{letter["MessageId"]}","sent":{letter["Attributes"]["SentTimestamp"]}}}'
+    provenance = message["MessageAttributes"][ATTRIBUTE]["StringValue"]
+    assert provenance == (
+        f'{{"run":"run-1","count":1,"id":"{dead["MessageId"]}","sent":{dead["Attributes"]["SentTimestamp"]}}}'
     )
 
 
-def test_an_empty_queue_is_seen_to_be_empty(dlq, orders):
+def test_a_lane_recognizes_an_empty_queue(dlq, orders):
     lane, _ = moved(plan_for(dlq, orders))
-    assert (lane.drained, lane.result().redriven) == (True, 0)
+    assert (lane.result().drained, lane.result().counts.redriven) == (True, 0)
 
 
-def test_entries_that_sqs_did_not_take_are_sent_again_and_arrive_once(cloud, dlq, orders):
+def test_failed_entries_are_sent_again_and_arrive_once(cloud, dlq, orders):
     cloud.send(dlq, [f"body-{n}" for n in range(10)])
     faulty = FaultySqs(sqs_client(THREADS, retries=False), "send_message_batch", {3, 7}, "InternalError")
     lane, kept = moved(plan_for(dlq, orders), faulty, threads=1)
     assert len(faulty.failed) == 2
     assert sorted(message["Body"] for message in cloud.take_all(orders)) == [f"body-{n}" for n in range(10)]
     result = lane.result()
-    assert (result.redriven, result.failed, result.duplicates_possible, kept) == (10, 0, 0, [])
+    assert (result.counts.redriven, result.counts.failed, result.duplicates_possible, kept) == (10, 0, 0, [])
     assert (cloud.visible(dlq), cloud.invisible(dlq)) == (0, 0)
 
 
-def test_entries_that_sqs_will_never_take_are_kept_and_counted(cloud, dlq, orders):
+def test_entries_that_sqs_rejects_for_good_are_kept_and_counted(cloud, dlq, orders):
     cloud.send(dlq, [f"body-{n}" for n in range(10)])
     faulty = FaultySqs(
         sqs_client(THREADS, retries=False),
@@ -160,18 +157,16 @@ def test_entries_that_sqs_will_never_take_are_kept_and_counted(cloud, dlq, order
     lane, kept = moved(plan_for(dlq, orders), faulty, threads=1)
     refused = {entry["MessageBody"] for entry in faulty.failed}
     result = lane.result()
-    assert (result.redriven, result.failed) == (8, 2)
+    assert (result.counts.redriven, result.counts.failed) == (8, 2)
     assert result.failure_codes == {"InvalidMessageContents": 2}
-    assert {message["Body"] for message in cloud.take_all(orders)} == {
-        f"body-{n}" for n in range(10)
-    } - refused
+    assert {message["Body"] for message in cloud.take_all(orders)} == {f"body-{n}" for n in range(10)} - refused
     assert (cloud.visible(dlq), cloud.invisible(dlq)) == (0, 2)
     assert [record.failed for record in kept] == [True, True]
     cloud.queues.release(dlq, [record.receipt_handle for record in kept])
     assert {message["Body"] for message in cloud.take_all(dlq)} == refused
 
 
-def test_letters_that_sqs_did_not_delete_are_deleted_again(cloud, dlq, orders):
+def test_failed_deletes_are_retried(cloud, dlq, orders):
     cloud.send(dlq, [f"body-{n}" for n in range(10)])
     faulty = FaultySqs(sqs_client(THREADS, retries=False), "delete_message_batch", {3, 7}, "InternalError")
     lane, _ = moved(plan_for(dlq, orders), faulty, threads=1)
@@ -180,7 +175,7 @@ def test_letters_that_sqs_did_not_delete_are_deleted_again(cloud, dlq, orders):
     assert not lane.undeleted
 
 
-def test_a_letter_that_was_sent_but_could_not_be_deleted_is_told_and_not_sent_again(cloud, dlq, orders):
+def test_a_sent_message_that_cannot_be_deleted_is_reported_and_not_sent_again(cloud, dlq, orders):
     cloud.send(dlq, [f"body-{n}" for n in range(10)])
     faulty = FaultySqs(
         sqs_client(THREADS, retries=False),
@@ -190,30 +185,30 @@ def test_a_letter_that_was_sent_but_could_not_be_deleted_is_told_and_not_sent_ag
         sender_fault=True,
     )
     first, _ = moved(plan_for(dlq, orders), faulty, threads=1)
-    left = [entry["ReceiptHandle"] for entry in faulty.failed]
+    handles = [entry["ReceiptHandle"] for entry in faulty.failed]
     assert (len(first.undeleted), cloud.invisible(dlq)) == (2, 2)
-    cloud.queues.release(dlq, left)
+    cloud.queues.release(dlq, handles)
     second, _ = moved(plan_for(dlq, orders), already_sent=tuple(first.undeleted))
-    assert (second.result().redriven, second.undeleted) == (0, frozenset())
+    assert (second.result().counts.redriven, second.undeleted) == (0, frozenset())
     assert (cloud.visible(orders), cloud.visible(dlq), cloud.invisible(dlq)) == (10, 0, 0)
 
 
-def test_a_limit_is_kept_to_the_letter(cloud, dlq, orders):
+def test_max_messages_is_kept_exactly(cloud, dlq, orders):
     cloud.send(dlq, [f"body-{n}" for n in range(40)])
     lane, _ = moved(plan_for(dlq, orders, max_messages=23))
-    assert lane.result().redriven == cloud.visible(orders) == 23
+    assert lane.result().counts.redriven == cloud.visible(orders) == 23
     assert (cloud.visible(dlq), cloud.invisible(dlq)) == (17, 0)
 
 
-def test_a_queue_that_is_gone_ends_the_lane(cloud, dlq, orders):
+def test_a_deleted_queue_ends_the_lane(cloud, dlq, orders):
     cloud.sqs.delete_queue(QueueUrl=dlq.url)
     lane, _ = moved(plan_for(dlq, orders))
     action, failure = lane.failure
-    assert failure.trouble is Trouble.GONE
+    assert failure.kind is ErrorKind.GONE
     assert type(action).__name__ == "Receive"
 
 
-def test_groups_of_a_fifo_queue_arrive_in_order(cloud):
+def test_fifo_groups_arrive_in_order(cloud):
     dlq = cloud.queue("orders-dlq.fifo")
     orders = cloud.queue("orders.fifo", dlq=dlq)
     cloud.send(
@@ -224,20 +219,18 @@ def test_groups_of_a_fifo_queue_arrive_in_order(cloud):
         ],
     )
     lane, _ = moved(plan_for(dlq, orders))
-    assert lane.result().redriven == 24
+    assert lane.result().counts.redriven == 24
     arrived = cloud.take_all(orders)
     for group in range(3):
-        numbers = [
-            int(m["Body"].split("/")[1]) for m in arrived if m["Attributes"]["MessageGroupId"] == str(group)
-        ]
+        numbers = [int(m["Body"].split("/")[1]) for m in arrived if m["Attributes"]["MessageGroupId"] == str(group)]
         assert numbers == list(range(group, 24, 3))
 
 
-def test_a_fifo_letter_gets_a_deduplication_id_of_its_message_and_count(cloud):
+def test_a_fifo_messages_deduplication_id_consists_of_its_id_and_redrive_count(cloud):
     dlq = cloud.queue("orders-dlq.fifo")
     orders = cloud.queue("orders.fifo", dlq=dlq)
     cloud.send(dlq, [{"MessageBody": "x", "MessageGroupId": "g", "MessageDeduplicationId": "used"}])
-    (letter,) = cloud.look(dlq)
+    (dead,) = cloud.peek(dlq)
     moved(plan_for(dlq, orders))
     (message,) = cloud.take_all(orders)
-    assert message["Attributes"]["MessageDeduplicationId"] == f"{letter['MessageId']}-1"
+    assert message["Attributes"]["MessageDeduplicationId"] == f"{dead['MessageId']}-1"

@@ -1,13 +1,13 @@
-"""Queues as SQS has them: found by any of their names, looked at without harm, released."""
+"""Queues are found by name, ARN, or URL, peeked at without side effects, and their messages released."""
 
 from collections.abc import Iterator
 
 import pytest
 from botocore.stub import Stubber
 
-from redrive.adapters.sqs import Look, Queues, sqs_client
+from redrive.adapters.sqs import Peek, Queues, sqs_client
 from redrive.domain.errors import RejectedError
-from redrive.domain.runs import QueueRef
+from redrive.domain.messages.queues import QueueRef
 from tests.support.moto_cloud import MotoCloud, moto_cloud
 
 
@@ -40,7 +40,7 @@ def test_a_queue_is_found_by_name_arn_and_url(cloud, given):
     )
 
 
-def test_a_fifo_queue_is_found_as_such(cloud):
+def test_a_fifo_queue_is_recognized(cloud):
     assert cloud.queue("orders-dlq.fifo").fifo
 
 
@@ -65,65 +65,62 @@ def test_an_unknown_queue_is_none(cloud, given):
     ],
 )
 @pytest.mark.usefixtures("dlq")
-def test_a_queue_of_another_region_is_refused(cloud, given):
-    with pytest.raises(RejectedError, match="is in eu-west-1, but this deployment is in us-east-1"):
+def test_a_queue_in_another_region_is_rejected(cloud, given):
+    with pytest.raises(RejectedError, match=r"Expected a queue in us-east-1, .* found .* in eu-west-1"):
         cloud.queues.find(given)
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
-        ("arn:aws:sns:us-east-1:123456789012:orders", "is not the ARN of a queue. Expected arn:aws:sqs:"),
-        ("arn:aws:sqs:us-east-1", "is not the ARN of a queue"),
-        (
-            "https://sqs.us-east-1.amazonaws.com/orders-dlq",
-            "is not the URL of a queue. Expected https://sqs.",
-        ),
-        ("https://sqs.us-east-1.amazonaws.com/", "is not the URL of a queue"),
+        ("arn:aws:sns:us-east-1:123456789012:orders", "Expected a queue ARN, arn:aws:sqs:"),
+        ("arn:aws:sqs:us-east-1", "Expected a queue ARN"),
+        ("https://sqs.us-east-1.amazonaws.com/orders-dlq", "Expected a queue URL, https://sqs."),
+        ("https://sqs.us-east-1.amazonaws.com/", "Expected a queue URL"),
     ],
 )
-def test_what_names_no_queue_is_refused_with_the_right_form(cloud, given, told):
-    with pytest.raises(RejectedError, match=told):
+def test_a_malformed_arn_or_url_is_rejected_with_the_expected_format(cloud, given, expected):
+    with pytest.raises(RejectedError, match=expected):
         cloud.queues.find(given)
 
 
 @pytest.mark.usefixtures("cloud")
-def test_a_queue_that_the_deployment_may_not_touch_is_refused_with_how_to_allow_it():
+def test_a_queue_without_permission_is_rejected_with_the_parameter_that_grants_it():
     client = sqs_client()
     with Stubber(client) as stubber:
         stubber.add_client_error("get_queue_url", "AccessDenied", http_status_code=403)
-        with pytest.raises(RejectedError, match=r"may not touch the queue orders-dlq.*QueueNamePattern"):
+        with pytest.raises(RejectedError, match=r"no permission to access the queue orders-dlq.*QueueNamePattern"):
             Queues(client).find("orders-dlq")
 
 
-def test_facts_tell_counts_and_retention(cloud, dlq):
+def test_facts_include_counts_and_retention(cloud, dlq):
     cloud.send(dlq, ["a", "b", "c"])
     cloud.send(dlq, [{"MessageBody": "later", "DelaySeconds": 600}])
     cloud.sqs.receive_message(QueueUrl=dlq.url, MaxNumberOfMessages=1)
     facts = cloud.queues.facts(dlq)
-    assert (facts.waiting, facts.in_flight, facts.delayed, facts.letters) == (2, 1, 1, 4)
+    assert (facts.waiting, facts.in_flight, facts.delayed, facts.messages) == (2, 1, 1, 4)
     assert (facts.retention, facts.has_redrive_policy) == (345_600, False)
 
 
-def test_facts_tell_a_redrive_policy(cloud, dlq):
+def test_facts_say_whether_a_queue_has_a_redrive_policy(cloud, dlq):
     assert cloud.queues.facts(cloud.queue("orders", dlq=dlq)).has_redrive_policy
 
 
-def test_a_redrive_policy_that_was_taken_away_is_none(cloud, dlq):
+def test_a_removed_redrive_policy_counts_as_none(cloud, dlq):
     orders = cloud.queue("orders", dlq=dlq)
     cloud.sqs.set_queue_attributes(QueueUrl=orders.url, Attributes={"RedrivePolicy": ""})
     assert not cloud.queues.facts(orders).has_redrive_policy
 
 
-def test_sources_are_the_queues_whose_letters_come_here(cloud, dlq):
+def test_sources_are_the_queues_whose_redrive_policy_names_the_queue(cloud, dlq):
     others = cloud.queue("others-dlq")
-    used_by = {cloud.queue(name, dlq=dlq) for name in ("orders", "invoices")}
+    sources = {cloud.queue(name, dlq=dlq) for name in ("orders", "invoices")}
     cloud.queue("others", dlq=others)
-    assert set(cloud.queues.sources(dlq)) == used_by
-    assert cloud.queues.sources(cloud.queue("attic")) == ()
+    assert set(cloud.queues.sources(dlq)) == sources
+    assert cloud.queues.sources(cloud.queue("unused")) == ()
 
 
-def test_a_source_that_the_deployment_may_not_touch_is_refused_with_how_to_allow_it(dlq):
+def test_a_source_queue_without_permission_is_rejected_with_the_parameter_that_grants_it(dlq):
     client = sqs_client()
     with Stubber(client) as stubber:
         stubber.add_response("list_dead_letter_source_queues", {"queueUrls": [f"{dlq.url}-source"]})
@@ -132,13 +129,13 @@ def test_a_source_that_the_deployment_may_not_touch_is_refused_with_how_to_allow
             Queues(client).sources(dlq)
 
 
-def test_tags_tell_what_the_owners_of_a_queue_declare(cloud, dlq):
+def test_tags_of_a_queue_are_read(cloud, dlq):
     assert cloud.queues.tags(dlq) == {}
     cloud.sqs.tag_queue(QueueUrl=dlq.url, Tags={"redrive:max-rate": "40", "team": "rewards"})
     assert cloud.queues.tags(dlq) == {"redrive:max-rate": "40", "team": "rewards"}
 
 
-def test_a_queue_whose_tags_the_deployment_may_not_read_is_refused(dlq):
+def test_a_queue_is_rejected_if_its_tags_cannot_be_read(dlq):
     client = sqs_client()
     with Stubber(client) as stubber:
         stubber.add_client_error("list_queue_tags", "AccessDenied", http_status_code=403)
@@ -146,55 +143,55 @@ def test_a_queue_whose_tags_the_deployment_may_not_read_is_refused(dlq):
             Queues(client).tags(dlq)
 
 
-def test_a_look_leaves_every_letter_visible(cloud, dlq):
+def test_peeking_leaves_every_message_visible(cloud, dlq):
     cloud.send(dlq, [f"body-{n}" for n in range(25)])
-    found = cloud.look(dlq, 15)
-    assert len({message["MessageId"] for message in found}) == len(found) == 15
+    peeked = cloud.peek(dlq, 15)
+    assert len({message["MessageId"] for message in peeked}) == len(peeked) == 15
     assert (cloud.visible(dlq), cloud.invisible(dlq)) == (25, 0)
 
 
-def test_a_look_shows_everything_a_letter_carries(cloud, dlq):
+def test_peeking_returns_everything_a_message_has(cloud, dlq):
     attributes = {"b": {"DataType": "Binary", "BinaryValue": b"\x00\xff"}}
     trace = {"AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1-2"}}
     entry = {"MessageBody": "hello", "MessageAttributes": attributes, "MessageSystemAttributes": trace}
     cloud.send(dlq, [entry])
-    (message,) = cloud.look(dlq)
+    (message,) = cloud.peek(dlq)
     assert (message["Body"], message["MessageAttributes"]) == ("hello", attributes)
     assert message["Attributes"]["AWSTraceHeader"] == "Root=1-2"
     assert int(message["Attributes"]["SentTimestamp"]) > 0
 
 
-def test_a_census_looks_at_every_letter_and_leaves_all_visible(cloud, dlq):
+def test_a_full_scan_peeks_at_every_message_and_leaves_all_visible(cloud, dlq):
     cloud.send(dlq, [f"body-{n}" for n in range(345)])
-    look = Look(dlq, None)
-    bodies = [message["Body"] for message in cloud.queues.look(look, 30)]
+    peek = Peek(dlq, None)
+    bodies = [message["Body"] for message in cloud.queues.peek(peek, 30)]
     assert sorted(bodies) == sorted(f"body-{n}" for n in range(345))
-    assert look.complete
+    assert peek.complete
     assert (cloud.visible(dlq), cloud.invisible(dlq)) == (345, 0)
 
 
-def test_a_look_that_breaks_off_leaves_all_visible(cloud, dlq):
+def test_interrupted_peeking_leaves_all_messages_visible(cloud, dlq):
     cloud.send(dlq, [f"body-{n}" for n in range(30)])
-    look = Look(dlq, None)
-    seen = cloud.queues.look(look, 30)
-    next(seen)
-    seen.close()
-    assert not look.complete
+    peek = Peek(dlq, None)
+    messages = cloud.queues.peek(peek, 30)
+    next(messages)
+    messages.close()
+    assert not peek.complete
     assert (cloud.visible(dlq), cloud.invisible(dlq)) == (30, 0)
 
 
-def test_a_look_whose_time_is_up_is_not_complete(cloud, dlq):
+def test_peeking_that_runs_out_of_time_is_not_complete(cloud, dlq):
     cloud.send(dlq, ["body"])
-    look = Look(dlq, None)
-    assert list(cloud.queues.look(look, 0)) == []
-    assert not look.complete
+    peek = Peek(dlq, None)
+    assert list(cloud.queues.peek(peek, 0)) == []
+    assert not peek.complete
 
 
-def test_a_look_at_an_empty_queue_shows_nothing(cloud, dlq):
-    assert cloud.look(dlq) == []
+def test_peeking_at_an_empty_queue_returns_nothing(cloud, dlq):
+    assert cloud.peek(dlq) == []
 
 
-def test_released_letters_are_visible_at_once(cloud, dlq):
+def test_released_messages_are_visible_immediately(cloud, dlq):
     cloud.send(dlq, [f"body-{n}" for n in range(23)])
     handles = [message["ReceiptHandle"] for message in cloud.take_all(dlq)]
     assert cloud.visible(dlq) == 0
@@ -202,8 +199,8 @@ def test_released_letters_are_visible_at_once(cloud, dlq):
     assert cloud.visible(dlq) == 23
 
 
-def test_letters_that_sqs_does_not_release_are_counted_and_hold_up_no_other(cloud, dlq):
+def test_messages_that_sqs_does_not_release_are_counted_and_do_not_block_others(cloud, dlq):
     cloud.send(dlq, ["a", "b"])
     handles = [message["ReceiptHandle"] for message in cloud.take_all(dlq)]
-    assert cloud.queues.release(dlq, ["long-gone", *handles]) == 1
+    assert cloud.queues.release(dlq, ["invalid", *handles]) == 1
     assert cloud.visible(dlq) == 2

@@ -1,4 +1,4 @@
-"""Posting to a webhook over HTTPS: what gets through, what is tried again, and that the URL stays secret."""
+"""Messages are posted to a webhook over HTTPS, retried if necessary, and the URL stays secret."""
 
 import traceback
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def test_a_message_is_posted_as_json(webhook):
     assert webhook.posted == [{"text": "über"}]
 
 
-def test_when_there_are_too_many_messages_it_waits_as_long_as_it_is_told(webhook):
+def test_a_rate_limited_post_waits_as_long_as_retry_after_says(webhook):
     waits: list[float] = []
     webhook.answers += [(429, b"rate_limited", {"Retry-After": "7"}), (429, b"rate_limited", {})]
     post(webhook.url, {"text": "x"}, waits.append)
@@ -30,26 +30,26 @@ def test_when_there_are_too_many_messages_it_waits_as_long_as_it_is_told(webhook
 
 def test_a_long_wait_is_left_to_lambda(webhook):
     webhook.answers.append((429, b"rate_limited", {"Retry-After": "60"}))
-    with pytest.raises(WebhookError, match="answered 429"):
+    with pytest.raises(WebhookError, match="found 429"):
         post(webhook.url, {"text": "x"}, pytest.fail)
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "told"),
+    ("status", "body", "expected"),
     [
         (404, b"no_service", r"404 \(no_service\)"),
-        (500, b"<html>", r"500 \(no word\)"),
-        (302, b"", "answered 302"),
+        (500, b"<html>", r"500 \(no error code\)"),
+        (302, b"", "found 302"),
     ],
 )
-def test_what_is_not_a_success_is_an_error(webhook, status, answer, told):
-    webhook.answers.append((status, answer, {"Location": "https://127.0.0.1:1/elsewhere"}))
-    with pytest.raises(WebhookError, match=told):
+def test_an_unsuccessful_response_is_an_error(webhook, status, body, expected):
+    webhook.answers.append((status, body, {"Location": "https://127.0.0.1:1/elsewhere"}))
+    with pytest.raises(WebhookError, match=expected):
         post(webhook.url, {"text": "x"})
     assert webhook.posted == []
 
 
-def test_a_server_that_cannot_prove_who_it_is_gets_nothing(webhook, monkeypatch):
+def test_nothing_is_posted_to_a_server_with_an_untrusted_certificate(webhook, monkeypatch):
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(WebhookError, match="SSLCertVerificationError"):
         post(webhook.url, {"text": "x"})
@@ -70,7 +70,7 @@ def test_a_server_that_cannot_prove_who_it_is_gets_nothing(webhook, monkeypatch)
         "https://[secret-7319/",
     ],
 )
-def test_no_error_tells_the_url(url):
+def test_no_error_contains_the_url(url):
     with pytest.raises(WebhookError) as caught:
         post(url, {"text": "x"})
     assert "7319" not in "".join(traceback.format_exception_only(caught.value))

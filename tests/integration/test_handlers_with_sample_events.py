@@ -1,4 +1,4 @@
-"""Every handler takes its sample event, does its work, and asks AWS for no more than its role allows."""
+"""Every handler processes its sample event and calls only the AWS actions that its role allows."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,23 +13,24 @@ from pydantic import ValidationError
 from chat.webhook import WebhookError
 from redrive.adapters.run_table import RunTable
 from redrive.domain.errors import RejectedError
-from redrive.domain.lane import HeldRecord
-from redrive.domain.planning import parse_request
-from redrive.domain.runs import RunPlan, SliceResult
-from redrive.handlers.task import logger
+from redrive.domain.moving.results import Counts, SliceResult
+from redrive.domain.moving.transitions import HeldRecord
+from redrive.domain.plan.request import parse_request
+from redrive.domain.plan.run_plan import RunPlan
+from redrive.runtime.task import logger
 from tests.support import factories
-from tests.support.definitions import Function, functions
+from tests.support.definitions import functions
 from tests.support.moto_cloud import MotoCloud, moto_cloud
 from tests.support.rewards import make_rewards
-from tests.support.samples import EVENTS, VALUES, load, name_of, sample
+from tests.support.samples import EVENTS, VALUES, load, sample, samples_of
 from tests.support.webhook_server import Webhook, webhook_server
 
 DEAD_RUN = "arn:aws:states:us-east-1:123456789012:execution:redrive:dead"
-BY_SAMPLE = {name_of(function): function for function in functions().values()}
+BY_SAMPLE = {name: function for function in functions().values() for name in samples_of(function)}
 
 
 class Home:
-    """The account that the sample events are at home in: nine good letters and three without a store."""
+    """The account of the sample events."""
 
     def __init__(self, cloud: MotoCloud, webhook: Webhook) -> None:
         self.cloud = cloud
@@ -49,9 +50,7 @@ class Home:
         self.chat_topic = boto3.client("sns").create_topic(Name="redrive-chat")["TopicArn"]
 
     def outage(self, stores: str) -> None:
-        boto3.client("ssm").put_parameter(
-            Name="store-events-outage", Value=stores, Type="String", Overwrite=True
-        )
+        boto3.client("ssm").put_parameter(Name="store-events-outage", Value=stores, Type="String", Overwrite=True)
 
     def alarm(self, state: str) -> None:
         name = sample("automatic")["trigger"]["detail"]["alarmName"]
@@ -66,14 +65,15 @@ class Home:
             Threshold=1,
             ComparisonOperator="GreaterThanOrEqualToThreshold",
         )
-        client.set_alarm_state(AlarmName=name, StateValue=state, StateReason="as the test wants it")
+        client.set_alarm_state(AlarmName=name, StateValue=state, StateReason="set by the test")
 
     def fill(self) -> None:
+        """Send nine good events and three without a store."""
         good = {"MessageBody": factories.store_event(), "MessageAttributes": factories.store_id()}
         self.cloud.send(self.dlq, [good] * 9 + [factories.store_event()] * 3)
 
-    def letters(self) -> int:
-        return self.cloud.queues.facts(self.dlq).letters
+    def messages(self) -> int:
+        return self.cloud.queues.facts(self.dlq).messages
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ Invoke = Callable[..., Any]
 
 @pytest.fixture
 def invoke(home) -> Invoke:
-    """Return what invokes a function with its sample event, or with another one."""
+    """Return a callable that invokes a function with its sample event, or with another event."""
 
     def invoked(name: str, event: Any = None) -> Any:
         function = load(BY_SAMPLE[name])
@@ -104,157 +104,156 @@ def plan_in(event: Any) -> RunPlan:
     return RunPlan.model_validate(event["plan"])
 
 
-def test_every_function_has_a_sample_event():
-    assert BY_SAMPLE.keys() <= {path.stem for path in EVENTS.glob("*.json")}
+def test_every_function_has_a_sample_event_and_vice_versa():
+    assert BY_SAMPLE.keys() == {path.stem for path in EVENTS.glob("*.json")}
 
 
 @pytest.mark.parametrize("path", sorted((EVENTS / "executions").glob("*.json")), ids=lambda path: path.stem)
-def test_every_sample_of_an_executions_input_can_be_used(path):
+def test_every_sample_execution_input_is_valid(path):
     assert parse_request(json.loads(path.read_text())).dlq
 
 
 # The redrive, step by step
 
 
-def test_plan_makes_the_plan_and_takes_the_lock(home, invoke):
+def test_plan_returns_the_plan_and_takes_the_lock(home, invoke):
     home.fill()
     event = sample("plan")
-    answer = invoke("plan", event)
-    plan = plan_in(answer)
+    result = invoke("plan", event)
+    plan = plan_in(result)
     assert (plan.dlq, plan.sources, plan.waiting, plan.rate) == (home.dlq, (home.queue,), 12, 50)
-    assert [lane["rate"] for lane in answer["tally"]["lanes"]] == [50]
-    assert home.table.wants_stop(plan) is False  # raises where the run has no lock
+    assert [lane["rate"] for lane in result["tally"]["lanes"]] == [50]
+    assert home.table.wants_stop(plan) is False  # raises an error if the run doesn't hold the lock
 
 
-def test_plan_refuses_under_the_name_that_the_workflow_catches(invoke):
+def test_plan_rejects_bad_input_with_the_error_that_the_workflow_catches(invoke):
     event = sample("plan") | {"input": {"dlq": "nowhere"}}
     with pytest.raises(RejectedError, match="there is no queue nowhere"):
         invoke("plan", event)
 
 
-def test_sample_tells_what_the_letters_are_and_leaves_them_visible(home, invoke):
+def test_sample_groups_the_messages_and_leaves_them_visible(home, invoke):
     home.fill()
     event = sample("sample")
-    event["plan"]["sampleSize"] = 100
-    answer = invoke("sample", event)
-    told = {(group["verdict"], group["reason"]): group["letters"] for group in answer["groups"]}
-    assert told == {("redrivable", None): 9, ("quarantined", "missing-attribute"): 3}
+    event["plan"]["request"]["sampleSize"] = 100
+    result = invoke("sample", event)
+    groups = {(group["verdict"], group["reason"]): group["messages"] for group in result["groups"]}
+    assert groups == {("redrivable", None): 9, ("quarantined", "missing-attribute"): 3}
     assert home.cloud.visible(home.dlq) == 12
 
 
-def test_a_sample_that_breaks_off_leaves_the_letters_visible(home, invoke):
+def test_a_sample_that_fails_leaves_the_messages_visible(home, invoke):
     home.fill()
-    # A letter that leads to a queue in another region ends the look.
-    abroad = {"run": "r", "count": 0, "id": "m", "sent": 0, "source": "arn:aws:sqs:eu-west-1:123456789012:q"}
-    attribute = {"DataType": "String", "StringValue": json.dumps(abroad)}
+    # A message whose origin is in another region makes the sample fail.
+    provenance = {"run": "r", "count": 0, "id": "m", "sent": 0, "source": "arn:aws:sqs:eu-west-1:123456789012:q"}
+    attribute = {"DataType": "String", "StringValue": json.dumps(provenance)}
     home.cloud.send(home.dlq, [{"MessageBody": "{}", "MessageAttributes": {"redrive": attribute}}])
     event = sample("sample")
     event["plan"]["sources"] = []
-    event["plan"]["sampleSize"] = 100
+    event["plan"]["request"]["sampleSize"] = 100
     with pytest.raises(RejectedError, match="eu-west-1"):
         invoke("sample", event)
     assert home.cloud.visible(home.dlq) == 13
 
 
-def test_move_returns_what_is_valid_and_quarantines_the_rest(home, invoke):
+def test_move_redrives_valid_messages_and_quarantines_the_rest(home, invoke):
     home.fill()
     event = sample("move")
     home.table.lock(plan_in(event))
-    answer = invoke("move", event)
-    assert (answer["redriven"], answer["quarantined"], answer["drained"]) == (9, 3, True)
-    assert answer["quarantineReasons"] == {"missing-attribute": 3}
-    assert (home.cloud.visible(home.queue), home.cloud.visible(home.quarantine), home.letters()) == (9, 3, 0)
+    result = invoke("move", event)
+    assert (result["counts"]["redriven"], result["counts"]["quarantined"], result["drained"]) == (9, 3, True)
+    assert result["quarantineReasons"] == {"missing-attribute": 3}
+    assert (home.cloud.visible(home.queue), home.cloud.visible(home.quarantine), home.messages()) == (9, 3, 0)
 
 
-def test_tally_adds_up_and_ends_a_run_whose_queue_is_empty(invoke):
-    answer = invoke("tally")
-    assert (answer["redriven"], answer["quarantined"], answer["rounds"], answer["next"]) == (
+def test_tally_adds_up_the_counts_and_ends_the_run_when_the_queue_is_empty(invoke):
+    result = invoke("tally")
+    assert (result["counts"]["redriven"], result["counts"]["quarantined"], result["rounds"], result["next"]) == (
         9,
         3,
         1,
-        "settle",
+        "clean-up",
     )
 
 
-def test_settle_makes_letters_visible_again_and_gives_the_lock_back(home, invoke):
+def test_clean_up_makes_messages_visible_again_and_releases_the_lock(home, invoke):
     home.cloud.send(home.dlq, ["late"])
-    event = sample("settle")
+    event = sample("clean-up")
     plan = plan_in(event)
     home.table.lock(plan)
     (message,) = home.cloud.take_all(home.dlq)
     record = HeldRecord(message["MessageId"], message["ReceiptHandle"], "came-back", failed=False)
-    home.table.note_held(plan, factories.work(), [record])
-    answer = invoke("settle", event)
-    assert (answer["redriven"], answer["skipped"]) == (9, {"came-back": 1})
+    home.table.record_held(plan, factories.work(), [record])
+    result = invoke("clean-up", event)
+    assert (result["counts"]["redriven"], result["skipReasons"]) == (9, {"came-back": 1})
     assert home.cloud.visible(home.dlq) == 1
-    assert home.table.ask_to_stop(home.dlq.arn) is None  # nobody has the queue
+    assert home.table.ask_to_stop(home.dlq.arn) is None  # no run holds the lock
 
 
-def test_settle_gives_the_lock_back_although_the_queue_is_gone(home, invoke):
-    event = sample("settle")
+def test_clean_up_releases_the_lock_even_if_the_queue_was_deleted(home, invoke):
+    event = sample("clean-up")
     plan = plan_in(event)
     home.table.lock(plan)
-    home.table.note_held(plan, factories.work(), [HeldRecord("m-1", "handle", "came-back", failed=False)])
+    home.table.record_held(plan, factories.work(), [HeldRecord("m-1", "handle", "came-back", failed=False)])
     home.cloud.sqs.delete_queue(QueueUrl=home.dlq.url)
-    assert invoke("settle", event)["skipped"] == {"came-back": 1}
+    assert invoke("clean-up", event)["skipReasons"] == {"came-back": 1}
     assert home.table.ask_to_stop(plan.dlq.arn) is None
 
 
-def test_report_tells_how_the_run_ended_in_a_message_that_sns_takes(invoke):
-    answer = invoke("report")
-    assert answer["report"]["status"] == "SUCCEEDED"
-    assert answer["report"]["counts"]["redriven"] == 9
+def test_report_returns_the_runs_status_and_a_message_that_sns_accepts(invoke):
+    result = invoke("report")
+    assert result["report"]["status"] == "SUCCEEDED"
+    assert result["report"]["counts"]["redriven"] == 9
     sns = boto3.client("sns")
     topic = sns.create_topic(Name="reports")["TopicArn"]
-    told = answer["notification"]
+    notification = result["notification"]
     assert sns.publish(
         TopicArn=topic,
-        Subject=told["subject"],
-        Message=told["message"],
+        Subject=notification["subject"],
+        Message=notification["message"],
         MessageStructure="json",
-        MessageAttributes=told["messageAttributes"],
+        MessageAttributes=notification["messageAttributes"],
     )["MessageId"]
 
 
-def test_report_tells_why_a_run_was_refused_before_it_had_a_plan(invoke):
+def test_report_says_why_a_run_without_a_plan_was_rejected(invoke):
     report = invoke("report", sample("report-refused"))["report"]
     assert (report["status"], report["dlq"]) == ("REJECTED", "store-events")
     assert report["reason"].startswith("store-events is not the dead-letter queue of any queue")
 
 
-def test_report_goes_out_although_the_queue_is_gone(home, invoke):
+def test_report_works_even_if_the_queue_was_deleted(home, invoke):
     home.cloud.sqs.delete_queue(QueueUrl=home.dlq.url)
     assert invoke("report")["report"]["counts"]["remaining"] == 0
 
 
-def test_stop_asks_the_run_in_progress_to_end(home, invoke):
+def test_stop_asks_the_run_in_progress_to_stop(home, invoke):
     plan = plan_in(sample("move"))
     home.table.lock(plan)
     assert invoke("stop") == {"runId": plan.run_id}
     assert home.table.wants_stop(plan) is True
 
 
-def test_stop_is_refused_where_no_run_is_in_progress(invoke):
-    with pytest.raises(RejectedError, match="No run is moving letters of store-events-dlq"):
+def test_stop_is_rejected_if_no_run_is_in_progress(invoke):
+    with pytest.raises(RejectedError, match="No run is moving messages of store-events-dlq"):
         invoke("stop")
 
 
-def test_a_whole_run_passes_from_handler_to_handler(home, invoke):
+def test_the_handlers_complete_a_whole_run(home, invoke):
     home.fill()
     first = sample("plan")
     planned = invoke("plan", first)
     plan, tally = planned["plan"], planned["tally"]
-    # The letters were sent in this very millisecond.
+    # The messages may have been sent in the millisecond in which the run started.
     plan["startedAt"] += 1
-    looked = invoke("sample", {"plan": plan})
+    sampled = invoke("sample", {"plan": plan})
     while tally["next"] == "move":
         slices = [invoke("move", {"plan": plan, "work": work}) for work in tally["lanes"]]
-        tally = invoke("tally", {"plan": plan, "tally": tally, "slices": slices})
-    assert tally["next"] == "settle"
-    tally = invoke("settle", {"plan": plan, "tally": tally})
-    report = invoke("report", {**first, "plan": plan, "sample": looked, "tally": tally, "failure": None})[
-        "report"
-    ]
+        tally = invoke("tally", {"step": "tally", "plan": plan, "tally": tally, "slices": slices})
+    assert tally["next"] == "clean-up"
+    tally = invoke("clean-up", {"step": "clean-up", "plan": plan, "tally": tally})
+    state = {"plan": plan, "sample": sampled, "tally": tally, "failure": None}
+    report = invoke("report", {**first, "step": "report", **state})["report"]
     assert report["status"] == "SUCCEEDED"
     assert report["counts"] == {
         "sampled": 10,
@@ -269,38 +268,39 @@ def test_a_whole_run_passes_from_handler_to_handler(home, invoke):
     assert (home.cloud.visible(home.queue), home.cloud.visible(home.quarantine)) == (9, 3)
 
 
-# Runs that start by themselves
+# Automatic starts
 
 
 def test_automatic_waits_until_the_alarm_has_lasted_long_enough(invoke):
     event = sample("automatic") | {"progress": {}}
-    answer = invoke("automatic", event)
-    assert (answer["next"], answer["waitSeconds"]) == ("wait", 300)
+    step = invoke("automatic", event)
+    assert (step["next"], step["waitSeconds"]) == ("wait", 300)
 
 
-def test_automatic_starts_a_run_while_the_alarm_lasts(home, invoke):
+def test_automatic_starts_a_run_while_the_alarm_is_raised(home, invoke):
     home.alarm("ALARM")
-    answer = invoke("automatic")
-    assert (answer["next"], answer["run"]["input"]) == ("start", {"rate": 10, "dlq": "store-events-dlq"})
+    step = invoke("automatic")
+    assert (step["next"], step["run"]["input"]) == ("start", {"rate": 10, "dlq": "store-events-dlq"})
 
 
-def test_automatic_ends_when_the_alarm_is_over(home, invoke):
+def test_automatic_ends_when_the_alarm_is_ok_again(home, invoke):
     home.alarm("OK")
     assert invoke("automatic")["next"] == "end"
 
 
-def test_automatic_starts_a_run_by_schedule(home, invoke):
+def test_automatic_starts_a_scheduled_run(home, invoke):
     home.fill()
-    answer = invoke("automatic", sample("automatic-schedule"))
-    assert (answer["next"], answer["run"]["input"]) == ("start", {"dlq": "store-events-dlq", "rate": 20})
+    step = invoke("automatic", sample("automatic-schedule"))
+    assert (step["next"], step["run"]["input"]) == ("start", {"dlq": "store-events-dlq", "rate": 20})
 
 
-def test_automatic_tells_operators_of_a_schedule_that_names_no_queue(invoke):
+def test_automatic_notifies_operators_of_a_schedule_that_names_no_queue(invoke):
     event = sample("automatic-schedule")
     event["trigger"]["input"] = {"rate": 20}
-    answer = invoke("automatic", event)
-    assert answer["next"] == "tell"
-    assert "names no dead-letter queue" in json.loads(answer["notification"]["message"])["email"]
+    step = invoke("automatic", event)
+    assert step["next"] == "tell"
+    email = json.loads(step["notification"]["message"])["email"]
+    assert "Expected the schedule's input to name a dead-letter queue, found none" in email
 
 
 # Chat
@@ -311,7 +311,7 @@ def test_webhook_posts_a_report_to_the_url_in_the_secret(home, invoke):
     assert [posted["text"] for posted in home.webhook.posted] == ["Redrive SUCCEEDED: store-events-dlq"]
 
 
-def test_webhook_fails_so_that_lambda_tries_again_when_the_message_does_not_get_through(home, invoke):
+def test_webhook_raises_an_error_if_slack_rejects_the_message_so_lambda_retries(home, invoke):
     home.webhook.answers.append((404, b"no_service", {}))
     with pytest.raises(WebhookError, match="no_service"):
         invoke("webhook")
@@ -322,36 +322,41 @@ def test_amazon_q_publishes_a_custom_notification(home, invoke):
     boto3.client("sns").subscribe(TopicArn=home.chat_topic, Protocol="sqs", Endpoint=notified.arn)
     invoke("amazon-q")
     (message,) = home.cloud.take_all(notified)
-    told = json.loads(json.loads(message["Body"])["Message"])
-    assert (told["version"], told["source"]) == ("1.0", "custom")
-    assert told["content"]["title"] == "ALARM: redrive-StoreEventsDLQAlarm-1A2B3C4D5E6F"
+    notification = json.loads(json.loads(message["Body"])["Message"])
+    assert (notification["version"], notification["source"]) == ("1.0", "custom")
+    assert notification["content"]["title"] == "ALARM: redrive-StoreEventsDLQAlarm-1A2B3C4D5E6F"
 
 
-# Rights and logs
+# Permissions and logs
 
 
-@pytest.mark.parametrize("function", functions().values(), ids=lambda function: function.name)
-def test_a_function_asks_for_nothing_that_its_role_does_not_allow(home, invoke, function: Function):
+@pytest.mark.parametrize("name", sorted(BY_SAMPLE))
+def test_a_function_calls_nothing_that_its_role_does_not_allow(home, invoke, name):
     home.fill()
     home.alarm("ALARM")
-    event = sample(name_of(function))
-    if "plan" in event and function.module != "redrive.handlers.plan":
+    event = sample(name)
+    if event.get("plan"):
         home.table.lock(plan_in(event))
-    elif function.module == "redrive.handlers.stop":
+    elif name == "stop":
         home.table.lock(plan_in(sample("move")))
     else:
-        # Somebody else's lock, whose run has ended: Plan asks Step Functions for it.
-        home.table.lock(
-            plan_in(sample("move")).model_copy(update={"run_id": "dead", "execution_arn": DEAD_RUN})
-        )
-    invoke(name_of(function), event)
-    assert set(home.cloud.calls) <= function.allowed
-    assert home.cloud.calls or "tally" in event
+        # Another run that has ended still holds the lock, so the plan step asks Step Functions about it.
+        home.table.lock(plan_in(sample("move")).model_copy(update={"run_id": "dead", "execution_arn": DEAD_RUN}))
+    invoke(name, event)
+    assert home.cloud.calls
+    assert set(home.cloud.calls) <= BY_SAMPLE[name].allowed
+
+
+def test_only_the_mover_may_send_or_delete_messages():
+    for name, allowed in ((function.name, function.allowed) for function in functions().values()):
+        if name in {"CoordinatorFunction", "SamplerFunction", "StopFunction", "AutomaticFunction"}:
+            assert not {"sqs:DeleteMessage", "sqs:SendMessage", "sqs:PurgeQueue"} & allowed, name
+    assert "sqs:ReceiveMessage" not in functions()["CoordinatorFunction"].allowed
 
 
 @pytest.fixture
 def logged() -> Iterator[StringIO]:
-    """Return what the redrive's functions log."""
+    """Capture the logs of the redrive's functions."""
     stream = StringIO()
     handler = logger.registered_handler
     earlier = handler.setStream(stream)
@@ -359,7 +364,7 @@ def logged() -> Iterator[StringIO]:
     handler.setStream(earlier)
 
 
-def test_nothing_of_a_message_is_logged(home, invoke, logged):
+def test_no_part_of_a_message_is_logged(home, invoke, logged):
     marks = {"ssn_no": "73190001", "name": "73190002"}
     bad = {"MessageBody": factories.store_event(**marks), "MessageAttributes": factories.store_id("73190003")}
     home.cloud.send(home.dlq, [bad])
@@ -367,24 +372,24 @@ def test_nothing_of_a_message_is_logged(home, invoke, logged):
     home.table.lock(plan_in(event))
     invoke("sample", {"plan": event["plan"]})
     invoke("move", event)
-    told = logged.getvalue()
-    assert '"message":"slice done"' in told
-    assert "7319000" not in told
+    logs = logged.getvalue()
+    assert '"message":"slice done"' in logs
+    assert "7319000" not in logs
 
 
-def test_an_error_that_quotes_an_event_is_logged_by_name_only(invoke, logged):
+def test_only_the_name_of_an_error_that_quotes_an_event_is_logged(invoke, logged):
     with pytest.raises(ValidationError):
-        invoke("tally", {"plan": {"secret": "73190001"}, "tally": {}, "slices": []})
-    told = logged.getvalue()
-    assert '"error":"ValidationError"' in told
-    assert "73190001" not in told
+        invoke("tally", {"step": "tally", "plan": {"secret": "73190001"}, "tally": {}, "slices": []})
+    logs = logged.getvalue()
+    assert '"error":"ValidationError"' in logs
+    assert "73190001" not in logs
 
 
 # Metrics
 
 
 def metrics_in(printed: str) -> list[dict[str, Any]]:
-    """Return the lines in the embedded metric format, without their times."""
+    """Return the lines in the embedded metric format, without their timestamps."""
     lines = [json.loads(line) for line in printed.splitlines() if '"_aws"' in line]
     assert all(line["_aws"].pop("Timestamp") for line in lines)
     return lines
@@ -407,88 +412,84 @@ def metrics_of(namespace: str, dimensions: dict[str, str], **counts: float) -> d
     }
 
 
-def test_tally_publishes_what_its_round_moved_by_queue(invoke, capsys):
+def test_tally_publishes_the_counts_of_its_round_by_queue(invoke, capsys):
     invoke("tally")
-    of_round = metrics_of("Redrive", {"dlq": "store-events-dlq"}, Redriven=9, Quarantined=3)
-    assert metrics_in(capsys.readouterr().out) == [of_round]
+    expected = metrics_of("Redrive", {"dlq": "store-events-dlq"}, Redriven=9, Quarantined=3)
+    assert metrics_in(capsys.readouterr().out) == [expected]
 
 
-def test_settle_publishes_what_the_run_left_and_what_no_tally_has_added_up(home, invoke, capsys):
-    event = sample("settle")
+def test_clean_up_publishes_the_final_counts_and_those_of_an_untallied_round(home, invoke, capsys):
+    event = sample("clean-up")
     plan = plan_in(event)
     records = [
         HeldRecord("m-1", "h-1", "came-back", failed=False),
         HeldRecord("m-2", "h-2", "no-destination", failed=False),
         HeldRecord("m-3", "h-3", "InternalError", failed=True),
     ]
-    home.table.note_held(plan, factories.work(), records)
-    broken_off = factories.work(round=event["tally"]["rounds"])
-    home.table.note_progress(plan, broken_off, SliceResult(redriven=4), in_hand=0)
-    invoke("settle", event)
-    at_end = {"Redriven": 4, "Quarantined": 0, "Skipped": 2, "Bounced": 1, "Failed": 1}
-    assert metrics_in(capsys.readouterr().out) == [
-        metrics_of("Redrive", {"dlq": "store-events-dlq"}, **at_end)
-    ]
+    home.table.record_held(plan, factories.work(), records)
+    interrupted = factories.work(round=event["tally"]["rounds"])
+    home.table.checkpoint(plan, interrupted, SliceResult(counts=Counts(redriven=4)), in_hand=0)
+    invoke("clean-up", event)
+    expected = {"Redriven": 4, "Quarantined": 0, "Skipped": 2, "Bounced": 1, "Failed": 1}
+    assert metrics_in(capsys.readouterr().out) == [metrics_of("Redrive", {"dlq": "store-events-dlq"}, **expected)]
 
 
-def test_report_publishes_how_the_run_ended(invoke, capsys):
+def test_report_publishes_the_runs_status(invoke, capsys):
     invoke("report")
     dimensions = {"dlq": "store-events-dlq", "status": "SUCCEEDED"}
     assert metrics_in(capsys.readouterr().out) == [metrics_of("Redrive", dimensions, RunsEnded=1)]
 
 
-def test_what_was_asked_for_and_refused_does_not_become_a_metric(invoke, capsys):
+def test_a_rejected_request_does_not_become_a_metric_dimension(invoke, capsys):
     invoke("report", sample("report-refused"))
     dimensions = {"dlq": "none", "status": "REJECTED"}
     assert metrics_in(capsys.readouterr().out) == [metrics_of("Redrive", dimensions, RunsEnded=1)]
 
 
-@pytest.mark.parametrize("step", ["tally", "settle", "report"])
-def test_a_step_that_is_tried_again_publishes_nothing_twice(invoke, capsys, step):
+@pytest.mark.parametrize("step", ["tally", "clean-up", "report"])
+def test_a_retried_step_publishes_its_counts_only_once(invoke, capsys, step):
     event = sample(step)
-    first, again = invoke(step, event), invoke(step, event)
+    first, retried = invoke(step, event), invoke(step, event)
     assert len(metrics_in(capsys.readouterr().out)) == 1
-    assert again.keys() == first.keys()
+    assert retried.keys() == first.keys()
 
 
 @pytest.mark.parametrize("step", ["tally", "report"])
-def test_a_run_goes_on_although_its_metrics_cannot_be_published(invoke, capsys, step):
+def test_a_run_continues_if_its_metrics_cannot_be_published(invoke, capsys, step):
     boto3.client("dynamodb").delete_table(TableName="redrive-runs")
     assert invoke(step)
     assert metrics_in(capsys.readouterr().out) == []
 
 
-def test_the_consumer_counts_what_it_processed_and_what_failed_by_queue(invoke, capsys):
+def test_the_consumer_counts_processed_and_failed_records_by_queue(invoke, capsys):
     invoke("store-events-consumer")
-    counted = metrics_of("QueueConsumers", {"queue": "store-events"}, Processed=1, Failed=1)
-    assert metrics_in(capsys.readouterr().out) == [counted]
+    expected = metrics_of("QueueConsumers", {"queue": "store-events"}, Processed=1, Failed=1)
+    assert metrics_in(capsys.readouterr().out) == [expected]
 
 
-def test_the_consumer_counts_a_whole_batch_that_failed(home, invoke, capsys):
+def test_the_consumer_counts_a_batch_that_failed_as_a_whole(home, invoke, capsys):
     home.outage("3,5")
     with pytest.raises(BatchProcessingError):
         invoke("store-events-consumer")
-    counted = metrics_of("QueueConsumers", {"queue": "store-events"}, Processed=0, Failed=2)
-    assert metrics_in(capsys.readouterr().out) == [counted]
+    expected = metrics_of("QueueConsumers", {"queue": "store-events"}, Processed=0, Failed=2)
+    assert metrics_in(capsys.readouterr().out) == [expected]
 
 
 # Store events
 
 
-def test_the_producer_sends_as_many_events_as_ordered_and_exactly_the_bad_share(home, invoke):
-    answer = invoke("store-events-producer")
-    assert json.loads(answer["body"]) == {"message": {"status": True, "msg_cnt": 20, "bad_msg": 4}}
+def test_the_producer_sends_the_ordered_number_of_events_and_the_exact_share_of_bad_ones(home, invoke):
+    response = invoke("store-events-producer")
+    assert json.loads(response["body"]) == {"message": {"status": True, "msg_cnt": 20, "bad_msg": 4}}
     sent = home.cloud.take_all(home.queue)
     assert sum("store_id" not in message["MessageAttributes"] for message in sent) == 4
-    assert {json.loads(message["Body"])["event_id"] for message in sent} == {
-        f"sample-{n:05}" for n in range(20)
-    }
+    assert {json.loads(message["Body"])["event_id"] for message in sent} == {f"sample-{n:05}" for n in range(20)}
 
 
-def test_the_consumer_processes_what_is_valid_and_returns_the_rest(invoke):
-    answer = invoke("store-events-consumer")
+def test_the_consumer_processes_valid_events_and_returns_the_rest(invoke):
+    response = invoke("store-events-consumer")
     bad = sample("store-events-consumer")["Records"][1]["messageId"]
-    assert answer == {"batchItemFailures": [{"itemIdentifier": bad}]}
+    assert response == {"batchItemFailures": [{"itemIdentifier": bad}]}
     (item,) = boto3.client("dynamodb").scan(TableName="store-events")["Items"]
     assert item == {"event_id": {"S": "sample-00001"}, "store_id": {"N": "3"}}
 
@@ -500,7 +501,7 @@ def test_the_consumer_returns_the_events_of_a_store_whose_back_office_is_down(ho
     assert boto3.client("dynamodb").scan(TableName="store-events")["Count"] == 0
 
 
-def test_what_the_producer_sends_the_consumer_takes(home, invoke):
+def test_the_consumer_processes_everything_that_the_producer_sends(home, invoke):
     invoke("store-events-producer", {"count": 10, "badShare": 0})
     records = [
         {
@@ -521,7 +522,7 @@ def test_what_the_producer_sends_the_consumer_takes(home, invoke):
     assert boto3.client("dynamodb").scan(TableName="store-events")["Count"] == 10
 
 
-def test_the_notice_tells_by_store_what_a_run_has_quarantined_and_leaves_it_in_the_quarantine(home, invoke):
+def test_the_notice_lists_quarantined_events_by_store_and_leaves_them_in_the_quarantine(home, invoke):
     notices = home.cloud.queue("notices")
     boto3.client("sns").subscribe(
         TopicArn="arn:aws:sns:us-east-1:123456789012:store-events-notice",
@@ -535,23 +536,23 @@ def test_the_notice_tells_by_store_what_a_run_has_quarantined_and_leaves_it_in_t
     home.cloud.send(home.dlq, [factories.store_event()])
     event = sample("move")
     home.table.lock(plan_in(event))
-    assert invoke("move", event)["quarantined"] == 3
-    reported = sample("store-events-notice")
-    told = json.loads(reported["Records"][0]["Sns"]["Message"])
-    reported["Records"][0]["Sns"]["Message"] = json.dumps(told | {"runId": event["plan"]["runId"]})
-    assert invoke("store-events-notice", reported) == {"published": True, "found": 3}
+    assert invoke("move", event)["counts"]["quarantined"] == 3
+    sns_event = sample("store-events-notice")
+    report = json.loads(sns_event["Records"][0]["Sns"]["Message"])
+    sns_event["Records"][0]["Sns"]["Message"] = json.dumps(report | {"runId": event["plan"]["runId"]})
+    assert invoke("store-events-notice", sns_event) == {"published": True, "found": 3}
     (message,) = home.cloud.take_all(notices)
     assert "7319000" not in message["Body"]
     notice = json.loads(json.loads(message["Body"])["Message"])
-    assert {store["store"]: store["letters"] for store in notice["stores"]} == {"4": 2, "unknown": 1}
+    assert {store["store"]: store["messages"] for store in notice["stores"]} == {"4": 2, "unknown": 1}
     assert notice["stores"][0]["problems"]["body.ssn_no: string_pattern_mismatch"] == 2
     assert home.cloud.visible(home.quarantine) == 3
 
 
-def test_a_run_that_has_quarantined_nothing_gets_no_notice(home, invoke):
-    reported = sample("store-events-notice")
-    told = json.loads(reported["Records"][0]["Sns"]["Message"])
-    told["counts"]["quarantined"] = 0
-    reported["Records"][0]["Sns"]["Message"] = json.dumps(told)
-    assert invoke("store-events-notice", reported) == {"published": False}
+def test_no_notice_is_published_for_a_run_that_quarantined_nothing(home, invoke):
+    sns_event = sample("store-events-notice")
+    report = json.loads(sns_event["Records"][0]["Sns"]["Message"])
+    report["counts"]["quarantined"] = 0
+    sns_event["Records"][0]["Sns"]["Message"] = json.dumps(report)
+    assert invoke("store-events-notice", sns_event) == {"published": False}
     assert home.cloud.calls == []

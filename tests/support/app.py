@@ -1,6 +1,6 @@
-"""The deployed app as an operator sees it: queues with dead letters in them, runs, reports.
+"""The deployed app as an operator sees it: dead-letter queues, runs, and reports.
 
-Used by the end-to-end tests; everything goes through the public interfaces of the embedded cloud.
+Used by the end-to-end tests; every call uses a public interface of the embedded cloud.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import itertools
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from local.cloud import STACK_NAME
-from local.embedded_cloud import EmbeddedCloud
+from local.embedded_cloud import EmbeddedCloud, Stack
 from tests.support.eventually import eventually
 
 _numbers = itertools.count(1)
@@ -45,7 +45,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has ended: how its execution ended and what it reported."""
+    """A run that has ended: the description of its execution, and its report."""
 
     execution: dict[str, Any]
     report: dict[str, Any]
@@ -56,8 +56,7 @@ class App:
     """The app, deployed to an embedded cloud."""
 
     cloud: EmbeddedCloud
-    outputs: dict[str, str]
-    _subscriptions: list[str] = field(default_factory=list)
+    stack: Stack
 
     @cached_property
     def sqs(self) -> Any:
@@ -67,43 +66,51 @@ class App:
     def workflow(self) -> Any:
         return self.cloud.client("stepfunctions")
 
+    # Resources
+
+    def resource(self, logical_id: str) -> str:
+        """Return the physical id of a resource in the template: the URL of a queue, the name of a function."""
+        return self.stack.resource(logical_id)
+
+    def own(self, logical_id: str) -> Queue:
+        """Return a queue of the template."""
+        return self.queue_at(self.resource(logical_id))
+
     # Queues
 
     def queue(self, name: str = "queue", *, fifo: bool = False, **attributes: str) -> Queue:
-        """Create a queue with a name of its own."""
+        """Create a queue with a unique name."""
         name = f"{name}-{next(_numbers)}" + (".fifo" if fifo else "")
         if fifo:
             attributes["FifoQueue"] = "true"
         url = self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
-        return self.known(name, url)
+        return self.queue_at(url)
 
-    def known(self, name: str, url: str) -> Queue:
-        answer = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        return Queue(name, url, answer["Attributes"]["QueueArn"])
+    def queue_at(self, url: str) -> Queue:
+        found = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+        return Queue(url.rsplit("/", 1)[1], url, found["QueueArn"])
 
     def pair(self, name: str = "source", *, fifo: bool = False, dlq: Queue | None = None) -> Pair:
-        """Create a queue with a dead-letter queue; a message is dead after one receive."""
+        """Create a queue with a dead-letter queue that receives a message after one receive."""
         dlq = dlq or self.queue("dlq", fifo=fifo)
         policy = json.dumps({"deadLetterTargetArn": dlq.arn, "maxReceiveCount": 1})
         return Pair(self.queue(name, fifo=fifo, RedrivePolicy=policy, VisibilityTimeout="0"), dlq)
 
     @cached_property
     def store_events(self) -> Pair:
-        """The app's own pair, whose messages have a contract."""
-        urls = (self.outputs["StoreEventsQueueUrl"], self.outputs["StoreEventsDLQUrl"])
-        source, dlq = (self.known(url.rsplit("/", 1)[1], url) for url in urls)
-        return Pair(source, dlq)
+        """The store events pair, whose messages have a contract."""
+        return Pair(self.own("StoreEventsQueue"), self.own("StoreEventsDLQ"))
 
     def put_contract(self, name: str, schema: Any) -> None:
-        """Put a JSON Schema where the deployment finds it."""
+        """Store a JSON Schema in a parameter that the stack may read."""
         self.cloud.client("ssm").put_parameter(
             Name=f"/{STACK_NAME}/contracts/{name}", Value=json.dumps(schema), Type="String", Overwrite=True
         )
 
     @cached_property
     def quarantine(self) -> Queue:
-        """The queue for letters that must not be redriven."""
-        return self.known("quarantine", self.outputs["QuarantineQueueUrl"])
+        """The queue for messages that must not be redriven."""
+        return self.own("QuarantineQueue")
 
     # Messages
 
@@ -118,13 +125,13 @@ class App:
                 assert not answer.get("Failed"), answer["Failed"]
 
     def bury(self, pair: Pair, entries: Sequence[dict[str, Any]]) -> None:
-        """Let messages die as they do in life: received, not deleted, moved by the queue's redrive policy."""
+        """Send messages and let SQS move them to the dead-letter queue, as it does after too many receives."""
         before = self.depth(pair.dlq)
         self.send(pair.source, entries)
         self.let_die(pair, before + len(entries))
 
     def let_die(self, pair: Pair, dead: int) -> None:
-        """Receive what lies in a queue, over and over, until so many letters are in its dead-letter queue."""
+        """Receive from a queue until its dead-letter queue has `dead` messages."""
 
         def all_dead() -> bool:
             self.sqs.receive_message(QueueUrl=pair.source.url, MaxNumberOfMessages=10, VisibilityTimeout=0)
@@ -133,18 +140,21 @@ class App:
         eventually(all_dead, timeout=20)
 
     def depth(self, queue: Queue) -> int:
-        """Return all messages of a queue, invisible ones included."""
+        """Return the number of messages in a queue, including those in flight."""
         found = self.sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["All"])["Attributes"]
         return sum(int(found[name]) for name in _COUNTS)
 
     def visible(self, queue: Queue) -> int:
-        """Return the messages of a queue that a receive would find."""
+        """Return the number of messages that a receive would find."""
         found = self.sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["All"])["Attributes"]
         return int(found[_COUNTS[0]])
 
     def take(self, queue: Queue) -> list[dict[str, Any]]:
-        """Receive and delete everything that is visible in a queue."""
+        """Receive and delete every visible message."""
         taken: list[dict[str, Any]] = []
+        if queue.url == self.quarantine.url:
+            # The store events notice peeks at the quarantine after a report, and nothing else does.
+            eventually(lambda: self.in_flight(queue) == 0, timeout=60)
         while messages := self.sqs.receive_message(
             QueueUrl=queue.url,
             MaxNumberOfMessages=10,
@@ -162,18 +172,24 @@ class App:
             )
         return taken
 
-    def look(self, queue: Queue) -> list[dict[str, Any]]:
-        """Return up to ten messages of a queue, left where they are."""
+    def in_flight(self, queue: Queue) -> int:
+        """Return how many messages somebody has received and not deleted."""
+        name = "ApproximateNumberOfMessagesNotVisible"
+        answer = self.sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
+    def peek(self, queue: Queue) -> list[dict[str, Any]]:
+        """Return up to ten messages and leave them visible."""
         answer = self.sqs.receive_message(QueueUrl=queue.url, MaxNumberOfMessages=10, VisibilityTimeout=0)
         found: list[dict[str, Any]] = answer.get("Messages", [])
         return found
 
     # Runs
 
-    def start(self, given: Any) -> str:
+    def start(self, run_input: Any) -> str:
         """Start a run; return the ARN of its execution."""
-        machine = self.outputs["RedriveStateMachineArn"]
-        execution: str = self.workflow.start_execution(stateMachineArn=machine, input=json.dumps(given))[
+        machine = self.resource("RedriveStateMachine")
+        execution: str = self.workflow.start_execution(stateMachineArn=machine, input=json.dumps(run_input))[
             "executionArn"
         ]
         return execution
@@ -182,50 +198,50 @@ class App:
         """Wait until a run has ended."""
 
         def described() -> dict[str, Any] | None:
-            told: dict[str, Any] = self.workflow.describe_execution(executionArn=execution)
-            return None if told["status"] == "RUNNING" else told
+            found: dict[str, Any] = self.workflow.describe_execution(executionArn=execution)
+            return None if found["status"] == "RUNNING" else found
 
-        told = eventually(described, timeout=timeout)
-        text = told.get("output") or told.get("cause") or "{}"
+        description = eventually(described, timeout=timeout)
+        text = description.get("output") or description.get("cause") or "{}"
         try:
-            return Run(told, json.loads(text))
+            return Run(description, json.loads(text))
         except ValueError:
-            raise AssertionError(f"the execution ended without a report: {told}") from None
+            raise AssertionError(f"the execution ended without a report: {description}") from None
 
     def history(self, run: Run) -> list[Any]:
-        """Return everything that the history of a run's execution tells."""
+        """Return every event in the history of a run's execution."""
         pages = self.workflow.get_paginator("get_execution_history").paginate(
             executionArn=run.execution["executionArn"]
         )
         events = [event for page in pages for event in page["events"]]
-        told: list[Any] = json.loads(json.dumps(events, default=str))
-        return told
+        plain: list[Any] = json.loads(json.dumps(events, default=str))
+        return plain
 
     def until_processed(self, event_ids: set[str]) -> None:
-        """Wait until the consumer of store events has processed these events."""
-        table = self.cloud.client("dynamodb")
+        """Wait until the store events consumer has processed these events."""
+        client, table = self.cloud.client("dynamodb"), self.resource("StoreEventsTable")
+        keys = [{"event_id": {"S": event_id}} for event_id in sorted(event_ids)]
 
         def processed() -> bool:
-            keys = [{"event_id": {"S": event_id}} for event_id in sorted(event_ids)]
-            answer = table.batch_get_item(RequestItems={self.outputs["StoreEventsTableName"]: {"Keys": keys}})
-            return len(answer["Responses"][self.outputs["StoreEventsTableName"]]) == len(event_ids)
+            answer = client.batch_get_item(RequestItems={table: {"Keys": keys}})
+            return len(answer["Responses"][table]) == len(event_ids)
 
         eventually(processed, timeout=30)
 
-    def redrive(self, dlq: Queue, **given: Any) -> Run:
+    def redrive(self, dlq: Queue, **options: Any) -> Run:
         """Start a run and wait until it has ended."""
-        return self.ended(self.start({"dlq": dlq.name, **given}))
+        return self.ended(self.start({"dlq": dlq.name, **options}))
 
-    def subscribed(self, topic: str = "ReportTopicArn") -> Queue:
-        """Create a queue that gets the reports, or what another topic sends, as SNS wraps it."""
+    def subscribed(self, topic: str = "ReportTopic") -> Queue:
+        """Create a queue and subscribe it to the reports or to another topic."""
         queue = self.queue("notices")
-        self.cloud.client("sns").subscribe(TopicArn=self.outputs[topic], Protocol="sqs", Endpoint=queue.arn)
+        self.cloud.client("sns").subscribe(TopicArn=self.resource(topic), Protocol="sqs", Endpoint=queue.arn)
         return queue
 
     # Metrics and alarms
 
     def total(self, namespace: str, metric: str, **dimensions: str) -> float:
-        """Return the sum of a metric over all of its time."""
+        """Return the sum of a metric over the last hour."""
         points = self.cloud.client("cloudwatch").get_metric_statistics(
             Namespace=namespace,
             MetricName=metric,
@@ -246,9 +262,8 @@ class App:
             for alarm in found["MetricAlarms"] + found["CompositeAlarms"]
         }
 
-    def invoke(self, output: str, payload: Any) -> Any:
-        """Invoke the function that a stack output names."""
-        answer = self.cloud.client("lambda").invoke(
-            FunctionName=self.outputs[output], Payload=json.dumps(payload)
-        )
+    def invoke(self, logical_id: str, payload: Any) -> Any:
+        """Invoke a function of the template."""
+        name = self.resource(logical_id)
+        answer = self.cloud.client("lambda").invoke(FunctionName=name, Payload=json.dumps(payload))
         return json.loads(answer["Payload"].read())

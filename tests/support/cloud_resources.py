@@ -62,11 +62,11 @@ def unique(prefix: str = "t") -> str:
     return f"{prefix}-{uuid.uuid4().hex[:10]}"
 
 
-def make_queue(cloud: EmbeddedCloud, *, dead_letters: Queue | None = None, **attributes: str) -> Queue:
-    """Create a queue; with ``dead_letters``, messages go there after one receive."""
+def make_queue(cloud: EmbeddedCloud, *, dlq: Queue | None = None, **attributes: str) -> Queue:
+    """Create a queue; with ``dlq``, messages go there after one receive."""
     name = unique("queue") + (".fifo" if attributes.get("FifoQueue") else "")
-    if dead_letters:
-        policy = {"deadLetterTargetArn": dead_letters.arn, "maxReceiveCount": 1}
+    if dlq:
+        policy = {"deadLetterTargetArn": dlq.arn, "maxReceiveCount": 1}
         attributes["RedrivePolicy"] = json.dumps(policy)
     url = cloud.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
     return Queue(cloud, url, f"arn:aws:sqs:us-east-1:{ACCOUNT_ID}:{name}")
@@ -104,14 +104,10 @@ def invoke(cloud: EmbeddedCloud, function: str, event: Any = None) -> Any:
 
 def subscribe_function(cloud: EmbeddedCloud, queue: Queue, function: str, **options: Any) -> None:
     """Let a function consume a queue."""
-    cloud.client("lambda").create_event_source_mapping(
-        EventSourceArn=queue.arn, FunctionName=function, **options
-    )
+    cloud.client("lambda").create_event_source_mapping(EventSourceArn=queue.arn, FunctionName=function, **options)
 
 
-def start(
-    cloud: EmbeddedCloud, definition: dict[str, Any], value: Any = None, name: str | None = None
-) -> str:
+def start(cloud: EmbeddedCloud, definition: dict[str, Any], value: Any = None, name: str | None = None) -> str:
     """Start a new state machine in JSONata and return the execution's ARN."""
     client = cloud.client("stepfunctions")
     machine = client.create_state_machine(
@@ -119,9 +115,9 @@ def start(
         definition=json.dumps({"QueryLanguage": "JSONata", **definition}),
         roleArn=ROLE,
     )["stateMachineArn"]
-    arn: str = client.start_execution(
-        stateMachineArn=machine, input=json.dumps(value), name=name or unique("run")
-    )["executionArn"]
+    arn: str = client.start_execution(stateMachineArn=machine, input=json.dumps(value), name=name or unique("run"))[
+        "executionArn"
+    ]
     return arn
 
 
@@ -151,7 +147,5 @@ def output_of(cloud: EmbeddedCloud, definition: dict[str, Any], value: Any = Non
 def history(cloud: EmbeddedCloud, execution_arn: str) -> list[dict[str, Any]]:
     """Return the events of an execution."""
     client = cloud.client("stepfunctions")
-    events: list[dict[str, Any]] = client.get_execution_history(executionArn=execution_arn, maxResults=1000)[
-        "events"
-    ]
+    events: list[dict[str, Any]] = client.get_execution_history(executionArn=execution_arn, maxResults=1000)["events"]
     return events

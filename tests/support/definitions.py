@@ -1,12 +1,12 @@
 """Reads template.yaml and the workflows' definitions as data, with CloudFormation's short forms written out.
 
-Used by the tests of both, and by those that run handlers with the environment and rights of the template.
+Used by the tests of both, and by those that run handlers with the environment and permissions of the template.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -97,7 +97,7 @@ class Function:
 
     @property
     def variables(self) -> set[str]:
-        """The names in its environment, those that all functions share left out."""
+        """The names in its environment, without those that all functions share."""
         return set(self.properties.get("Environment", {}).get("Variables", {}))
 
     @property
@@ -108,17 +108,20 @@ class Function:
 
     @property
     def allowed(self) -> set[str]:
-        """The actions that its role allows, beside what SAM adds for logs and traces."""
-        policies = self.properties.get("Policies", [])
-        if "Role" in self.properties:
-            role = self.properties["Role"]["Fn::GetAtt"][0]
-            policies = template()["Resources"][role]["Properties"]["Policies"]
+        """The actions that its role allows, besides what SAM adds for logs and traces."""
+        attached = [
+            policy["PolicyDocument"]
+            for policy in resources("AWS::IAM::Policy").values()
+            if {"Ref": f"{self.name}Role"} in policy["Roles"]
+        ]
+        policies = [self.properties.get("Policies", []), *attached]
         return {action for statement in statements(policies) for action in listed(statement["Action"])}
 
-    def task_models(self) -> tuple[Any, Any]:
-        """Return the models of its event and of its answer."""
-        handler: Callable[..., Any] = importlib.import_module(self.module).handler
-        hints = get_type_hints(handler.__wrapped__)  # type: ignore[attr-defined]
+    def task_models(self, step: str | None = None) -> tuple[Any, Any]:
+        """Return the models of its event and of its answer; for a function of several steps, those of one."""
+        handler: Any = importlib.import_module(self.module).handler
+        task = handler if step is None else handler.steps[step]
+        hints = get_type_hints(task.__wrapped__)
         return hints["event"], hints["return"]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 POLL_SECONDS = 0.05
 
 
-def eventually[T](look: Callable[[], T | None], timeout: float = 10.0) -> T:
+def eventually[T](peek: Callable[[], T | None], timeout: float = 10.0) -> T:
     """Call ``look`` until what it returns is true, and return that.
 
     Parameters
@@ -25,7 +25,7 @@ def eventually[T](look: Callable[[], T | None], timeout: float = 10.0) -> T:
         It was never true; the message has what it returned last.
     """
     deadline = time.monotonic() + timeout
-    while not (seen := look()):
+    while not (seen := peek()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout:g} s; last seen: {seen!r}")
         time.sleep(POLL_SECONDS)

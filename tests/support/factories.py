@@ -1,4 +1,4 @@
-"""Makes letters, messages, plans and store events for tests; each takes only what the test is about."""
+"""Makes messages, messages, plans and store events for tests; each takes only what the test is about."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from redrive.domain.destinations import Allowed
-from redrive.domain.judging import Judge
-from redrive.domain.letters import Letter
-from redrive.domain.planning import QueueFacts
-from redrive.domain.runs import Execution, LaneWork, OnInvalid, QueueRef, RunPlan
+from redrive.domain.judging.judge import Judge
+from redrive.domain.messages.destinations import DeliveryPolicy
+from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.messages.queues import QueueRef
+from redrive.domain.moving.results import Counts, LaneWork, SliceResult
+from redrive.domain.plan.planning import QueueFacts
+from redrive.domain.plan.request import RedriveRequest
+from redrive.domain.plan.run_plan import Execution, RunPlan
+from redrive.domain.runs.tally import Tally
 
 STARTED_AT = 1_760_000_000_000
 _numbers = itertools.count(1)
@@ -27,38 +31,41 @@ def queue(name: str = "orders") -> QueueRef:
     )
 
 
+def request(**changes: Any) -> RedriveRequest:
+    return RedriveRequest(**({"dlq": "orders-dlq"} | changes))
+
+
 def plan(**changes: Any) -> RunPlan:
-    told: dict[str, Any] = {
+    """Return a plan; keys of the request and of the plan are given side by side."""
+    keys = (RedriveRequest.model_fields.keys() - RunPlan.model_fields.keys()) & changes.keys()
+    requested = {key: changes.pop(key) for key in keys}
+    requested["rate"] = changes.pop("requested_rate", changes.get("rate", 50))
+    values: dict[str, Any] = {
         "run_id": "run-1",
         "execution_arn": "arn:aws:states:us-east-1:123456789012:execution:redrive:run-1",
         "started_at": STARTED_AT,
+        "request": request(**requested),
         "dlq": queue("orders-dlq"),
         "sources": (queue(),),
         "destination": None,
-        "quarantine_url": queue("quarantine").url,
-        "dry_run": False,
+        "quarantine": queue("quarantine"),
         "rate": 50,
-        "asked_rate": 50,
-        "ceiling": None,
-        "max_messages": None,
-        "sample_size": 10,
-        "on_invalid": OnInvalid.QUARANTINE,
-        "max_redrives": 3,
+        "max_rate": None,
         "retention": 1_209_600,
         "waiting": 100,
     }
-    return RunPlan(**(told | changes))
+    return RunPlan(**(values | changes))
 
 
 def facts(**changes: Any) -> QueueFacts:
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         "waiting": 100,
         "in_flight": 0,
         "delayed": 0,
         "retention": 1_209_600,
         "has_redrive_policy": False,
     }
-    return QueueFacts(**(told | changes))
+    return QueueFacts(**(values | changes))
 
 
 def execution(name: str = "run-1") -> Execution:
@@ -70,13 +77,33 @@ def execution(name: str = "run-1") -> Execution:
 
 
 def work(**changes: Any) -> LaneWork:
-    told: dict[str, Any] = {"lane": 0, "round": 0, "rate": 50, "quota": None}
-    return LaneWork(**(told | changes))
+    values: dict[str, Any] = {"lane": 0, "round": 0, "rate": 50, "quota": None}
+    return LaneWork(**(values | changes))
+
+
+def totals(**values: Any) -> dict[str, Any]:
+    """Return fields of Totals: counts by name, and reasons by code, whose sums are counted too."""
+    reasons: dict[str, Any] = {
+        name: values.pop(name) for name in ("skip_reasons", "quarantine_reasons") if name in values
+    }
+    counts = {name: values.pop(name) for name in Counts.model_fields.keys() & values.keys()}
+    if "skip_reasons" in reasons:
+        counts.setdefault("skipped", sum(reasons["skip_reasons"].values()))
+        counts.setdefault("bounced", reasons["skip_reasons"].get("came-back", 0))
+    return {"counts": Counts(**counts), **reasons, **values}
+
+
+def slice_result(**values: Any) -> SliceResult:
+    return SliceResult(**totals(**values))
+
+
+def tally(**values: Any) -> Tally:
+    return Tally(**totals(**values))
 
 
 def judge(plan: RunPlan) -> Judge:
     """Return the judge of a run whose queues have no contracts."""
-    return Judge(plan, lambda _: None, lambda _: None, Allowed(), time.monotonic)
+    return Judge(plan, lambda _: None, lambda _: None, DeliveryPolicy(), time.monotonic)
 
 
 def string(value: str) -> dict[str, str]:
@@ -94,26 +121,26 @@ def message(
 ) -> dict[str, Any]:
     """Return a message as ReceiveMessage returns it."""
     number = next(_numbers)
-    told = {"SentTimestamp": str(sent_at), "ApproximateReceiveCount": "1"}
+    values = {"SentTimestamp": str(sent_at), "ApproximateReceiveCount": "1"}
     if source is not None:
-        told["DeadLetterQueueSourceArn"] = queue(source).arn
+        values["DeadLetterQueueSourceArn"] = queue(source).arn
     answer: dict[str, Any] = {
         "MessageId": message_id or f"00000000-0000-4000-8000-{number:012}",
         "ReceiptHandle": f"handle-{number}",
         "Body": body,
-        "Attributes": told | (system or {}),
+        "Attributes": values | (system or {}),
     }
     if attributes:
         answer["MessageAttributes"] = attributes
     return answer
 
 
-def letter(body: str = "hello", **told: Any) -> Letter:
-    return Letter.from_message(message(body, **told))
+def received(body: str = "hello", **values: Any) -> ReceivedMessage:
+    return ReceivedMessage.from_sqs(message(body, **values))
 
 
 def store_event(**changes: Any) -> str:
-    told = {
+    values = {
         "event_id": "event-1",
         "name": "Shifter",
         "dob": "1945-10-17",
@@ -122,7 +149,7 @@ def store_event(**changes: Any) -> str:
         "data_share_consent": False,
         "evnt_time": "2021-02-06T18:56:59.165483",
     }
-    return json.dumps(told | changes)
+    return json.dumps(values | changes)
 
 
 def store_id(value: str = "3") -> dict[str, dict[str, Any]]:

@@ -1,14 +1,15 @@
-"""Queues, locks and executions in memory, for the domain functions that take them as arguments.
+"""Queues, locks, and executions in memory, for the domain functions that take them as arguments.
 
-Used by the tests of planning; each keeps just what its protocol in `redrive.domain.planning` asks for.
+Used by the tests of planning and automatic runs. Each implements its protocol in `redrive.domain.plan.planning`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from redrive.domain.planning import QueueFacts
-from redrive.domain.runs import QueueRef, RunPlan
+from redrive.domain.messages.queues import QueueRef
+from redrive.domain.plan.planning import QueueFacts
+from redrive.domain.plan.run_plan import RunPlan
 
 
 @dataclass
@@ -34,17 +35,13 @@ class FakeQueues:
         return queue
 
     def find(self, given: str) -> QueueRef | None:
-        return next(
-            (queue for queue, _ in self.known.values() if given in {queue.name, queue.arn, queue.url}), None
-        )
+        return next((queue for queue, _ in self.known.values() if given in {queue.name, queue.arn, queue.url}), None)
 
     def facts(self, queue: QueueRef) -> QueueFacts:
         return self.known[queue.name][1]
 
     def sources(self, queue: QueueRef) -> tuple[QueueRef, ...]:
-        return tuple(
-            self.known[name][0] for name, dlq in self.dead_letter_queue_of.items() if dlq == queue.name
-        )
+        return tuple(self.known[name][0] for name, dlq in self.dead_letter_queue_of.items() if dlq == queue.name)
 
     def tags(self, queue: QueueRef) -> dict[str, str]:
         return self.tagged[queue.name]
@@ -52,7 +49,7 @@ class FakeQueues:
 
 @dataclass
 class FakeLocks:
-    """The locks of queues: the execution that has each, by the queue's ARN."""
+    """The locks of queues: the execution that holds each, by the queue's ARN."""
 
     holders: dict[str, str] = field(default_factory=dict)
 

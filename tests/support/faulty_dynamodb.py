@@ -1,6 +1,6 @@
-"""A proxy before DynamoDB that throttles or holds back what is put under some keys; the rest goes through.
+"""A proxy before DynamoDB that throttles or delays some PutItem requests and forwards every other request.
 
-Used by the end-to-end tests of the store events consumer, whose endpoint they point here.
+The end-to-end tests of the store events consumer use it as the consumer's endpoint.
 """
 
 from __future__ import annotations
@@ -15,56 +15,51 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-_HELD_SECONDS = 30.0
+_DELAY_SECONDS = 30.0
 _THROTTLED = {
     "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
-    "message": "as the test wants it",
+    "message": "as the test requests",
 }
 
 
 class FaultyDynamoDb:
-    """Answers on a port of its own for the DynamoDB at `upstream`.
-
-    Attributes
-    ----------
-    puts : Counter[str]
-        How often somebody tried to put each event.
-    """
+    """Serves the DynamoDB at `upstream` on a free port."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
+        # PutItem requests by event.
         self.puts: Counter[str] = Counter()
         self._throttles: Counter[str] = Counter()
-        self._held: set[str] = set()
+        self._delayed: set[str] = set()
         self._healed = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
 
     @property
     def endpoint_url(self) -> str:
-        """Where it answers."""
+        """The address of the proxy."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def throttle(self, event_id: str, times: int) -> None:
-        """Refuse an event so many times."""
+        """Throttle the next `times` requests for an event."""
         self._throttles[event_id] = times
 
-    def hold(self, event_ids: Iterable[str]) -> None:
-        """Answer nothing about these events until the table is well again."""
+    def delay(self, event_ids: Iterable[str]) -> None:
+        """Delay requests for these events until :meth:`heal` is called."""
         self._healed.clear()
-        self._held = set(event_ids)
+        self._delayed = set(event_ids)
 
     def heal(self) -> None:
-        """Let everything through from now on."""
-        self._held = set()
+        """Forward every request from now on."""
+        self._delayed = set()
         self._throttles.clear()
         self._healed.set()
 
-    def refuses(self, event_id: str) -> bool:
-        """Whether this request is to be throttled; holds it back first where that was asked for."""
+    def throttles(self, event_id: str) -> bool:
+        """Return whether to throttle this request; if it is to be delayed, wait first."""
         self.puts[event_id] += 1
-        if event_id in self._held:
-            self._healed.wait(_HELD_SECONDS)
+        if event_id in self._delayed:
+            self._healed.wait(_DELAY_SECONDS)
         if self._throttles[event_id] > 0:
             self._throttles[event_id] -= 1
             return True
@@ -82,12 +77,12 @@ class FaultyDynamoDb:
 
 def _handler(proxy: FaultyDynamoDb) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        """Passes one request on."""
+        """Forwards one request."""
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             event_id = json.loads(body).get("Item", {}).get("event_id", {}).get("S", "")
-            if proxy.refuses(event_id):
+            if proxy.throttles(event_id):
                 self._answer(400, json.dumps(_THROTTLED).encode())
                 return
             headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
@@ -100,7 +95,7 @@ def _handler(proxy: FaultyDynamoDb) -> type[BaseHTTPRequestHandler]:
                 self._answer(error.code, error.read())
 
         def _answer(self, status: int, body: bytes) -> None:
-            # Who was held back may have given up.
+            # The client of a delayed request may have given up.
             with suppress(ConnectionError):
                 self.send_response(status)
                 self.send_header("Content-Type", "application/x-amz-json-1.0")
@@ -109,6 +104,6 @@ def _handler(proxy: FaultyDynamoDb) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     return Handler

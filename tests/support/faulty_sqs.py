@@ -1,6 +1,6 @@
-"""An SQS client that fails where a test wants it to; everything else goes to the client behind it.
+"""SQS clients that fail as a test requests, or call back, and forward every other call.
 
-Used by the integration tests of the pipeline, since moto accepts every entry of a batch.
+The integration tests of the pipeline use them, because moto accepts every entry of a batch.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import Any
 
 
 class FaultySqs:
-    """A client whose first batch request of one kind fails in some places.
+    """A client that rejects some entries of its first batch request of one kind.
 
     Parameters
     ----------
     client : Any
-        The client that carries out the rest.
+        The client that gets every other call.
     method : str
         The batch method that fails, such as `send_message_batch`.
     places : Collection[int]
-        Places in the first batch that are listed under `Failed` and not carried out.
+        Indexes of the entries in the first batch that are listed under `Failed`.
     code : str
         The error code of those entries.
     sender_fault : bool
-        Whether SQS calls it the sender's fault, so that another attempt would fail as well.
+        Whether the error is the sender's fault, so a retry would fail too.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class FaultySqs:
         self._client = client
         self._method = method
         self._places = places
-        self._told = {"Code": code, "SenderFault": sender_fault, "Message": "as the test wants it"}
+        self._failure = {"Code": code, "SenderFault": sender_fault, "Message": "as the test wants it"}
         self.failed: list[dict[str, Any]] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -44,11 +44,11 @@ class FaultySqs:
         self.failed = [entry for place, entry in enumerate(Entries) if place in self._places]
         accepted = [entry for entry in Entries if entry not in self.failed]
         answer: dict[str, Any] = getattr(self._client, self._method)(QueueUrl=QueueUrl, Entries=accepted)
-        return answer | {"Failed": [{"Id": entry["Id"], **self._told} for entry in self.failed]}
+        return answer | {"Failed": [{"Id": entry["Id"], **self._failure} for entry in self.failed]}
 
 
-class TellingSqs:
-    """A client that tells before each batch is sent, so that something can happen in the middle of a run."""
+class ObservedSqs:
+    """A client that calls back before each batch is sent, so a test can act in the middle of a run."""
 
     def __init__(self, client: Any, before_send: Callable[[], None]) -> None:
         self._client = client

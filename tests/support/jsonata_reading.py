@@ -1,4 +1,4 @@
-"""Tells what a JSONata expression refers to, so that a misspelt name does not pass as "undefined".
+"""Finds out what a JSONata expression refers to, so that a misspelled name doesn't pass as "undefined".
 
 Used by the test of the state machine definition.
 """
@@ -42,7 +42,7 @@ def expressions(found: Any, *, below: tuple[str, ...] = ()) -> Iterator[tuple[tu
 
 
 def read(expression: str) -> Reading:
-    """Return what an expression refers to; it raises where the expression cannot be parsed."""
+    """Return what an expression refers to; it raises if the expression can't be parsed."""
     reading, bound = Reading(), set()
     for node in _nodes(Jsonata(expression).ast):
         match node.type:

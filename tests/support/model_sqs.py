@@ -1,33 +1,54 @@
-"""A model of SQS on a clock of its own, with failures injected: carries out a lane's actions in any schedule.
+"""A model of SQS on a clock of its own: carries out a lane's requests, each with the fate that a test gives it.
 
-Used by the property tests of the lane. It keeps what matters there: visibility, receipt handles, partial
-failures, answers that get lost after the request was carried out, FIFO groups and deduplication.
+Used by the lane's tests. It keeps what matters there: visibility, receipt handles, FIFO groups, deduplication,
+requests that fail as a whole or entry by entry, and answers that are lost, late, or both. What it observes is the
+test's evidence; it reads nothing of the lane's own bookkeeping.
 """
 
 from __future__ import annotations
 
-import heapq
 import itertools
-import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from redrive.domain.lane import (
+from redrive.domain.messages.message import MAX_BATCH_ENTRIES, MAX_BYTES, attributes_size
+from redrive.domain.moving.actions import (
     Action,
+    ApiError,
     BatchResult,
     Delete,
-    Failure,
-    Lane,
-    Messages,
+    ErrorKind,
     Outcome,
     Receive,
+    Received,
     Send,
     SetVisibility,
-    Trouble,
 )
-from redrive.domain.letters import MAX_BATCH_ENTRIES, MAX_BYTES, attributes_size
+from redrive.domain.moving.send_buffer import outbound_of
+from redrive.domain.moving.transitions import HeldRecord
+
+_NOT_IN_FLIGHT = ApiError("MessageNotInflight", ErrorKind.REFUSED)
+_EXPIRED_HANDLE = ApiError("InvalidParameterValue", ErrorKind.REFUSED)
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of one request."""
+
+    #: The request fails as a whole.
+    error: ApiError | None = None
+    #: Entries that fail, by their place.
+    entries: Mapping[int, ApiError] = field(default_factory=dict)
+    #: What fails with an uncertain error is carried out all the same.
+    carried_out: bool = False
+    #: Seconds until the request takes effect, and until it is answered. The answer may come first, as a timeout does.
+    effect: float = 0.01
+    answer: float = 0.02
+
+
+CALM = Fate()
 
 
 @dataclass
@@ -40,153 +61,164 @@ class Stored:
 
 
 @dataclass
-class Faults:
-    """How often things go wrong, as shares from 0 to 1."""
+class Delivery:
+    """One copy of a message that arrived somewhere."""
 
-    lost_request: float = 0.0
-    lost_answer: float = 0.0
-    throttled: float = 0.0
-    entry_failed: float = 0.0
-    entry_refused: float = 0.0
-    slow: float = 0.0
-
-    @classmethod
-    def every(cls, share: float) -> Faults:
-        return cls(share, share, share, share, 0.0, share)
+    at: float
+    address: str
+    name: str
+    request: Mapping[str, Any]
 
 
-@dataclass
+def name_of(body: str) -> str:
+    """Return the name of a test's message: the first word of its body."""
+    return body.split(" ", 1)[0]
+
+
+def kind_of(action: Action) -> str:
+    """Return `receive`, `send`, `delete`, `extend`, `hold`, or `release`."""
+    return str(action.purpose) if isinstance(action, SetVisibility) else type(action).__name__.lower()
+
+
+def text_of(request: Mapping[str, Any]) -> str:
+    """Return the body in a request to a queue, a function, or a state machine."""
+    return str(request.get("MessageBody") or request.get("Payload") or request["input"])
+
+
 class ModelSqs:
-    """One dead-letter queue and what was sent anywhere."""
+    """One dead-letter queue and what was delivered anywhere.
 
-    messages: list[dict[str, Any]]
-    fifo: bool = False
-    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    calls: Counter[str] = field(default_factory=Counter)
+    Parameters
+    ----------
+    messages : list[dict[str, Any]]
+        As ReceiveMessage returns them; the first word of each body is unique.
+    fifo : bool
+        The queue is a FIFO queue.
+    fate : Callable[[Action], Fate]
+        What becomes of the next request.
+    visibility : float
+        Seconds that a received message stays invisible.
+    """
 
-    def __post_init__(self) -> None:
-        self.stored = {message["MessageId"]: Stored(message) for message in self.messages}
+    def __init__(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        fifo: bool = False,
+        fate: Callable[[Action], Fate] = lambda _: CALM,
+        visibility: float = 30.0,
+    ) -> None:
+        self.messages = messages
+        self.fifo = fifo
+        self.fate = fate
+        self.visibility = visibility
+        self.stored = {name_of(message["Body"]): Stored(message) for message in messages}
+        self.deliveries: list[Delivery] = []
+        self.deleted: set[str] = set()
+        self.calls: Counter[str] = Counter()
         self._handles = itertools.count()
-        self._deduplicated: set[str] = set()
+        self._deduplicated: set[tuple[str, str]] = set()
 
-    def sent_bodies(self) -> Counter[str]:
-        return Counter(request["MessageBody"] for _, request in self.sent)
+    @property
+    def names(self) -> set[str]:
+        return {name_of(message["Body"]) for message in self.messages}
 
-    def carry_out(
-        self, action: Action, now: float, visibility: float, faults: Faults, dice: random.Random
-    ) -> Outcome:
-        """Return what the client gets to know, after the queue has changed (or not) as the faults say."""
-        self.calls[type(action).__name__] += 1
-        if dice.random() < faults.lost_request:
-            return Failure("EndpointConnectionError", Trouble.UNCERTAIN)
-        if dice.random() < faults.throttled:
-            return Failure("ThrottlingException", Trouble.THROTTLED)
-        outcome = self._apply(action, now, visibility, faults, dice)
-        if dice.random() < faults.lost_answer:
-            return Failure("ReadTimeoutError", Trouble.UNCERTAIN)
-        return outcome
+    @property
+    def copies(self) -> Counter[str]:
+        """Copies that arrived of each message."""
+        return Counter(delivery.name for delivery in self.deliveries)
 
-    def _apply(
-        self, action: Action, now: float, visibility: float, faults: Faults, dice: random.Random
-    ) -> Outcome:
+    def release(self, records: list[HeldRecord], now: float) -> None:
+        """Make messages visible by their handles, as the end of a run does."""
+        for record in records:
+            for stored in self.stored.values():
+                if stored.handle == record.receipt_handle:
+                    stored.visible_at = now
+
+    def carry_out(self, action: Action, fate: Fate, now: float) -> Outcome:
+        """Change the queue as the fate says, and return the answer."""
+        if fate.error is not None:
+            if fate.carried_out:
+                self._apply(action, {}, now)
+            return fate.error
+        applied = {} if fate.carried_out else fate.entries
+        outcome = self._apply(action, applied, now)
+        if isinstance(outcome, Received):
+            return outcome
+        return BatchResult({**outcome.failed, **fate.entries})
+
+    def _apply(self, action: Action, failing: Mapping[int, ApiError], now: float) -> Received | BatchResult:
         match action:
             case Receive():
-                return Messages(self._receive(action.max_messages, now, visibility))
+                return self._receive(action.max_messages, now)
             case Send():
-                return self._send(action, faults, dice)
+                return self._send(action, failing, now)
             case Delete():
-                for held, handle in zip(action.letters, action.handles, strict=True):
-                    stored = self.stored.get(held.letter.message_id)
-                    if stored is not None and stored.handle == handle:
-                        del self.stored[held.letter.message_id]
-                return BatchResult()
+                return self._delete(action, failing, now)
             case SetVisibility():
-                for held, handle in zip(action.letters, action.handles, strict=True):
-                    stored = self.stored.get(held.letter.message_id)
-                    if stored is not None and stored.handle == handle:
-                        stored.visible_at = now + action.seconds
-                return BatchResult()
+                return self._set_visibility(action, failing, now)
 
-    def _receive(self, most: int, now: float, visibility: float) -> list[dict[str, Any]]:
+    def _receive(self, most: int, now: float) -> Received:
+        assert 1 <= most <= MAX_BATCH_ENTRIES
         found: list[dict[str, Any]] = []
-        locked = {
-            stored.message["Attributes"].get("MessageGroupId")
-            for stored in self.stored.values()
-            if self.fifo and stored.visible_at > now
-        }
+        # A FIFO queue returns nothing of a group while a message of it is in flight.
+        locked = {_group(stored) for stored in self.stored.values() if self.fifo and stored.visible_at > now}
         for stored in self.stored.values():
             if len(found) >= most:
                 break
-            if stored.visible_at > now:
+            if stored.visible_at > now or (self.fifo and _group(stored) in locked):
                 continue
-            if self.fifo and stored.message["Attributes"].get("MessageGroupId") in locked:
-                continue
-            stored.visible_at = now + visibility
-            stored.handle = f"receipt-{next(self._handles)}"
+            stored.visible_at = now + self.visibility
+            stored.handle = f"handle-{next(self._handles)}"
             found.append(stored.message | {"ReceiptHandle": stored.handle})
-        return found
+        return Received(found)
 
-    def _send(self, action: Send, faults: Faults, dice: random.Random) -> BatchResult:
-        assert 1 <= len(action.letters) <= MAX_BATCH_ENTRIES
-        requests = [dict(held.outgoing.request) for held in action.letters if held.outgoing is not None]
-        sizes = [
-            len(r["MessageBody"].encode()) + attributes_size(r.get("MessageAttributes", {})) for r in requests
-        ]
-        assert sum(sizes) <= MAX_BYTES
-        failed = {}
+    def _send(self, action: Send, failing: Mapping[int, ApiError], now: float) -> BatchResult:
+        destination = action.destination
+        requests = [outbound_of(held).request for held in action.messages]
+        assert 1 <= len(requests) <= (MAX_BATCH_ENTRIES if destination.takes_batches else 1)
+        sizes = [len(text_of(r).encode()) + attributes_size(r.get("MessageAttributes", {})) for r in requests]
+        assert len(requests) == 1 or sum(sizes) <= MAX_BYTES
         for place, request in enumerate(requests):
-            if dice.random() < faults.entry_refused:
-                failed[place] = Failure("InvalidMessageContents", Trouble.REFUSED)
-            elif dice.random() < faults.entry_failed:
-                failed[place] = Failure("InternalError", Trouble.THROTTLED)
-            elif request.get("MessageDeduplicationId") not in self._deduplicated:
-                self.sent.append((action.destination.address, request))
-                if "MessageDeduplicationId" in request:
-                    self._deduplicated.add(request["MessageDeduplicationId"])
+            once = request.get("MessageDeduplicationId", request.get("name"))
+            if place in failing or (destination.address, once) in self._deduplicated:
+                continue
+            if once is not None:
+                self._deduplicated.add((destination.address, once))
+            self.deliveries.append(Delivery(now, destination.address, name_of(text_of(request)), request))
+        return BatchResult()
+
+    def _delete(self, action: Delete, failing: Mapping[int, ApiError], now: float) -> BatchResult:
+        failed = {}
+        for place, stored in self._in_flight_by(action.handles):
+            if place in failing:
+                continue
+            # A FIFO queue refuses a handle whose visibility has run out (SQS API reference, DeleteMessage).
+            if self.fifo and stored.visible_at <= now:
+                failed[place] = _EXPIRED_HANDLE
+                continue
+            name = name_of(stored.message["Body"])
+            del self.stored[name]
+            self.deleted.add(name)
         return BatchResult(failed)
 
+    def _set_visibility(self, action: SetVisibility, failing: Mapping[int, ApiError], now: float) -> BatchResult:
+        failed = {}
+        for place, stored in self._in_flight_by(action.handles):
+            if place in failing:
+                continue
+            if stored.visible_at <= now:
+                failed[place] = _NOT_IN_FLIGHT
+            else:
+                stored.visible_at = now + action.seconds
+        return BatchResult(failed)
 
-def play(
-    lane: Lane,
-    sqs: ModelSqs,
-    *,
-    dice: random.Random,
-    faults: Faults,
-    visibility: float,
-    start: float = 0.0,
-    crash_after: int | None = None,
-) -> float:
-    """Run a lane to its end, or until it crashes after so many requests; return the time then.
-
-    Each request takes effect and is answered at times drawn from `dice`, so that requests overtake each
-    other.
-    """
-    now = start
-    order = itertools.count()
-    coming: list[tuple[float, int, Action, Outcome | None]] = []
-    requests = 0
-    for _ in range(200_000):
-        for action in lane.next(now):
-            requests += 1
-            if crash_after is not None and requests > crash_after:
-                return now
-            delay = visibility * 1.5 if dice.random() < faults.slow else dice.uniform(0.001, 0.05)
-            heapq.heappush(coming, (now + delay * dice.random(), next(order), action, None))
-        if lane.finished:
-            return now
-        due = coming[0][0] if coming else float("inf")
-        if due > lane.wake_at():
-            now = max(now, lane.wake_at())
-            continue
-        now, _, action, outcome = heapq.heappop(coming)
-        if outcome is None:
-            outcome = sqs.carry_out(action, now, visibility, faults, dice)
-            pause = 1.0 if isinstance(action, Receive) and outcome == Messages([]) else 0.01
-            heapq.heappush(coming, (now + pause * dice.random(), next(order), action, outcome))
-        else:
-            lane.outcome(action, outcome, now)
-    raise AssertionError("the lane does not come to an end")
+    def _in_flight_by(self, handles: Any) -> list[tuple[int, Stored]]:
+        """Return the messages whose latest handles these are; SQS accepts an older one and does nothing."""
+        latest = {stored.handle: stored for stored in self.stored.values()}
+        return [(place, latest[handle]) for place, handle in enumerate(handles) if handle in latest]
 
 
-def bodies(messages: Iterable[dict[str, Any]]) -> set[str]:
-    return {message["Body"] for message in messages}
+def _group(stored: Stored) -> str | None:
+    group: str | None = stored.message["Attributes"].get("MessageGroupId")
+    return group

@@ -1,11 +1,12 @@
-"""An AWS account in memory: moto, with long polls that do not wait, and ways to fill and read queues.
+"""An AWS account in memory, made by moto, and methods to fill and read its queues.
 
-Used by the integration tests. Names, account and region are moto's: 123456789012 in us-east-1.
+The integration tests use it. The account is moto's: 123456789012 in us-east-1.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,16 +17,18 @@ from unittest.mock import patch
 import boto3
 from moto import mock_aws
 from moto.sqs.models import SQSBackend
+from moto.sqs.responses import SQSResponse
 
-from redrive.adapters.sqs import Look, Queues
-from redrive.domain.runs import QueueRef
+from redrive.adapters.sqs import Queues
+from redrive.domain.messages.queues import QueueRef
+from redrive.workflow.ports import Peek
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
-def _at_once(params: dict[str, Any], **_: Any) -> dict[str, Any]:
-    # moto sleeps through a long poll; nobody sends while the tests receive.
+def _without_wait(params: dict[str, Any], **_: Any) -> dict[str, Any]:
+    # moto sleeps through a long poll, and no test sends while another call waits.
     return params | {"WaitTimeSeconds": 0}
 
 
@@ -34,8 +37,7 @@ def _note_call(model: Any, params: dict[str, Any], **_: Any) -> None:
         model.service_model.service_name, model.service_model.service_name
     )
     if model.name == "TransactWriteItems":
-        # IAM knows only the parts of a transaction (DynamoDB developer guide, "Using IAM with DynamoDB
-        # transactions").
+        # IAM knows only the parts of a transaction (DynamoDB developer guide, "Using IAM with DynamoDB transactions").
         parts = json.loads(params["body"])["TransactItems"]
         _calls.extend(f"dynamodb:{action}Item" for part in parts for action in part)
         return
@@ -43,10 +45,12 @@ def _note_call(model: Any, params: dict[str, Any], **_: Any) -> None:
 
 
 _send_message_batch = SQSBackend.send_message_batch
+_call_action = SQSResponse.call_action
+_sqs_lock = threading.RLock()
 _calls: list[str] = []
-# One session for all accounts, since it remembers the services' models that it has read.
+# One session for all accounts, because a session reads the models of its services only once.
 _SESSION = boto3.Session()
-_SESSION.events.register("provide-client-params.sqs.ReceiveMessage", _at_once)  # type: ignore[arg-type]
+_SESSION.events.register("provide-client-params.sqs.ReceiveMessage", _without_wait)  # type: ignore[arg-type]
 _SESSION.events.register("before-call", _note_call)
 
 
@@ -59,25 +63,25 @@ def _with_system_attributes(backend: SQSBackend, queue_name: str, entries: dict[
     return messages, failed
 
 
-class MotoCloud:
-    """The account: makes queues and tables, puts messages in and takes them out.
+def _one_at_a_time(response: SQSResponse) -> Any:
+    # moto 5.2.5 runs in the caller's thread and rebuilds the list of messages in each delete, so concurrent deletes
+    # bring each other's messages back.
+    with _sqs_lock:
+        return _call_action(response)
 
-    Attributes
-    ----------
-    sqs, queues : SQSClient, Queues
-        The account's queues.
-    calls : list[str]
-        Every request to AWS since the list was cleared, as the action that IAM asks for.
-    """
+
+class MotoCloud:
+    """The account: creates queues and tables, sends and receives messages."""
 
     def __init__(self) -> None:
         self.sqs: SQSClient = boto3.client("sqs")
         self.queues = Queues(self.sqs)
+        # The IAM action of every request since the list was cleared.
         self.calls = _calls
         self.calls.clear()
 
     def queue(self, name: str, *, dlq: QueueRef | None = None) -> QueueRef:
-        """Make a queue; `dlq` is the dead-letter queue in its redrive policy."""
+        """Create a queue; `dlq` is the dead-letter queue in its redrive policy."""
         attributes: dict[Any, str] = {}
         if name.endswith(".fifo"):
             attributes["FifoQueue"] = "true"
@@ -85,12 +89,12 @@ class MotoCloud:
             policy = {"deadLetterTargetArn": dlq.arn, "maxReceiveCount": 3}
             attributes["RedrivePolicy"] = json.dumps(policy)
         self.sqs.create_queue(QueueName=name, Attributes=attributes)
-        made = self.queues.find(name)
-        assert made is not None
-        return made
+        created = self.queues.find(name)
+        assert created is not None
+        return created
 
     def send(self, queue: QueueRef, entries: Iterable[str | dict[str, Any]]) -> None:
-        """Put messages in: bodies, or entries of SendMessageBatch without their Id."""
+        """Send messages, given as bodies or as entries of SendMessageBatch without their Id."""
         whole = [{"MessageBody": entry} if isinstance(entry, str) else entry for entry in entries]
         numbered: list[Any] = [{"Id": str(number), **entry} for number, entry in enumerate(whole)]
         for chunk in batched(numbered, 10, strict=False):
@@ -98,10 +102,9 @@ class MotoCloud:
             assert not answer.get("Failed"), answer["Failed"]
 
     def take_all(self, queue: QueueRef) -> list[dict[str, Any]]:
-        """Return every visible message with all its attributes.
+        """Receive every visible message with all its attributes.
 
-        They stay invisible afterwards, and those of a FIFO queue are deleted, since they would hold back
-        their group.
+        Messages of a FIFO queue are deleted, because a message in flight blocks its group.
         """
         found: list[dict[str, Any]] = []
         while answer := self.sqs.receive_message(
@@ -116,20 +119,20 @@ class MotoCloud:
                 self.sqs.delete_message(QueueUrl=queue.url, ReceiptHandle=message["ReceiptHandle"])
         return found
 
-    def look(self, queue: QueueRef, most: int | None = 10) -> list[dict[str, Any]]:
-        """Return messages, left where they are."""
-        return list(self.queues.look(Look(queue, most), 30))
+    def peek(self, queue: QueueRef, most: int | None = 10) -> list[dict[str, Any]]:
+        """Return messages and leave them visible."""
+        return list(self.queues.peek(Peek(queue, most), 30))
 
     def visible(self, queue: QueueRef) -> int:
-        """Return how many messages anybody could receive now."""
+        """Return the number of visible messages."""
         return self.queues.facts(queue).waiting
 
     def invisible(self, queue: QueueRef) -> int:
-        """Return how many messages are in flight."""
+        """Return the number of messages in flight."""
         return self.queues.facts(queue).in_flight
 
     def table(self, name: str, key: str) -> None:
-        """Make a table with a partition key of type String."""
+        """Create a table whose partition key is a string."""
         boto3.client("dynamodb").create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
@@ -138,7 +141,7 @@ class MotoCloud:
         )
 
     def run_table(self, name: str = "redrive-runs") -> str:
-        """Make the table of runs and return its name."""
+        """Create the table of runs and return its name."""
         boto3.client("dynamodb").create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
@@ -156,13 +159,17 @@ class MotoCloud:
 
 @contextmanager
 def moto_cloud() -> Iterator[MotoCloud]:
-    """Return a fresh account."""
-    with mock_aws(), patch.object(SQSBackend, "send_message_batch", _with_system_attributes):
-        # moto takes the default session away, and puts it back afterwards.
+    """Provide an empty account."""
+    with (
+        mock_aws(),
+        patch.object(SQSBackend, "send_message_batch", _with_system_attributes),
+        patch.object(SQSResponse, "call_action", _one_at_a_time),
+    ):
+        # moto replaces the default session, and restores it at the end.
         boto3.DEFAULT_SESSION = _SESSION
         yield MotoCloud()
 
 
 def in_a_moment() -> int:
-    """Return a start, in milliseconds since 1970, that everything sent until now lies before."""
+    """Return a time just after now, in milliseconds since 1970: every message sent so far is older."""
     return int(time.time() * 1000) + 1

@@ -1,15 +1,18 @@
-"""Works out CloudFormation's intrinsic functions, with names of resources in place of what they become.
+"""Renders the template: intrinsic functions worked out, or transformed by SAM as CloudFormation would.
 
-Used by the tests of what the template puts into strings: a resource stands for its own reference, and
+Used by the tests of the template. In rendered values, a resource's logical ID stands for its own reference, and
 `Resource.Attribute` for an attribute.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+from functools import cache
 from typing import Any
 
-from tests.support.definitions import template
+from tests.support.definitions import ROOT, TEMPLATE, template
 
 _VALUES = {
     "AWS::AccountId": "123456789012",
@@ -18,13 +21,28 @@ _VALUES = {
     "AWS::StackName": "stack",
 }
 _NO_VALUE = "AWS::NoValue"
+# The transform itself, with the managed policies that SAM looks up by name. The SAM CLI has an environment of its own.
+_TRANSFORM = """
+import json, sys
+from samcli.lib.translate.sam_template_validator import SamTemplateValidator
+from samcli.yamlhelper import yaml_parse
+
+class ManagedPolicies:
+    def load(self):
+        names = ("service-role/AWSLambdaBasicExecutionRole", "service-role/AWSLambdaSQSQueueExecutionRole",
+                 "AWSXrayWriteOnlyAccess")
+        return {name: f"arn:aws:iam::aws:policy/{name}" for name in names}
+
+template = SamTemplateValidator(yaml_parse(sys.stdin.read()), ManagedPolicies(), region="us-east-1")
+json.dump(yaml_parse(template.get_translated_template_if_valid()), sys.stdout)
+"""
 _PLACE = re.compile(r"\$\{(!?)([^}]*)\}")
 
 
 def rendered(value: Any, *, examples: bool) -> Any:
-    """Return a part of the template as it is after deployment, with all that has a condition or without.
+    """Return a part of the template as it is after deployment, with every condition true or every one false.
 
-    What has a condition are the examples first of all, and what is off unless it is asked for.
+    Conditions guard the examples and what is off by default.
     """
     if isinstance(value, list):
         parts = [rendered(part, examples=examples) for part in value]
@@ -37,8 +55,7 @@ def rendered(value: Any, *, examples: bool) -> Any:
             return rendered(yes if examples else no, examples=examples)
         case {"Ref": name}:
             return _reference(name)
-    told = {key: rendered(part, examples=examples) for key, part in value.items()}
-    return _worked_out(told)
+    return _worked_out({key: rendered(part, examples=examples) for key, part in value.items()})
 
 
 def _worked_out(function: dict[str, Any]) -> Any:
@@ -47,6 +64,8 @@ def _worked_out(function: dict[str, Any]) -> Any:
             return ".".join(path)
         case {"Fn::Join": [separator, parts]}:
             return str(separator).join(parts)
+        case {"Fn::Split": [separator, text]}:
+            return text.split(separator)
         case {"Fn::Sub": [text, places]}:
             return _filled(text, places)
         case {"Fn::Sub": text}:
@@ -65,3 +84,18 @@ def _filled(text: str, places: dict[str, Any]) -> str:
 def _reference(name: str) -> Any:
     parameter = template()["Parameters"].get(name, {})
     return _VALUES.get(name, parameter.get("Default", name))
+
+
+@cache
+def transformed() -> dict[str, Any]:
+    """Return the template as SAM transforms it, with every resource that CloudFormation creates."""
+    done = subprocess.run(
+        [ROOT / ".venvs" / "sam" / "bin" / "python", "-c", _TRANSFORM],
+        input=TEMPLATE.read_text(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer

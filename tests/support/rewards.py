@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 
-from redrive.domain.runs import QueueRef
+from redrive.domain.messages.queues import QueueRef
 from tests.support.moto_cloud import MotoCloud
 from tests.support.samples import VALUES
 
@@ -25,11 +25,9 @@ class Rewards:
     queue: QueueRef
     dlq: QueueRef
 
-    def trouble(self, told: str) -> None:
+    def kind(self, switch: str) -> None:
         """Set the payment gateway's switch."""
-        boto3.client("ssm").put_parameter(
-            Name=VALUES["GATEWAY_SWITCH"], Value=told, Type="String", Overwrite=True
-        )
+        boto3.client("ssm").put_parameter(Name=VALUES["GATEWAY_SWITCH"], Value=switch, Type="String", Overwrite=True)
 
     def items(self, table: str) -> list[dict[str, Any]]:
         """Return the items of a table, named as in the consumer's environment."""
@@ -50,19 +48,19 @@ def make_rewards(cloud: MotoCloud) -> Rewards:
         cloud.table(VALUES[name], key)
     dlq = cloud.queue("rewards-dlq.fifo")
     rewards = Rewards(cloud.queue("rewards.fifo", dlq=dlq), dlq)
-    rewards.trouble("none")
+    rewards.kind("none")
     return rewards
 
 
 def payout(number: int = 1, member: int = 1, **changes: Any) -> str:
     """Return the body of a payout."""
-    told = {
+    body = {
         "payout_id": f"payout-{number}",
         "member_id": f"member-{member}",
         "amount_minor": 100 * number,
         "currency": "EUR",
     }
-    return json.dumps(told | changes)
+    return json.dumps(body | changes)
 
 
 def campaign(value: str = "spring") -> dict[str, dict[str, Any]]:
@@ -81,8 +79,8 @@ def record(
         "body": body,
         "attributes": {"MessageGroupId": group, "ApproximateReceiveCount": "1"},
         "messageAttributes": {
-            name: {key[0].lower() + key[1:]: value for key, value in told.items()}
-            for name, told in attributes.items()
+            name: {key[0].lower() + key[1:]: value for key, value in attribute.items()}
+            for name, attribute in attributes.items()
         },
         "eventSource": "aws:sqs",
         "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:rewards.fifo",

@@ -1,6 +1,6 @@
-"""The sample events in events/, brought to the present, and the handlers that take them.
+"""The sample events in events/, moved to the present, and the handlers that take them.
 
-Used by the tests that run each handler as Lambda would: with the environment that template.yaml gives it.
+Used by the tests that run each handler as Lambda does, with the environment that template.yaml gives it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from tests.support.definitions import ROOT, Function
 
 EVENTS = ROOT / "events"
 ACCOUNT = "https://sqs.us-east-1.amazonaws.com/123456789012"
-# What the template's environment variables hold where the sample events are at home.
+# The values of the template's environment variables in the account that the sample events are from.
 VALUES = {
     "RUN_TABLE": "redrive-runs",
     "QUARANTINE_QUEUE_URL": f"{ACCOUNT}/redrive-quarantine",
     "QUARANTINE_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:redrive-quarantine",
-    "QUEUE_CONTRACTS": "store-events=store-event,email-tasks=email-task,rewards.fifo=reward-payout",
+    "QUEUE_CONTRACTS": "store-events=python:examples.store_events.contract:STORE_EVENT,"
+    "email-tasks=python:examples.email_tasks.contract:EMAIL_TASK,"
+    "rewards.fifo=python:examples.reward_payouts.contract:REWARD_PAYOUT",
     "SLICE_SECONDS": "10",
     "FUNCTION_NAME_PATTERNS": "redrive-*",
     "STATE_MACHINE_NAME_PATTERNS": "",
@@ -53,7 +55,7 @@ VALUES = {
 
 @dataclass
 class Context:
-    """What Lambda tells a handler of its invocation."""
+    """The context that Lambda passes to a handler, as far as this app reads it."""
 
     seconds_left: float = 180.0
 
@@ -62,7 +64,7 @@ class Context:
 
 
 def sample(name: str) -> Any:
-    """Return a sample event whose run starts just now, so that what is in the queues was there before."""
+    """Return a sample event whose run starts now, after everything in the queues was sent."""
     event = json.loads((EVENTS / f"{name}.json").read_text())
     now = datetime.now(UTC)
     if "execution" in event:
@@ -75,20 +77,40 @@ def sample(name: str) -> Any:
 
 
 def load(function: Function, context: Context | None = None) -> Callable[[Any], Any]:
-    """Return a function's handler, loaded anew with the environment that the template gives it."""
+    """Return a function's handler, reloaded with the environment that the template gives it."""
     others = {name: value for name, value in os.environ.items() if name not in VALUES}
-    told = {name: VALUES[name] for name in function.variables}
-    with patch.dict(os.environ, others | told, clear=True):
+    given = {name: VALUES[name] for name in function.variables}
+    with patch.dict(os.environ, others | given, clear=True):
         handler = importlib.reload(importlib.import_module(function.module)).handler
 
     def invoke(event: Any) -> Any:
-        with patch.dict(os.environ, others | told, clear=True):
+        with patch.dict(os.environ, others | given, clear=True):
             # Lambda reads and writes JSON.
             return json.loads(json.dumps(handler(json.loads(json.dumps(event)), context or Context())))
 
     return invoke
 
 
-def name_of(function: Function) -> str:
-    """Return what the sample events of a function are called."""
-    return function.module.rsplit(".", 1)[-1].replace("_", "-")
+# Which sample events each handler module takes.
+SAMPLES_OF = {
+    "redrive.handlers.coordinator": ("plan", "tally", "clean-up", "report", "report-refused"),
+    "redrive.handlers.sampler": ("sample",),
+    "redrive.handlers.mover": ("move",),
+    "redrive.handlers.stop": ("stop",),
+    "redrive.handlers.automatic": ("automatic", "automatic-schedule"),
+    "chat.handlers.webhook": ("webhook",),
+    "chat.handlers.amazon_q": ("amazon-q",),
+    "examples.store_events.producer": ("store-events-producer",),
+    "examples.store_events.consumer": ("store-events-consumer",),
+    "examples.store_events.notice": ("store-events-notice",),
+    "examples.email_tasks.producer": ("email-tasks-producer",),
+    "examples.email_tasks.consumer": ("email-tasks-consumer",),
+    "examples.reward_payouts.producer": ("reward-payouts-producer",),
+    "examples.reward_payouts.consumer": ("reward-payouts-consumer",),
+    "examples.shipment_notices.consumer": ("shipment-notices",),
+}
+
+
+def samples_of(function: Function) -> tuple[str, ...]:
+    """Return the names of a function's sample events."""
+    return SAMPLES_OF[function.module]

@@ -1,1 +1,1 @@
-"""See tests/__init__.py."""
+"""Unit tests: everything that decides without AWS, in folders named as the packages are."""

@@ -1,4 +1,4 @@
-"""Processes orders and reports those that failed, so that SQS brings only these again."""
+"""Processes orders and reports those that failed, so that SQS delivers only these again."""
 
 import json
 
@@ -9,12 +9,12 @@ def handler(event, _context):
         try:
             process(json.loads(record["body"]))
         except Exception as error:
-            # The kind of error only: its text may quote the order.
+            # Only the kind of error: its text may quote the order.
             print("failed", record["messageId"], type(error).__name__)
             failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}
 
 
 def process(order):
-    # Doing it twice must have the effect of doing it once: SQS may deliver a message more than once.
+    # Must be idempotent: SQS may deliver a message more than once.
     print("processed", order["order_id"])

@@ -1,4 +1,4 @@
-"""One module for each Lambda that passes notices on: read the SNS event, format, send.
+"""One module per Lambda function that forwards notices: read the SNS event, format it, send it.
 
-Called by SNS, for the topic of reports and the topic of alarms.
+Called by SNS, for the report topic and the alarm topic.
 """

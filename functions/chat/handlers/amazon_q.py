@@ -1,6 +1,6 @@
-"""Passes reports and alarms on to the topic that Amazon Q Developer reads for a Slack channel.
+"""Forwards reports and alarms to the topic that Amazon Q Developer reads for a Slack channel.
 
-Called by SNS, for the topic of reports and the topic of alarms.
+Called by SNS, for the report topic and the alarm topic.
 """
 
 import json
@@ -24,4 +24,4 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     for record in SNSEvent(event).records:
         notice = notice_of(record.sns.message, record.sns.subject, os.environ["REDRIVE_STATE_MACHINE_ARN"])
         _sns.publish(TopicArn=os.environ["CHAT_TOPIC"], Message=json.dumps(custom_notification(notice)))
-        logger.info("passed on", status=notice.status, about=notice.about)
+        logger.info("forwarded", status=notice.status, about=notice.about)

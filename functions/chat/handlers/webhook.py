@@ -1,7 +1,7 @@
 """Posts reports and alarms to a Slack webhook, whose URL is a secret.
 
-Called by SNS, for the topic of reports and the topic of alarms. What fails is tried again by Lambda, and lies
-in a queue of its own after the last attempt.
+Called by SNS, for the report topic and the alarm topic. Lambda retries failed invocations and sends the events that
+still fail to a separate queue.
 """
 
 import os
@@ -17,8 +17,8 @@ from chat.formats import slack_message
 from chat.notices import notice_of
 from chat.webhook import post
 
-# Shorter than the minute after which Lambda tries again: by then a secret that has been mended is read anew.
-_SECRET_SECONDS = 50
+# Lambda retries after one minute. By then, the cached secret has expired, so the retry reads a corrected one.
+_SECRET_MAX_AGE = 50
 
 logger = Logger()
 _secrets = SecretsProvider(boto3_client=boto3.client("secretsmanager"))
@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     for record in SNSEvent(event).records:
         notice = notice_of(record.sns.message, record.sns.subject, os.environ["REDRIVE_STATE_MACHINE_ARN"])
         post(
-            str(_secrets.get(os.environ["SLACK_WEBHOOK_SECRET"], max_age=_SECRET_SECONDS)),
+            str(_secrets.get(os.environ["SLACK_WEBHOOK_SECRET"], max_age=_SECRET_MAX_AGE)),
             slack_message(notice),
         )
         logger.info("posted", status=notice.status, about=notice.about)

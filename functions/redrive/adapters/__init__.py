@@ -1,4 +1,4 @@
-"""The only importers of boto3: SQS queues, the table of runs, Step Functions executions.
+"""The only place that imports boto3: queues, the runs table, deliveries, contracts, alarms, executions.
 
-Called by the handlers; they turn boto3's errors into the domain's.
+May import `redrive.workflow.ports`, `redrive.domain`, and `redrive.contracts`.
 """

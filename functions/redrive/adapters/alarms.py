@@ -1,6 +1,6 @@
-"""CloudWatch alarms, as far as an automatic start needs to know them.
+"""Reads the state of CloudWatch alarms.
 
-Used by the automatic handler, to see whether the alarm that started it is raised still.
+Used by the automatic handler to check whether the alarm that started the execution is still in the ALARM state.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from redrive.domain.deciding import AlarmState
+from redrive.domain.automatic.decisions import AlarmState
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -22,11 +22,11 @@ class Alarms:
         self._client: CloudWatchClient = boto3.client("cloudwatch")
 
     def state(self, name: str) -> AlarmState | None:
-        """Return the alarm's state, or None where there is no such alarm."""
+        """Return the alarm's state, or None if there is no such alarm."""
         found = self._client.describe_alarms(AlarmNames=[name], AlarmTypes=["MetricAlarm"])["MetricAlarms"]
         if not found:
             return None
-        # When the value changed last: StateUpdatedTimestamp moves with each new reason for the same value too
-        # (Amazon CloudWatch API Reference, MetricAlarm).
+        # When the value last changed. StateUpdatedTimestamp also changes with a new reason for the same value (Amazon
+        # CloudWatch API Reference, MetricAlarm).
         since = found[0].get("StateTransitionedTimestamp")
         return AlarmState(found[0]["StateValue"], None if since is None else since.timestamp())

@@ -1,7 +1,7 @@
-"""The contracts that a deployment has: this app's own, and JSON Schemas kept in SSM or S3.
+"""Loads contracts: those in the package, and JSON Schemas in SSM or S3.
 
-Made by the plan, sample and move handlers for each invocation, so that a contract is read and compiled once a
-slice and a change takes effect with the next.
+Created for each invocation that plans, samples, or moves, so that a contract is read and compiled once per slice and a
+change takes effect with the next.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from contracts.contract import MessageContract
-from contracts.registry import CONTRACTS, ContractMapping, UnknownContractError
+from redrive.contracts.contract import MessageContract
+from redrive.contracts.registry import PYTHON, ContractMapping, UnknownContractError, python_contract
 from redrive.domain.errors import RejectedError
 
-# A schema is compiled in each slice; more than this is no contract but a catalogue.
+# A schema is compiled in each slice; more than this isn't a contract but a catalog.
 _MAX_BYTES = 512 * 1024
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=3, read_timeout=10)
 
@@ -37,49 +37,49 @@ class ContractStore:
         self._found: dict[str, MessageContract] = {}
 
     def find(self, name: str) -> MessageContract | None:
-        """Return the contract of a queue or function, or None where it has none.
+        """Return the contract of a queue or function, or None if it has none.
 
         Raises
         ------
         RejectedError
-            Where it cannot be read, or is no JSON Schema that messages can be judged with.
+            If it can't be read, or isn't a JSON Schema that messages can be judged with.
         """
-        if self._mapping is None:
-            try:
-                self._mapping = ContractMapping.parse(self._text)
-            except UnknownContractError as error:
-                raise RejectedError(f"{error} Correct the parameter and deploy again.") from None
-        location = self._mapping.location(name)
-        if location is None:
-            return None
-        if location not in self._found:
-            self._found[location] = CONTRACTS.get(location) or self._compiled(location, name)
-        return self._found[location]
-
-    def _compiled(self, location: str, name: str) -> MessageContract:
-        # Only for queues with a JSON Schema: the library takes a good part of a cold start.
-        from contracts.json_schema import InvalidSchemaError, SchemaContract  # noqa: PLC0415
-
         try:
-            text = _read(location)
-            if len(text) > _MAX_BYTES:
-                raise InvalidSchemaError(f"{len(text)} bytes; at most {_MAX_BYTES} are taken")
-            return SchemaContract(location, json.loads(text))
-        except (ClientError, BotoCoreError) as error:
-            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-            raise RejectedError(
-                f"The contract of {name} cannot be read from {location}: {code}. Put the JSON Schema "
-                f"there, or "
-                "correct QueueContracts; docs/contracts.md tells what this deployment may read."
-            ) from None
-        except (InvalidSchemaError, ValueError, RecursionError) as error:
-            # Of documents that are no JSON the error would quote a part.
-            told = str(error) if isinstance(error, InvalidSchemaError) else "the document is not JSON"
-            raise RejectedError(
-                f"The contract of {name} at {location} cannot be used: {told}. Correct the JSON "
-                f"Schema and start "
-                "the run again."
-            ) from None
+            if self._mapping is None:
+                self._mapping = ContractMapping.parse(self._text)
+            location = self._mapping.location(name)
+            if location is None:
+                return None
+            if location not in self._found:
+                inside = location.startswith(PYTHON)
+                self._found[location] = python_contract(location) if inside else _json_schema(location, name)
+            return self._found[location]
+        except UnknownContractError as error:
+            raise RejectedError(f"{error} Correct the parameter and deploy again.") from None
+
+
+def _json_schema(location: str, name: str) -> MessageContract:
+    # Only for queues with a JSON Schema: the library takes a good part of a cold start.
+    from redrive.contracts.json_schema import InvalidSchemaError, SchemaContract  # noqa: PLC0415
+
+    try:
+        text = _read(location)
+        if len(text) > _MAX_BYTES:
+            raise InvalidSchemaError(f"{len(text)} bytes; the limit is {_MAX_BYTES}")
+        return SchemaContract(location, json.loads(text))
+    except (ClientError, BotoCoreError) as error:
+        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        raise RejectedError(
+            f"The contract of {name} can't be read from {location}: {code}. Put the JSON Schema there, or correct "
+            "QueueContracts; docs/guides/contracts.md lists what this deployment may read."
+        ) from None
+    except (InvalidSchemaError, ValueError, RecursionError) as error:
+        # For documents that aren't JSON, the error would quote a part.
+        problem = str(error) if isinstance(error, InvalidSchemaError) else "the document is not JSON"
+        raise RejectedError(
+            f"The contract of {name} at {location} is invalid: {problem}. Correct the JSON Schema and start the run "
+            "again."
+        ) from None
 
 
 def _read(location: str) -> bytes:

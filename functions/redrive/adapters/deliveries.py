@@ -1,6 +1,6 @@
-"""Delivers letters to what is no queue: asynchronous invocations of functions, executions of state machines.
+"""Delivers messages to functions, by asynchronous invocation, and to state machines, by starting executions.
 
-Called by the pipeline, one request a letter. Its clients are made when the first letter needs them.
+Called by the pipeline, one request per message. Its clients are created when the first message needs them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from redrive.domain.destinations import Destination, Kind
-from redrive.domain.lane import BatchResult, Held
+from redrive.domain.messages.destinations import Kind
+from redrive.domain.messages.outbound import Outbound
+from redrive.domain.moving.actions import BatchResult
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -26,11 +27,11 @@ class Deliveries:
     Parameters
     ----------
     connections : int
-        Connections kept open, one a thread.
+        Connections kept open, one per thread.
     """
 
     def __init__(self, connections: int) -> None:
-        # The lane tries again by itself, since it counts what may have been carried out twice.
+        # The lane retries by itself, because it counts what may have been carried out twice.
         self._config = Config(max_pool_connections=connections, retries={"total_max_attempts": 1})
 
     @cached_property
@@ -41,10 +42,9 @@ class Deliveries:
     def _workflows(self) -> SFNClient:
         return boto3.client("stepfunctions", config=self._config)
 
-    def deliver(self, destination: Destination, held: Held) -> BatchResult:
-        """Deliver one letter; what goes wrong is raised as botocore's error."""
-        assert held.outgoing is not None
-        request = held.outgoing.request
+    def deliver(self, outbound: Outbound) -> BatchResult:
+        """Deliver one message; what goes wrong is raised as botocore's error."""
+        destination, request = outbound.destination, outbound.request
         if destination.kind is Kind.FUNCTION:
             # An accepted asynchronous invocation is queued by Lambda: it counts as sent.
             self._lambda.invoke(
@@ -56,7 +56,7 @@ class Deliveries:
                 stateMachineArn=destination.address, name=request["name"], input=request["input"]
             )
         except ClientError as error:
-            # The same letter, sent before: its execution is there already.
+            # The same message, sent before: its execution exists already.
             if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
                 raise
         return BatchResult()

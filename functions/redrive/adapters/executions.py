@@ -1,6 +1,6 @@
-"""Step Functions executions, as far as a run needs to know about others.
+"""Checks whether Step Functions executions are running.
 
-Used by the plan handler, to tell a lock that is in use from one that a dead run left behind.
+Used by the plan step and automatic starts to distinguish a lock that is in use from one that a dead run still holds.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class Executions:
 
     @cached_property
     def _client(self) -> SFNClient:
-        # Only a plan that finds the queue locked needs it, so it is not made in every cold start.
+        # Needed only if the queue is locked, so the client isn't created in every cold start.
         return boto3.client("stepfunctions")
 
     def is_running(self, execution_arn: str) -> bool:
-        """Return whether the execution exists and has not ended."""
+        """Return whether the execution exists and hasn't ended."""
         try:
             return self._client.describe_execution(executionArn=execution_arn)["status"] == "RUNNING"
         except self._client.exceptions.ExecutionDoesNotExist:

@@ -1,7 +1,7 @@
-"""Carries out what a lane decides: SQS requests over threads, outcomes back to the thread that owns the lane.
+"""Performs a lane's actions: makes requests in worker threads and returns their outcomes to the lane's thread.
 
-Called by the move handler for one slice. Receiving, sending and deleting overlap; the lane bounds what is in
-flight and in hand, so that a slow stage holds the others back.
+Called by the move step for each slice. Receiving, sending, and deleting overlap. The lane limits how many requests are
+in flight and how many messages are in hand, so a slow stage slows down the others.
 """
 
 from __future__ import annotations
@@ -14,39 +14,38 @@ from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from redrive.adapters.api_errors import api_error_of, entry_error_of
 from redrive.adapters.deliveries import Deliveries
-from redrive.adapters.sqs import entry_failure_of, failure_of, receipts_by_place
+from redrive.adapters.sqs import POLL_SECONDS, receipt_entries
 from redrive.domain.errors import LockLostError
-from redrive.domain.lane import (
-    POLL_SECONDS,
+from redrive.domain.moving.actions import (
     Action,
+    ApiError,
     BatchResult,
     Delete,
-    Failure,
-    HeldRecord,
-    Lane,
-    Messages,
+    ErrorKind,
     Outcome,
     Receive,
+    Received,
     Send,
     SetVisibility,
-    Trouble,
 )
+from redrive.domain.moving.lane import Lane
+from redrive.domain.moving.send_buffer import outbound_of
+from redrive.domain.moving.transitions import HeldRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
 class _Workers:
-    """Threads that carry out actions; a pool of futures would hand each action over at twice the cost."""
+    """Threads that perform actions. A pool of futures would double the cost of each handover."""
 
-    def __init__(self, number: int, carry_out: Callable[[Action], Outcome]) -> None:
-        self._carry_out = carry_out
+    def __init__(self, number: int, perform: Callable[[Action], Outcome]) -> None:
+        self._perform = perform
         self._todo: SimpleQueue[Action | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[Action, Outcome | BaseException]] = SimpleQueue()
-        self._threads = [
-            Thread(target=self._work, name=f"sqs-{place}", daemon=True) for place in range(number)
-        ]
+        self._threads = [Thread(target=self._work, name=f"sqs-{index}", daemon=True) for index in range(number)]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -63,7 +62,7 @@ class _Workers:
         self._todo.put(action)
 
     def ended(self, seconds: float) -> Iterator[tuple[Action, Outcome]]:
-        """Yield what has ended; wait so many seconds at most for the first."""
+        """Yield the actions that have ended; wait at most `seconds` for the first."""
         try:
             action, outcome = self._done.get(timeout=max(0.0, seconds))
             while True:
@@ -77,65 +76,53 @@ class _Workers:
     def _work(self) -> None:
         while (action := self._todo.get()) is not None:
             try:
-                self._done.put((action, self._carry_out(action)))
+                self._done.put((action, self._perform(action)))
             except BaseException as error:  # noqa: BLE001
-                # The edge of the thread: what nobody expected is raised in the thread that owns the lane.
+                # The edge of the thread: unexpected errors are raised in the lane's thread.
                 self._done.put((action, error))
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Runs lanes on one dead-letter queue.
+    """Runs lanes on one dead-letter queue."""
 
-    Attributes
-    ----------
-    client : SQSClient
-        A client without retries of its own, with a connection for each thread.
-    dlq_url : str
-        The dead-letter queue.
-    visibility : int
-        Seconds that received letters stay invisible to others.
-    threads : int
-        Requests in flight at a time; at least the lane's `concurrency`.
-    clock : Callable[[], float]
-        A monotonic clock in seconds, the one that the lane's times are on.
-    deliveries : Deliveries
-        Delivers to what is no queue.
-    """
-
+    #: A client that doesn't retry, with one connection per thread.
     client: SQSClient
+    #: URL of the dead-letter queue.
     dlq_url: str
+    #: Visibility timeout of received messages, in seconds.
     visibility: int
+    #: Requests in flight at a time; at least the lane's `concurrency`.
     threads: int
+    #: A monotonic clock in seconds; the lane's times are on this clock.
     clock: Callable[[], float]
+    #: Delivers to functions and state machines.
     deliveries: Deliveries
 
-    def run(
-        self, lane: Lane, heartbeat: Callable[[list[HeldRecord]], bool], heartbeat_seconds: float
-    ) -> None:
-        """Move letters until the lane has finished.
+    def run(self, lane: Lane, heartbeat: Callable[[list[HeldRecord]], bool], heartbeat_seconds: float) -> None:
+        """Move messages until the lane has finished.
 
         Parameters
         ----------
         lane : Lane
-            The lane; only the calling thread touches it.
+            The lane; used only in the calling thread.
         heartbeat : Callable[[list[HeldRecord]], bool]
-            Called in the calling thread at every beat and once at the end, with the letters kept invisible
-            since the last beat; returns whether an operator wants the run to stop.
+            Called in the calling thread at each interval and once at the end, with the messages kept invisible since
+            the last heartbeat. Returns whether an operator requested the run to stop.
         heartbeat_seconds : float
-            Time between two beats.
+            Interval between two heartbeats.
 
         Raises
         ------
         LockLostError
-            What `heartbeat` raised, after the lane has finished what was under way and given the rest back.
+            If a heartbeat raised it; raised after the lane has finished its open requests and released its messages.
         ClientError, BotoCoreError
-            What the last `heartbeat` raised; earlier ones are made up for by the next.
+            If the last heartbeat failed. After any other failure, the next heartbeat catches up.
         """
         beat_at = self.clock() + heartbeat_seconds
         records: list[HeldRecord] = []
         lost: LockLostError | None = None
-        with _Workers(self.threads, self._carry_out) as workers:
+        with _Workers(self.threads, self._perform) as workers:
             while not lane.finished:
                 for action in lane.next(self.clock()):
                     workers.start(action)
@@ -145,14 +132,14 @@ class Pipeline:
                     records += lane.take_records()
                     try:
                         if heartbeat(records):
-                            lane.stop()
+                            lane.stop(self.clock())
                         records = []
                     except LockLostError as error:
-                        # What is under way has to be finished all the same: sent letters must be deleted.
+                        # The lane must finish its open requests anyway, because sent messages must be deleted.
                         lost = error
-                        lane.stop()
+                        lane.stop(self.clock())
                     except (ClientError, BotoCoreError):
-                        # Notes can wait: the next beat brings them too, and the last one has to succeed.
+                        # A checkpoint can wait: the next heartbeat includes it, and the last one must succeed.
                         pass
                     beat_at = self.clock() + heartbeat_seconds
                 until = lane.wake_at() if lost else min(lane.wake_at(), beat_at)
@@ -162,7 +149,7 @@ class Pipeline:
             raise lost
         heartbeat(records + lane.take_records())
 
-    def _carry_out(self, action: Action) -> Outcome:
+    def _perform(self, action: Action) -> Outcome:
         try:
             match action:
                 case Receive():
@@ -174,11 +161,11 @@ class Pipeline:
                 case SetVisibility():
                     return self._set_visibility(action)
         except (ClientError, BotoCoreError) as error:
-            return failure_of(error)
+            return api_error_of(error, action)
 
-    def _receive(self, action: Receive) -> Messages:
-        # Attributes are not returned unless they are asked for (SQS API reference, ReceiveMessage).
-        answer = self.client.receive_message(
+    def _receive(self, action: Receive) -> Received:
+        # Attributes are returned only if requested (SQS API reference, ReceiveMessage).
+        response = self.client.receive_message(
             QueueUrl=self.dlq_url,
             MaxNumberOfMessages=action.max_messages,
             WaitTimeSeconds=POLL_SECONDS,
@@ -186,44 +173,39 @@ class Pipeline:
             MessageAttributeNames=["All"],
             MessageSystemAttributeNames=["All"],
         )
-        return Messages(answer.get("Messages", []))
+        return Received(response.get("Messages", []))
 
     def _send(self, action: Send) -> BatchResult:
         if not action.destination.takes_batches:
-            return self.deliveries.deliver(action.destination, action.letters[0])
+            return self.deliveries.deliver(outbound_of(action.messages[0]))
         entries: list[Any] = []
-        for place, held in enumerate(action.letters):
-            assert held.outgoing is not None
-            entries.append({"Id": str(place), **held.outgoing.request})
+        for index, held in enumerate(action.messages):
+            entries.append({"Id": str(index), **outbound_of(held).request})
         return _batch_result(
             self.client.send_message_batch(QueueUrl=action.destination.address, Entries=entries), len(entries)
         )
 
     def _delete(self, action: Delete) -> BatchResult:
-        entries: list[Any] = list(receipts_by_place(action.handles))
-        return _batch_result(
-            self.client.delete_message_batch(QueueUrl=self.dlq_url, Entries=entries), len(entries)
-        )
+        entries: list[Any] = list(receipt_entries(action.handles))
+        return _batch_result(self.client.delete_message_batch(QueueUrl=self.dlq_url, Entries=entries), len(entries))
 
     def _set_visibility(self, action: SetVisibility) -> BatchResult:
         entries: list[Any] = [
-            entry | {"VisibilityTimeout": action.seconds} for entry in receipts_by_place(action.handles)
+            entry | {"VisibilityTimeout": action.seconds} for entry in receipt_entries(action.handles)
         ]
         return _batch_result(
             self.client.change_message_visibility_batch(QueueUrl=self.dlq_url, Entries=entries), len(entries)
         )
 
 
-def _batch_result(answer: Any, entries: int) -> BatchResult:
-    """Return the failed entries: only what SQS lists as successful was carried out."""
-    listed = {entry["Id"] for entry in answer.get("Successful", [])}
-    if len(listed) == entries:
+def _batch_result(response: Any, entries: int) -> BatchResult:
+    """Return the failed entries: all that SQS doesn't list as successful."""
+    successful = {entry["Id"] for entry in response.get("Successful", [])}
+    if len(successful) == entries:
         return BatchResult()
     failed = {
-        int(entry["Id"]): entry_failure_of(entry["Code"], sender_fault=entry["SenderFault"])
-        for entry in answer.get("Failed", [])
+        int(entry["Id"]): entry_error_of(entry["Code"], sender_fault=entry["SenderFault"])
+        for entry in response.get("Failed", [])
     }
-    missing = Failure("NotListed", Trouble.UNCERTAIN)
-    return BatchResult(
-        {place: failed.get(place, missing) for place in range(entries) if str(place) not in listed}
-    )
+    missing = ApiError("NotListed", ErrorKind.UNCERTAIN)
+    return BatchResult({index: failed.get(index, missing) for index in range(entries) if str(index) not in successful})

@@ -1,17 +1,17 @@
-"""The table of runs: who may move letters of a queue, how far each lane is, which letters are kept invisible.
+"""The runs table: which run holds a queue's lock, how far each lane is, and which messages are kept invisible.
 
-Used by the handlers that change what a run knows. One DynamoDB table, keyed by `pk` and `sk`:
+Used by every step that changes a run's state. A DynamoDB table with the keys `pk` and `sk`:
 
 =================  ==========================  ==================================================
-pk                 sk                          what
+pk                 sk                          item
 =================  ==========================  ==================================================
-dlq#ARN            lock                        the run that has the queue; `stop` asks it to end
-dlq#ARN            automatic                   the runs that started by themselves on the queue
+dlq#ARN            lock                        the run that holds the queue's lock; `stop` asks it to end
+dlq#ARN            automatic                   the automatic runs on the queue
 trigger#ID         automatic                   the execution that handles an alarm's or a schedule's event
-run#ID             lane#LANE                   counts of the lane's present slice
-run#ID             held#TIME#LANE#N            letters kept invisible until the run ends
-run#ID             undeleted#LANE#ROUND#N      letters sent but perhaps not deleted
-run#ID             metrics#STEP                that the counts of a step were published
+run#ID             lane#LANE                   checkpoint of the lane's current slice
+run#ID             held#TIME#LANE#N            messages kept invisible until the run ends
+run#ID             undeleted#LANE#ROUND#N      messages sent but possibly not deleted
+run#ID             metrics#STEP                marker: the step's counts were published
 =================  ==========================  ==================================================
 """
 
@@ -26,24 +26,30 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
-from redrive.domain.automation import Record
+from redrive.domain.automatic.limits import Record
 from redrive.domain.errors import LockLostError
-from redrive.domain.lane import HeldRecord
-from redrive.domain.runs import LaneWork, RunPlan, SliceResult
+from redrive.domain.moving.results import LaneWork, SliceResult
+from redrive.domain.moving.transitions import HeldRecord
+from redrive.domain.plan.run_plan import RunPlan
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# The longest retention of a queue: what a run left behind is of no use after that.
-_KEEP_SECONDS = 14 * 24 * 3600
-# About 450 bytes a record; an item holds 400 KB (DynamoDB developer guide, "Quotas").
-_RECORDS_AN_ITEM = 500
-_IDS_AN_ITEM = 5000
+# The maximum retention of a queue. After that, a run's records are useless.
+_RETENTION_SECONDS = 14 * 24 * 3600
+# A record takes about 450 bytes, and an item can hold 400 KB (DynamoDB developer guide, "Quotas").
+_RECORDS_PER_ITEM = 500
+_IDS_PER_ITEM = 5000
+
+
+class MetricsClaimError(Exception):
+    """DynamoDB didn't say whether a step's counts were published before; the text is the error's code."""
 
 
 class RunTable:
-    """The table of runs."""
+    """The runs table."""
 
     def __init__(self, name: str, client: DynamoDBClient | None = None) -> None:
         self._name = name
@@ -59,12 +65,12 @@ class RunTable:
         plan : RunPlan
             The run that wants it.
         instead_of : str | None
-            ARN of the execution whose lock is taken over, since it is known to have ended.
+            ARN of an ended execution whose lock the run takes over.
 
         Returns
         -------
         str | None
-            None where the run has the lock now, else the ARN of the execution that has it.
+            None if the run now holds the lock, otherwise the ARN of the execution that holds it.
         """
         condition = "attribute_not_exists(pk) OR runId = :run"
         values: dict[str, Any] = {":run": {"S": plan.run_id}}
@@ -91,7 +97,7 @@ class RunTable:
         return None
 
     def unlock(self, plan: RunPlan) -> None:
-        """Give the lock back, if this run has it."""
+        """Release the lock if this run holds it."""
         try:
             self._client.delete_item(
                 TableName=self._name,
@@ -100,7 +106,7 @@ class RunTable:
                 ExpressionAttributeValues={":run": {"S": plan.run_id}},
             )
         except self._client.exceptions.ConditionalCheckFailedException:
-            # Not ours: a run that found this one dead has taken it over.
+            # Another run considered this one dead and took over the lock.
             return
 
     def wants_stop(self, plan: RunPlan) -> bool:
@@ -109,23 +115,20 @@ class RunTable:
         Raises
         ------
         LockLostError
-            Where the run does not have the queue's lock: then it must not move anything.
+            If the run doesn't hold the queue's lock and must not move any messages.
         """
-        answer = self._client.get_item(
-            TableName=self._name, Key=self._key(f"dlq#{plan.dlq.arn}", "lock"), ConsistentRead=True
-        )
-        lock = answer.get("Item", {})
+        lock = self._get(f"dlq#{plan.dlq.arn}", "lock") or {}
         if lock.get("runId", {}).get("S") != plan.run_id:
             raise LockLostError(
-                f"Expected the run {plan.run_id} to hold the lock of {plan.dlq.name}, but it does not. "
-                "Nothing more is moved; start a new run."
+                f"Expected the run {plan.run_id} to hold the lock of {plan.dlq.name}, but it doesn't. "
+                "The run moves no more messages; start a new run."
             )
         return bool(lock.get("stop", {}).get("BOOL", False))
 
     def ask_to_stop(self, dlq_arn: str) -> str | None:
-        """Ask the run that has the queue to stop; return its id, or None where no run has it."""
+        """Ask the run that holds the queue's lock to stop; return its id, or None if there is none."""
         try:
-            answer = self._client.update_item(
+            response = self._client.update_item(
                 TableName=self._name,
                 Key=self._key(f"dlq#{dlq_arn}", "lock"),
                 UpdateExpression="SET stop = :yes",
@@ -135,36 +138,31 @@ class RunTable:
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
-        run_id: str = answer["Attributes"]["runId"]["S"]
+        run_id: str = response["Attributes"]["runId"]["S"]
         return run_id
 
     # Lanes
 
     def interrupted(self, plan: RunPlan, work: LaneWork) -> SliceResult | None:
-        """Return what an earlier attempt at the slice had counted, if there was one.
+        """Return the checkpoint of an earlier attempt at the slice, if there was one.
 
-        What it had in hand may be delivered twice, and is counted so.
+        The messages that it had in hand count as possible duplicates.
         """
-        answer = self._client.get_item(
-            TableName=self._name,
-            Key=self._key(f"run#{plan.run_id}", f"lane#{work.lane:03}"),
-            ConsistentRead=True,
-        )
-        item = answer.get("Item")
+        item = self._get(f"run#{plan.run_id}", f"lane#{work.lane:03}")
         if item is None or int(item["round"]["N"]) != work.round:
             return None
-        return _with_in_hand(*_told(item))
+        return _with_in_hand(*_checkpoint_in(item))
 
     def unfinished(self, plan: RunPlan, round_: int) -> list[SliceResult]:
-        """Return what the lanes wrote down in a round that was not added up, since it broke off."""
+        """Return the lanes' checkpoints of a round that was interrupted before it was tallied."""
         return [
-            _with_in_hand(*_told(item))
+            _with_in_hand(*_checkpoint_in(item))
             for item in self._of_run(plan, "lane#")
             if int(item["round"]["N"]) == round_
         ]
 
-    def note_progress(self, plan: RunPlan, work: LaneWork, result: SliceResult, in_hand: int) -> None:
-        """Write down how far a slice is."""
+    def checkpoint(self, plan: RunPlan, work: LaneWork, result: SliceResult, in_hand: int) -> None:
+        """Record how far a slice is."""
         self._client.put_item(
             TableName=self._name,
             Item=self._item(
@@ -176,37 +174,37 @@ class RunTable:
             ),
         )
 
-    def note_held(self, plan: RunPlan, work: LaneWork, records: Sequence[HeldRecord]) -> None:
-        """Write down letters that stay invisible, with the handles that release them.
+    def record_held(self, plan: RunPlan, work: LaneWork, records: Sequence[HeldRecord]) -> None:
+        """Record messages that stay invisible, with the receipt handles that release them.
 
-        The time leads the sort key: of two handles of a letter the later one counts, whichever lane has it.
+        The sort key starts with the time, because only the latest handle of a message is valid, whichever lane has it.
         """
         now = time.time_ns()
-        for place, chunk in enumerate(batched(records, _RECORDS_AN_ITEM, strict=False)):
+        for index, chunk in enumerate(batched(records, _RECORDS_PER_ITEM, strict=False)):
             packed = zlib.compress(json.dumps([astuple(record) for record in chunk]).encode())
             self._client.put_item(
                 TableName=self._name,
                 Item=self._item(
                     f"run#{plan.run_id}",
-                    f"held#{now:020}#{work.lane:03}#{place:04}",
+                    f"held#{now:020}#{work.lane:03}#{index:04}",
                     records={"B": packed},
                 ),
             )
 
-    def note_undeleted(self, plan: RunPlan, work: LaneWork, message_ids: Sequence[str]) -> None:
-        """Write down letters that were sent and may still be in the dead-letter queue."""
-        for place, chunk in enumerate(batched(message_ids, _IDS_AN_ITEM, strict=False)):
+    def record_undeleted(self, plan: RunPlan, work: LaneWork, message_ids: Sequence[str]) -> None:
+        """Record messages that were sent and may still be in the dead-letter queue."""
+        for index, chunk in enumerate(batched(message_ids, _IDS_PER_ITEM, strict=False)):
             self._client.put_item(
                 TableName=self._name,
                 Item=self._item(
                     f"run#{plan.run_id}",
-                    f"undeleted#{work.lane:03}#{work.round:06}#{place:04}",
+                    f"undeleted#{work.lane:03}#{work.round:06}#{index:04}",
                     ids={"B": zlib.compress(json.dumps(chunk).encode())},
                 ),
             )
 
     def undeleted(self, plan: RunPlan) -> list[str]:
-        """Return the ids of letters that slices sent but perhaps did not delete."""
+        """Return the ids of messages that slices sent but possibly didn't delete."""
         return [
             message_id
             for item in self._of_run(plan, "undeleted#")
@@ -214,18 +212,24 @@ class RunTable:
         ]
 
     def held(self, plan: RunPlan) -> list[HeldRecord]:
-        """Return the letters that the run keeps invisible, each once, with its latest handle."""
+        """Return each message that the run keeps invisible, with its latest receipt handle."""
         records: dict[str, HeldRecord] = {}
         for item in self._of_run(plan, "held#"):
-            for told in json.loads(zlib.decompress(item["records"]["B"])):
-                record = HeldRecord(*told)
+            for values in json.loads(zlib.decompress(item["records"]["B"])):
+                record = HeldRecord(*values)
                 records[record.message_id] = record
         return list(records.values())
 
     # Metrics
 
     def claim_metrics(self, run_id: str, step: str) -> bool:
-        """Return True to the first who asks whether to publish the counts of a step of the run."""
+        """Return whether to publish the counts of a step: True only for the first call.
+
+        Raises
+        ------
+        MetricsClaimError
+            If DynamoDB can't be asked.
+        """
         try:
             self._client.put_item(
                 TableName=self._name,
@@ -234,17 +238,21 @@ class RunTable:
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
+        except ClientError as error:
+            raise MetricsClaimError(error.response["Error"]["Code"]) from error
+        except BotoCoreError as error:
+            raise MetricsClaimError(type(error).__name__) from error
         return True
 
-    # Runs that start by themselves
+    # Automatic runs
 
     def holder(self, dlq_arn: str) -> str | None:
-        """Return the ARN of the execution that has the queue's lock, or None where none has it."""
+        """Return the ARN of the execution that holds the queue's lock, or None if none does."""
         lock = self._get(f"dlq#{dlq_arn}", "lock")
         return lock["executionArn"]["S"] if lock else None
 
     def is_first(self, trigger_id: str, execution_arn: str) -> bool:
-        """Return whether no other execution has taken up the trigger; from now on this one has."""
+        """Claim the trigger; return whether no other execution claimed it before."""
         try:
             self._client.put_item(
                 TableName=self._name,
@@ -257,7 +265,7 @@ class RunTable:
         return True
 
     def automatic(self, dlq_arn: str) -> tuple[Record, int]:
-        """Return the record of a queue's automatic runs with its version, 0 where there is none yet."""
+        """Return the record of a queue's automatic runs and its version; version 0 if there is no record yet."""
         item = self._get(f"dlq#{dlq_arn}", "automatic")
         if item is None:
             return Record(), 0
@@ -282,8 +290,8 @@ class RunTable:
         return True
 
     def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
-        answer = self._client.get_item(TableName=self._name, Key=self._key(pk, sk), ConsistentRead=True)
-        return answer.get("Item")
+        response = self._client.get_item(TableName=self._name, Key=self._key(pk, sk), ConsistentRead=True)
+        return response.get("Item")
 
     def _of_run(self, plan: RunPlan, prefix: str) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator("query").paginate(
@@ -299,10 +307,10 @@ class RunTable:
         return {"pk": {"S": pk}, "sk": {"S": sk}}
 
     def _item(self, pk: str, sk: str, **values: Any) -> dict[str, Any]:
-        return self._key(pk, sk) | values | {"expiresAt": {"N": str(int(time.time()) + _KEEP_SECONDS)}}
+        return self._key(pk, sk) | values | {"expiresAt": {"N": str(int(time.time()) + _RETENTION_SECONDS)}}
 
 
-def _told(item: dict[str, Any]) -> tuple[SliceResult, int]:
+def _checkpoint_in(item: dict[str, Any]) -> tuple[SliceResult, int]:
     return SliceResult.model_validate_json(item["result"]["S"]), int(item["inHand"]["N"])
 
 

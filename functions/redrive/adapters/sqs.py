@@ -1,6 +1,6 @@
-"""SQS as the workflow needs it: finding queues, reading their attributes, looking at letters, releasing them.
+"""SQS queues: finds them, reads their attributes, peeks at messages, and releases them.
 
-Used by the plan, sample, tally and settle handlers; the moving itself is in `redrive.adapters.pipeline`.
+Used by the steps of a run. `redrive.adapters.pipeline` moves the messages.
 """
 
 from __future__ import annotations
@@ -12,59 +12,34 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from redrive.domain.errors import RejectedError
-from redrive.domain.lane import POLL_SECONDS, Failure, Trouble
-from redrive.domain.planning import QueueFacts
-from redrive.domain.runs import QueueRef
+from redrive.domain.messages.queues import QueueRef
+from redrive.domain.plan.planning import QueueFacts
+from redrive.workflow.ports import Peek
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-# SQS answers with the first of these to clients that speak its query-compatible JSON protocol.
+# botocore reports the first of these, because SQS's JSON protocol is compatible with the query protocol.
 _NO_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError"}
-# Error codes: SQS API reference, "Common errors" and the actions' own lists.
-_THROTTLED = {
-    "RequestThrottled",
-    "ThrottlingException",
-    "Throttling",
-    "TooManyRequestsException",
-    "KMS.ThrottlingException",
-    "KmsThrottled",
-}
-_GONE = (
-    _NO_QUEUE
-    | _DENIED
-    | {
-        "AWS.SimpleQueueService.QueueDeletedRecently",
-        "QueueDeletedRecently",
-        # As the query protocol names them, which botocore reports, and as the JSON protocol does.
-        *("KMS.AccessDeniedException", "KMS.DisabledException", "KMS.InvalidStateException"),
-        *("KMS.NotFoundException", "KMS.OptInRequired"),
-        *("KmsAccessDenied", "KmsDisabled", "KmsInvalidState", "KmsNotFound", "KmsOptInRequired"),
-        "ExpiredToken",
-        "InvalidClientTokenId",
-        "InvalidSecurity",
-    }
-)
 _LIMIT = {"OverLimit", "AWS.SimpleQueueService.OverLimit"}
-# The request did not reach SQS at all.
-_NOT_SENT = {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"}
-_RELEASERS = 8
-# Threads that look at all letters of a queue.
-LOOKERS = 16
-# Long polls in a row that bring nothing.
-_EMPTIES = 2
-# Messages of a queue (SQS developer guide, "Message quotas").
+# Any value above 0 makes SQS query all its servers (SQS developer guide, "Short and long polling").
+POLL_SECONDS = 1
+_RELEASE_THREADS = 8
+# Threads of a full scan.
+PEEK_THREADS = 16
+# Consecutive empty long polls after which the queue counts as empty.
+_EMPTY_POLLS = 2
+# In-flight messages of a queue (SQS developer guide, "Message quotas").
 MAX_IN_FLIGHT = 120_000
 # Endpoints and legacy endpoints (AWS General Reference, "Amazon SQS endpoints and quotas").
 _REGION_IN_HOST = re.compile(r"sqs\.([a-z0-9-]+)\.amazonaws\.com|([a-z0-9-]+)\.queue\.amazonaws\.com")
@@ -76,10 +51,9 @@ def sqs_client(connections: int = 10, *, retries: bool = True) -> SQSClient:
     Parameters
     ----------
     connections : int
-        Connections kept open, one a thread.
+        Number of connections to keep open, one per thread.
     retries : bool
-        Whether botocore tries again by itself. The lane does that itself, since only it can tell whether a
-        request that failed may have been carried out.
+        Whether botocore retries. The lane does its own retries, because it must count possible duplicates.
     """
     attempts = 5 if retries else 1
     config = Config(
@@ -87,58 +61,11 @@ def sqs_client(connections: int = 10, *, retries: bool = True) -> SQSClient:
         retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=3,
         read_timeout=POLL_SECONDS + 10,
-        # What is sent is what was received: SQS itself is the judge of it.
+        # The lane sends what it received, so SQS decides whether it is valid.
         parameter_validation=retries,
         tcp_keepalive=True,
     )
     return boto3.client("sqs", config=config)
-
-
-def failure_of(error: ClientError | BotoCoreError) -> Failure:
-    """Return what an error of a whole request means to the lane."""
-    if isinstance(error, ClientError):
-        code = error.response.get("Error", {}).get("Code", "Unknown")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return Failure(code, _trouble(code, sender_fault=status < 500))
-    code = type(error).__name__
-    if code in _NOT_SENT:
-        return Failure(code, Trouble.THROTTLED)
-    return Failure(code, Trouble.REFUSED if code == "ParamValidationError" else Trouble.UNCERTAIN)
-
-
-def entry_failure_of(code: str, *, sender_fault: bool) -> Failure:
-    """Return what a `Failed` entry of a batch means. SQS says of it that it was not carried out."""
-    trouble = _trouble(code, sender_fault=sender_fault)
-    return Failure(code, Trouble.THROTTLED if trouble is Trouble.UNCERTAIN else trouble)
-
-
-def _trouble(code: str, *, sender_fault: bool) -> Trouble:
-    if code in _THROTTLED:
-        return Trouble.THROTTLED
-    if code in _LIMIT:
-        return Trouble.LIMIT
-    if code in _GONE:
-        return Trouble.GONE
-    return Trouble.REFUSED if sender_fault else Trouble.UNCERTAIN
-
-
-@dataclass(slots=True)
-class Look:
-    """A look at letters of a queue.
-
-    Attributes
-    ----------
-    queue : QueueRef
-        The queue.
-    most : int | None
-        Letters to look at; None: all, as many as SQS lets be in flight.
-    complete : bool
-        Set at the end: the queue was seen empty, so that these were all that were visible.
-    """
-
-    queue: QueueRef
-    most: int | None
-    complete: bool = False
 
 
 class Queues:
@@ -148,35 +75,42 @@ class Queues:
         self._client = client
 
     def find(self, given: str) -> QueueRef | None:
-        """Return the queue of that name, ARN or URL, or None where there is none.
+        """Return the queue with a name, ARN, or URL, or None if there is none.
 
         Raises
         ------
         RejectedError
-            Where the queue is in another region, or this deployment may not touch it.
+            If the queue is in another region, or this deployment may not access it.
         """
         name, owner = self._parsed(given)
-        asked: dict[str, str] = {"QueueName": name}
+        parameters: dict[str, str] = {"QueueName": name}
         if owner is not None:
-            asked["QueueOwnerAWSAccountId"] = owner
+            parameters["QueueOwnerAWSAccountId"] = owner
         try:
             with _denied_as_rejected(name):
-                return self._ref(self._client.get_queue_url(**asked)["QueueUrl"])
+                return self._ref(self._client.get_queue_url(**parameters)["QueueUrl"])
         except ClientError as error:
             if error.response["Error"]["Code"] in _NO_QUEUE:
                 return None
             raise
 
     def facts(self, queue: QueueRef) -> QueueFacts:
-        """Return the attributes of a queue that a plan depends on."""
-        found = self._client.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["All"])["Attributes"]
+        """Return a queue's attributes."""
+        attributes = self._client.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["All"])["Attributes"]
         return QueueFacts(
-            waiting=int(found.get("ApproximateNumberOfMessages", "0")),
-            in_flight=int(found.get("ApproximateNumberOfMessagesNotVisible", "0")),
-            delayed=int(found.get("ApproximateNumberOfMessagesDelayed", "0")),
-            retention=int(found.get("MessageRetentionPeriod", "345600")),
-            has_redrive_policy=bool(json.loads(found.get("RedrivePolicy") or "{}")),
+            waiting=int(attributes.get("ApproximateNumberOfMessages", "0")),
+            in_flight=int(attributes.get("ApproximateNumberOfMessagesNotVisible", "0")),
+            delayed=int(attributes.get("ApproximateNumberOfMessagesDelayed", "0")),
+            retention=int(attributes.get("MessageRetentionPeriod", "345600")),
+            has_redrive_policy=bool(json.loads(attributes.get("RedrivePolicy") or "{}")),
         )
+
+    def depth(self, queue: QueueRef) -> int | None:
+        """Return the approximate number of messages in a queue, or None if the queue can't be read."""
+        try:
+            return self.facts(queue).messages
+        except ClientError:
+            return None
 
     def sources(self, queue: QueueRef) -> tuple[QueueRef, ...]:
         """Return the queues whose redrive policy names `queue`."""
@@ -192,52 +126,53 @@ class Queues:
         with _denied_as_rejected(queue.name):
             return self._client.list_queue_tags(QueueUrl=queue.url).get("Tags", {})
 
-    def look(self, look: Look, seconds: float) -> Generator[dict[str, Any]]:
-        """Yield messages, each once; all are visible again when the look ends, whatever ends it.
+    def peek(self, peek: Peek, seconds: float) -> Generator[dict[str, Any]]:
+        """Yield each message once. When the generator ends, for any reason, all are visible again.
 
         Parameters
         ----------
-        look : Look
-            What to look at; tells afterwards whether that was all.
+        peek : Peek
+            What to peek at; `complete` is set at the end.
         seconds : float
-            How long to go on receiving.
+            How long to keep receiving.
 
         Raises
         ------
         RejectedError
-            Where this deployment may not read the queue.
+            If this deployment may not read the queue.
         """
-        most = MAX_IN_FLIGHT if look.most is None else look.most
+        limit = MAX_IN_FLIGHT if peek.most is None else peek.most
         visibility = int(max(60.0, seconds) + 60)
         ends_at = time.monotonic() + seconds
         handles: dict[str, str] = {}
-        empties = 0
-        # A FIFO queue hands out nothing of a group while a letter of it is in hand, whoever asks.
-        lookers = 1 if look.most is not None or look.queue.fifo else LOOKERS
+        empty_polls = 0
+        # While a FIFO group has a message in flight, SQS returns no others of the group, so more threads don't help.
+        threads = 1 if peek.most is not None or peek.queue.fifo else PEEK_THREADS
         try:
-            with ThreadPoolExecutor(lookers) as pool, _denied_as_rejected(look.queue.name):
-                while len(handles) < most and empties < _EMPTIES and time.monotonic() < ends_at:
-                    wanted = min(10, most - len(handles))
-                    answers = pool.map(
-                        lambda _, wanted=wanted: self._receive(look.queue, wanted, visibility), range(lookers)
+            with ThreadPoolExecutor(threads) as pool, _denied_as_rejected(peek.queue.name):
+                while len(handles) < limit and empty_polls < _EMPTY_POLLS and time.monotonic() < ends_at:
+                    batch_size = min(10, limit - len(handles))
+                    batches = pool.map(
+                        lambda _, batch_size=batch_size: self._receive(peek.queue, batch_size, visibility),
+                        range(threads),
                     )
-                    # Receipt handles first: whatever becomes of the reader, they are released.
+                    # Keep all receipt handles before yielding, so they are released even if the caller fails.
                     fresh = []
-                    for message in itertools.chain.from_iterable(answers):
+                    for message in itertools.chain.from_iterable(batches):
                         if message["MessageId"] not in handles:
                             fresh.append(message)
                         handles[message["MessageId"]] = message["ReceiptHandle"]
-                    empties = 0 if fresh else empties + 1
+                    empty_polls = 0 if fresh else empty_polls + 1
                     yield from fresh
-            look.complete = empties >= _EMPTIES
+            peek.complete = empty_polls >= _EMPTY_POLLS
         finally:
-            self.release(look.queue, handles.values())
+            self.release(peek.queue, handles.values())
 
-    def _receive(self, queue: QueueRef, most: int, visibility: int) -> list[dict[str, Any]]:
+    def _receive(self, queue: QueueRef, limit: int, visibility: int) -> list[dict[str, Any]]:
         try:
-            answer = self._client.receive_message(
+            response = self._client.receive_message(
                 QueueUrl=queue.url,
-                MaxNumberOfMessages=most,
+                MaxNumberOfMessages=limit,
                 WaitTimeSeconds=POLL_SECONDS,
                 VisibilityTimeout=visibility,
                 MessageAttributeNames=["All"],
@@ -247,38 +182,34 @@ class Queues:
             if error.response["Error"]["Code"] in _LIMIT:
                 return []
             raise
-        return [dict(message) for message in answer.get("Messages", [])]
+        return [dict(message) for message in response.get("Messages", [])]
 
     def release(self, queue: QueueRef, receipt_handles: Iterable[str]) -> int:
-        """Make letters visible again; return how many SQS did not release, which come back by themselves."""
-        with ThreadPoolExecutor(_RELEASERS) as pool:
-            return sum(
-                pool.map(
-                    lambda batch: self._release(queue, batch), batched(receipt_handles, 10, strict=False)
-                )
-            )
+        """Make messages visible again; return how many failed, which become visible when their timeout expires."""
+        with ThreadPoolExecutor(_RELEASE_THREADS) as pool:
+            return sum(pool.map(lambda batch: self._release(queue, batch), batched(receipt_handles, 10, strict=False)))
 
     def _release(self, queue: QueueRef, receipt_handles: Sequence[str]) -> int:
         try:
-            answer = self._client.change_message_visibility_batch(
+            response = self._client.change_message_visibility_batch(
                 QueueUrl=queue.url,
                 Entries=[
                     {"Id": entry["Id"], "ReceiptHandle": entry["ReceiptHandle"], "VisibilityTimeout": 0}
-                    for entry in receipts_by_place(receipt_handles)
+                    for entry in receipt_entries(receipt_handles)
                 ],
             )
         except ClientError:
-            # The caller is told how many; they come back by themselves, or are gone with the queue.
+            # The messages become visible when their timeout expires, or were deleted with the queue.
             return len(receipt_handles)
-        return len(answer.get("Failed", []))
+        return len(response.get("Failed", []))
 
     def _parsed(self, given: str) -> tuple[str, str | None]:
         if given.startswith("arn:"):
             parts = given.split(":")
             if len(parts) != 6 or parts[2] != "sqs":
                 raise RejectedError(
-                    f"{given} is not the ARN of a queue. Expected arn:aws:sqs:REGION:ACCOUNT:NAME; name "
-                    "the queue by its name, ARN or URL."
+                    f"Expected a queue ARN, arn:aws:sqs:REGION:ACCOUNT:NAME, found {given}. Give the queue's name, "
+                    "ARN, or URL."
                 )
             self._check_region(given, parts[3])
             return parts[5], parts[4]
@@ -287,8 +218,8 @@ class Queues:
             path = url.path.strip("/").split("/")
             if len(path) != 2:
                 raise RejectedError(
-                    f"{given} is not the URL of a queue. Expected "
-                    "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME; name the queue by its name, ARN or URL."
+                    f"Expected a queue URL, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME, found {given}. Give the "
+                    "queue's name, ARN, or URL."
                 )
             region = _REGION_IN_HOST.match(url.hostname or "")
             if region is not None:
@@ -300,13 +231,13 @@ class Queues:
         here = self._client.meta.region_name
         if region != here:
             raise RejectedError(
-                f"{given} is in {region}, but this deployment is in {here}. SQS dead-letter queues and "
-                "their sources share a region: deploy the app there."
+                f"Expected a queue in {here}, where this app is deployed, found {given} in {region}. Deploy the app in "
+                f"{region} to redrive the queue."
             )
 
     def _ref(self, url: str) -> QueueRef:
-        answer = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        arn = answer["Attributes"]["QueueArn"]
+        response = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        arn = response["Attributes"]["QueueArn"]
         name = arn.rsplit(":", 1)[1]
         return QueueRef(name=name, arn=arn, url=url, fifo=name.endswith(".fifo"))
 
@@ -319,12 +250,12 @@ def _denied_as_rejected(name: str) -> Iterator[None]:
         if error.response["Error"]["Code"] not in _DENIED:
             raise
         raise RejectedError(
-            f"This deployment may not touch the queue {name}. Deploy it with a QueueNamePattern that matches "
-            "the queue's name, or name another queue."
+            f"This app has no permission to access the queue {name}. Deploy it with a QueueNamePattern that matches "
+            "the queue's name, or choose another queue."
         ) from None
 
 
-def receipts_by_place(handles: Iterable[str]) -> Iterator[dict[str, str]]:
-    """Yield batch entries whose Id is the place in the batch."""
-    for place, handle in enumerate(handles):
-        yield {"Id": str(place), "ReceiptHandle": handle}
+def receipt_entries(handles: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Yield batch entries whose Id is their index in the batch."""
+    for index, handle in enumerate(handles):
+        yield {"Id": str(index), "ReceiptHandle": handle}

@@ -1,12 +1,12 @@
-"""The errors of a redrive that the workflow's Catch names by class.
+"""The errors that the workflow's Catch names by class.
 
-Raised by domain and adapters. A text says what was expected, what was found and what to do, and never repeats
-anything from a message, since it goes to the execution history and to SNS.
+Raised by domain, workflow, and adapters. A text says what was expected, what was found, and what to do. It never
+repeats anything from a message, because it goes to the execution history and to SNS.
 """
 
 
 class RedriveError(Exception):
-    """Base of all errors whose text may be shown to an operator as it is."""
+    """Base of all errors whose text may be shown to an operator as is."""
 
 
 class RejectedError(RedriveError):
@@ -14,4 +14,4 @@ class RejectedError(RedriveError):
 
 
 class LockLostError(RedriveError):
-    """Another run holds the lock of the dead-letter queue: this one must not move anything."""
+    """Another run holds the lock of the dead-letter queue, so this one must not move anything."""

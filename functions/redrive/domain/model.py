@@ -1,6 +1,6 @@
 """Base of the models that cross the workflow: inputs, states, outputs.
 
-Used by `redrive.domain.runs` and by what a run's input is made of.
+Subclassed in every package of the domain and by the events of the handlers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 
 class Model(BaseModel):
-    """Base of what crosses the workflow: camelCase outside, unknown keys refused, no values in errors."""
+    """camelCase outside, unknown keys refused, no values in errors."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -20,7 +20,6 @@ class Model(BaseModel):
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
-        # Each function uses a few of these models: building all of them would take a good part of its cold
-        # start.
+        # Each function uses a few of these models; building all of them would slow down every cold start.
         defer_build=True,
     )

@@ -1,4 +1,4 @@
-"""One module for each Lambda of the workflow: parse the event, call one function, return a model.
+"""One module per Lambda function, and only what template.yaml names: parse the event, call one step, return a model.
 
-Called by the states of statemachines/redrive.asl.yaml, by name in template.yaml.
+May import everything else in `redrive`; nothing imports it.
 """

@@ -1,0 +1,176 @@
+"""Judges one message: does the run apply to it, where does it belong, does it satisfy its contract.
+
+Called by the lane for each message that it receives and by the sampling for each one that it peeks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from redrive.contracts.contract import ContractViolationError, MessageContract
+from redrive.contracts.time_limit import TookTooLongError
+from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip, Verdict
+from redrive.domain.messages.destinations import DeliveryPolicy, Destination, quarantine, queue
+from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.messages.opened import OpenedMessage
+from redrive.domain.messages.opening import open_message, raw_delivery, with_forward
+from redrive.domain.messages.outbound import outbound
+from redrive.domain.messages.queues import QueueRef
+from redrive.domain.plan.request import OnInvalid
+from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.rules.repair import Repairer
+from redrive.domain.rules.selection import Selector
+
+type FindContract = Callable[[str], MessageContract | Reason | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """A verdict and what it is based on, as far as the judge had to look."""
+
+    verdict: Verdict
+    #: The message before any repair.
+    opened: OpenedMessage
+    #: The contract it was judged with.
+    contract: MessageContract | None = None
+    #: The message after the repair, if there was one.
+    repaired: OpenedMessage | None = None
+
+
+class Judge:
+    """Judges the messages of one run.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        The run.
+    find_contract : Callable[[str], MessageContract | Reason | None]
+        The contract for the name of a queue or function; None if it has none, so that a message is judged on its
+        envelope alone; a reason if it has one that can't be used.
+    find_queue : Callable[[str], QueueRef | None]
+        Finds a queue by ARN, for messages whose origin is none of the run's sources; None if there is no such queue.
+    delivery_policy : DeliveryPolicy
+        What besides queues may be delivered to.
+    clock : Callable[[], float]
+        A monotonic clock in seconds, for queries that take too long.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        find_contract: FindContract,
+        find_queue: Callable[[str], QueueRef | None],
+        delivery_policy: DeliveryPolicy,
+        clock: Callable[[], float],
+    ) -> None:
+        request = plan.request
+        self._plan = plan
+        self._max_redrives = request.max_redrives
+        self._leaves_invalid = plan.on_invalid is OnInvalid.LEAVE
+        self._quarantine = quarantine(plan.quarantine)
+        self._destination = None if plan.destination is None else queue(plan.destination)
+        self._sources = {source.arn: queue(source) for source in plan.sources}
+        self._find_contract = find_contract
+        self._find_queue = find_queue
+        self._delivery_policy = delivery_policy
+        self._selects = None if request.select is None else Selector(request.select, plan.started_at, clock)
+        self._repair = None if request.repair is None else Repairer(request.repair, clock)
+
+    def __call__(self, received: ReceivedMessage) -> Verdict:
+        """Return the verdict on one message."""
+        return self.judge(received).verdict
+
+    def judge(self, received: ReceivedMessage) -> Judgment:
+        """Return the verdict on one message, with what it is based on."""
+        opened = open_message(received)
+        try:
+            early = self._without_contract(opened)
+            return self._with_contract(opened) if early is None else Judgment(early, opened)
+        except TookTooLongError:
+            return Judgment(Skip(Reason.UNDECIDED), opened)
+
+    def _without_contract(self, opened: OpenedMessage) -> Verdict | None:
+        """Return the verdict on a message that the run doesn't apply to or that can't be redriven."""
+        if opened.provenance.run == self._plan.run_id:
+            return Skip(Reason.CAME_BACK)
+        if opened.received.sent_at >= self._plan.started_at:
+            # A message that a function failed on again can't carry our attribute: it is recognized by its time.
+            again = opened.envelopes[0] is Envelope.LAMBDA_DESTINATION
+            return Skip(Reason.CAME_BACK if again else Reason.ARRIVED_AFTER_START)
+        if self._selects is not None and not self._selects(opened):
+            return Skip(Reason.NOT_SELECTED)
+        if opened.blocked_reason is not None:
+            return self._invalid(opened, opened.blocked_reason)
+        return None
+
+    def _with_contract(self, opened: OpenedMessage) -> Judgment:
+        destination = self._destination_of(opened)
+        if not isinstance(destination, Destination):
+            return Judgment(Skip(destination), opened)
+        contract = self._find_contract(destination.name)
+        if isinstance(contract, Reason):
+            return Judgment(Skip(contract), opened)
+        delivered = raw_delivery(opened) if contract and contract.sns_delivery == "raw" else opened
+        repaired = self._repaired(delivered)
+        verdict = self._judged(repaired or delivered, destination, contract, repaired=repaired is not None)
+        return Judgment(verdict, opened, contract, repaired)
+
+    def _repaired(self, opened: OpenedMessage) -> OpenedMessage | None:
+        forward = None if self._repair is None else self._repair(opened.forward, opened.payload)
+        return None if forward is None else with_forward(opened, forward)
+
+    def _judged(
+        self,
+        opened: OpenedMessage,
+        destination: Destination,
+        contract: MessageContract | None,
+        *,
+        repaired: bool,
+    ) -> Verdict:
+        count = opened.provenance.count
+        if count >= self._max_redrives:
+            problem = f"redriven {count} times; the limit is {self._max_redrives}"
+            return self._invalid(opened, Reason.REDRIVEN_TOO_OFTEN, (problem,))
+        if contract is not None:
+            try:
+                contract.parse(opened.payload.text, opened.payload.attributes)
+            except ContractViolationError as error:
+                problems = tuple(f"{problem.where}: {problem.what}" for problem in error.problems)
+                return self._invalid(opened, error.violation, problems)
+        provenance = opened.provenance.next(self._plan.run_id, redriven=True, repaired=repaired)
+        # Built from the message id and the redrive count, so that a retry is recognized and the next redrive isn't.
+        deduplication_id = f"{opened.received.message_id}-{provenance.count}"
+        request = outbound(opened.forward, destination, provenance.to_json(), deduplication_id)
+        return Redrive(request, None if contract is None else contract.name, repaired)
+
+    def _destination_of(self, opened: OpenedMessage) -> Destination | Reason:
+        """Return where the message belongs: what the run names, where it came from, what its envelope claims."""
+        if self._destination is not None:
+            return self._destination
+        if opened.provenance.source is not None:
+            return self._queue(opened.provenance.source)
+        claimed = opened.claimed_destination
+        if claimed is not None:
+            parts = claimed.split(":")
+            if parts[0] == "arn" and parts[2:3] == ["sqs"]:
+                return self._queue(claimed)
+            allowed = self._delivery_policy.destination(claimed, self._plan.dlq.arn)
+            return allowed or Reason.DESTINATION_NOT_ALLOWED
+        return next(iter(self._sources.values())) if len(self._sources) == 1 else Reason.NO_DESTINATION
+
+    def _queue(self, arn: str) -> Destination | Reason:
+        if arn in self._sources:
+            return self._sources[arn]
+        found = self._find_queue(arn)
+        return Reason.NO_DESTINATION if found is None else queue(found)
+
+    def _invalid(self, opened: OpenedMessage, reason: str, problems: tuple[str, ...] = ()) -> Verdict:
+        if self._leaves_invalid:
+            return Skip(reason)
+        # As it was received, so that a later run judges the same message.
+        received = opened.received
+        provenance = opened.provenance.next(self._plan.run_id, redriven=False)
+        note = provenance.to_json(reason, problems)
+        return Quarantine(reason, outbound(received, self._quarantine, note, received.message_id))

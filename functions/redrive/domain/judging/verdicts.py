@@ -1,0 +1,57 @@
+"""The verdict on a message: redrive, quarantine, or skip, each with what it takes to carry it out.
+
+Made by `redrive.domain.judging.judge`, carried out by the lane, counted in results. The codes are stable;
+docs/reference/reasons.md explains each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from redrive.domain.messages.outbound import Outbound
+
+
+class Reason(StrEnum):
+    """Why a message was quarantined or skipped; `Violation` and `BlockedReason` have the other codes."""
+
+    REDRIVEN_TOO_OFTEN = "redriven-too-often"
+    CAME_BACK = "came-back"
+    ARRIVED_AFTER_START = "arrived-after-start"
+    NO_DESTINATION = "no-destination"
+    DESTINATION_NOT_ALLOWED = "destination-not-allowed"
+    GROUP_WAITS = "group-waits"
+    NOT_SELECTED = "not-selected"
+    UNDECIDED = "undecided"
+    CONTRACT_UNUSABLE = "contract-unusable"
+
+
+@dataclass(frozen=True, slots=True)
+class Redrive:
+    """Send the message to where it belongs."""
+
+    #: The request that does it.
+    outbound: Outbound
+    #: Name of the contract that it satisfies; None if its destination has none, so that only its envelope was judged.
+    contract: str | None = None
+    #: The message was repaired.
+    repaired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Send the message to the quarantine."""
+
+    reason: str
+    #: The request that does it.
+    outbound: Outbound
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Leave the message in the dead-letter queue; this run doesn't judge it again."""
+
+    reason: str
+
+
+type Verdict = Redrive | Quarantine | Skip

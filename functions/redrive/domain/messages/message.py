@@ -1,0 +1,84 @@
+"""A message as SQS hands it out, and its size as SQS counts it.
+
+Used throughout the domain. Sizes are body plus, for each attribute, name, type, and value, in UTF-8 bytes (SQS
+developer guide, "Amazon SQS message metadata" and "Message quotas").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+# For one message and for one batch: 1 MiB (SQS developer guide, "Message quotas"; announced 2025-08).
+MAX_BYTES = 1_048_576
+MAX_BATCH_ENTRIES = 10
+MAX_ATTRIBUTES = 10
+
+type AttributeMap = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """A message of a dead-letter queue."""
+
+    #: As SQS assigned them; the handle belongs to the latest receive.
+    message_id: str
+    receipt_handle: str
+    #: The body, untouched.
+    body: str
+    #: Message attributes as ReceiveMessage returns them (DataType, StringValue or BinaryValue).
+    attributes: AttributeMap
+    #: `SentTimestamp` in milliseconds since 1970: in a standard DLQ the original send, in a FIFO DLQ the arrival
+    #: there (SQS developer guide, "Using dead-letter queues").
+    sent_at: int
+    #: `DeadLetterQueueSourceArn`: the queue whose redrive policy moved the message here; only SQS can set it.
+    source_arn: str | None
+    #: `MessageGroupId`; messages of standard queues can have one too (fair queues).
+    group_id: str | None
+    #: `AWSTraceHeader`, the X-Ray trace that the message belongs to.
+    trace_header: str | None
+    #: Bytes as SQS counts them.
+    size: int
+
+    @classmethod
+    def from_sqs(cls, message: Mapping[str, Any]) -> ReceivedMessage:
+        """Return the message in one entry of ReceiveMessage's `Messages`, received with all attributes."""
+        system = message.get("Attributes", {})
+        attributes = message.get("MessageAttributes", {})
+        body = message["Body"]
+        return cls(
+            message_id=message["MessageId"],
+            receipt_handle=message["ReceiptHandle"],
+            body=body,
+            attributes=attributes,
+            sent_at=int(system["SentTimestamp"]),
+            source_arn=system.get("DeadLetterQueueSourceArn"),
+            group_id=system.get("MessageGroupId"),
+            trace_header=system.get("AWSTraceHeader"),
+            size=utf8_size(body) + attributes_size(attributes),
+        )
+
+    def with_content(self, body: str, attributes: AttributeMap) -> ReceivedMessage:
+        """Return the message with another body and other attributes, and the size that results."""
+        return replace(self, body=body, attributes=attributes, size=utf8_size(body) + attributes_size(attributes))
+
+
+def attributes_size(attributes: AttributeMap) -> int:
+    """Return the bytes that message attributes count for: names, types, and values."""
+    size = 0
+    for name, value in attributes.items():
+        size += attribute_size(name, value)
+    return size
+
+
+def attribute_size(name: str, value: Mapping[str, Any]) -> int:
+    """Return the bytes that one message attribute counts for."""
+    text = value.get("StringValue")
+    content = utf8_size(text) if text is not None else len(value.get("BinaryValue", b""))
+    return utf8_size(name) + utf8_size(value["DataType"]) + content
+
+
+def utf8_size(text: str) -> int:
+    """Return the bytes of a text in UTF-8, encoding it only if necessary."""
+    return len(text) if text.isascii() else len(text.encode())

@@ -1,0 +1,107 @@
+"""A message opened once: what is inside it, where it came from, how it failed.
+
+Made by `redrive.domain.messages.opening`; read by selection, repair, judging, and sampling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.json_text import NotJsonError, parse
+from redrive.domain.messages.message import AttributeMap, ReceivedMessage
+from redrive.domain.messages.provenance import Provenance
+
+
+class BlockedReason(StrEnum):
+    """Why a message can't be redriven whatever its contract says; stable codes."""
+
+    NO_PAYLOAD = "no-payload"
+    SUCCEEDED = "succeeded"
+    PAYLOAD_TRUNCATED = "payload-truncated"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How the message failed, as far as the envelope says."""
+
+    #: Name of the error.
+    error_type: str | None = None
+    #: Its text, which may quote the payload: never log it.
+    message: str | None = None
+    #: The service's code.
+    code: str | None = None
+    #: Attempts before the service gave up.
+    attempts: int | None = None
+    #: When, as the service wrote it.
+    failed_at: str | None = None
+
+
+_UNREAD = object()
+_NOT_JSON = object()
+
+
+class Payload:
+    """The innermost content of a message: what its contract describes. Parsed at most once.
+
+    Parameters
+    ----------
+    text : str
+        The content as it was sent.
+    attributes : AttributeMap
+        Its message attributes.
+    content : Any
+        The parsed text, if it is known already.
+    """
+
+    __slots__ = ("_content", "attributes", "text")
+
+    def __init__(self, text: str, attributes: AttributeMap, content: Any = _UNREAD) -> None:
+        self.text = text
+        self.attributes = attributes
+        self._content = content
+
+    @property
+    def content(self) -> Any:
+        """The text as parsed JSON, numbers exact.
+
+        Raises
+        ------
+        NotJsonError
+            If it isn't JSON.
+        """
+        if self._content is _UNREAD:
+            try:
+                self._content = parse(self.text)
+            except NotJsonError:
+                self._content = _NOT_JSON
+        if self._content is _NOT_JSON:
+            raise NotJsonError
+        return self._content
+
+    def with_attributes(self, attributes: AttributeMap) -> Payload:
+        """Return the same content with other message attributes; what was parsed isn't parsed again."""
+        return Payload(self.text, attributes, self._content)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMessage:
+    """A message and what is inside it."""
+
+    #: The message as it is in the queue.
+    received: ReceivedMessage
+    #: The message as it goes on: the body that its destination reads, without the attributes that a service added.
+    forward: ReceivedMessage
+    #: Outermost first; (`NONE`,) for a raw message.
+    envelopes: tuple[Envelope, ...]
+    payload: Payload
+    provenance: Provenance
+    #: ARN of what the message came from: a queue, or else a function, rule, schedule, topic, or bucket.
+    origin: str | None = None
+    failure: Failure | None = None
+    #: ARN that the envelope says the message was meant for.
+    claimed_destination: str | None = None
+    #: Why it can't be redriven.
+    blocked_reason: BlockedReason | None = None

@@ -1,0 +1,88 @@
+"""The request that sends a message on, with nothing lost or altered.
+
+Made by the judging, batched by the lane, sent by the adapters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redrive.domain.messages.destinations import Destination, Kind
+from redrive.domain.messages.message import (
+    MAX_ATTRIBUTES,
+    MAX_BYTES,
+    AttributeMap,
+    ReceivedMessage,
+    attribute_size,
+)
+from redrive.domain.messages.provenance import ATTRIBUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """A message ready to be sent."""
+
+    destination: Destination
+    #: What the API takes: an entry of SendMessageBatch without its `Id`, or the parameters of Invoke or
+    #: StartExecution without the ARN.
+    request: Mapping[str, Any]
+    #: Bytes as SQS counts them.
+    size: int
+    #: The destination delivers a repeated send only once: FIFO deduplication, or an execution's name.
+    deduplicated: bool = False
+
+
+def outbound(message: ReceivedMessage, destination: Destination, provenance: str, deduplication_id: str) -> Outbound:
+    """Return what sends `message` to `destination` with everything that it carries.
+
+    Parameters
+    ----------
+    message : ReceivedMessage
+        The message as it goes on.
+    destination : Destination
+        What receives it.
+    provenance : str
+        Value of the attribute that is added for queues; functions and state machines take no attributes.
+    deduplication_id : str
+        For FIFO queues and state machines. The message's own must not be used again: within five minutes SQS
+        would accept the message and drop it (SQS developer guide, "Using the message deduplication ID").
+    """
+    match destination.kind:
+        case Kind.FUNCTION:
+            return Outbound(destination, {"Payload": message.body}, message.size)
+        case Kind.STATE_MACHINE:
+            request: dict[str, Any] = {"input": message.body, "name": deduplication_id}
+            return Outbound(destination, request, message.size, deduplicated=True)
+    attributes, size = with_provenance(message, provenance)
+    request = {"MessageBody": message.body}
+    if attributes:
+        request["MessageAttributes"] = attributes
+    if message.trace_header is not None:
+        request["MessageSystemAttributes"] = {
+            "AWSTraceHeader": {"DataType": "String", "StringValue": message.trace_header}
+        }
+    if message.group_id is not None:
+        request["MessageGroupId"] = message.group_id
+    fifo = destination.kind is Kind.FIFO_QUEUE
+    if fifo:
+        request["MessageDeduplicationId"] = deduplication_id
+    return Outbound(destination, request, size, deduplicated=fifo)
+
+
+def with_provenance(message: ReceivedMessage, provenance: str) -> tuple[AttributeMap, int]:
+    """Return the message's attributes with ours added, and the size of the whole message.
+
+    If ours doesn't fit (ten attributes already, or 1 MiB), the message's own attributes come back unchanged: what
+    belongs to the message takes precedence over what belongs to us.
+    """
+    ours = {"DataType": "String", "StringValue": provenance}
+    size = message.size + attribute_size(ATTRIBUTE, ours)
+    if ATTRIBUTE in message.attributes:
+        size -= attribute_size(ATTRIBUTE, message.attributes[ATTRIBUTE])
+    elif len(message.attributes) >= MAX_ATTRIBUTES:
+        return message.attributes, message.size
+    if size > MAX_BYTES:
+        return message.attributes, message.size
+    return {**message.attributes, ATTRIBUTE: ours}, size

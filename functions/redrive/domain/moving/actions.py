@@ -1,0 +1,110 @@
+"""What a lane asks for and what it learns: requests, and their outcomes.
+
+Returned by `redrive.domain.moving.lane`, carried out by `redrive.adapters.pipeline`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from redrive.domain.messages.destinations import Destination
+from redrive.domain.moving.transitions import InHand
+
+
+class ErrorKind(StrEnum):
+    """What an error means for the request or entry that it is about."""
+
+    THROTTLED = "throttled"  # not carried out; try again later
+    UNCERTAIN = "uncertain"  # may have been carried out; try again
+    REFUSED = "refused"  # not carried out, and won't be the next time either
+    GONE = "gone"  # the queue is gone or access to it is denied; the run can't continue
+    LIMIT = "limit"  # too many messages are in flight in this queue
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    """Why a request, or one entry of a batch, failed: the service's error code and what it means."""
+
+    code: str
+    kind: ErrorKind
+
+    @property
+    def may_succeed_later(self) -> bool:
+        """Whether it makes sense to try again."""
+        return self.kind in {ErrorKind.THROTTLED, ErrorKind.UNCERTAIN}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Receive:
+    """Ask the dead-letter queue for messages."""
+
+    max_messages: int
+    issued_at: float
+    #: The lane had nothing in hand when it asked.
+    empty_handed: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Send:
+    """Send messages to one destination."""
+
+    destination: Destination
+    messages: Sequence[InHand]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delete:
+    """Delete messages that were sent, by the handles they had when this was decided."""
+
+    messages: Sequence[InHand]
+    handles: Sequence[str]
+
+
+class Purpose(StrEnum):
+    """Why a message's visibility changes."""
+
+    EXTEND = "extend"
+    HOLD = "hold"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SetVisibility:
+    """Change how long messages stay invisible, by the handles they had when this was decided."""
+
+    messages: Sequence[InHand]
+    handles: Sequence[str]
+    seconds: int
+    purpose: Purpose
+    issued_at: float
+
+
+type Action = Receive | Send | Delete | SetVisibility
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a receive returned: messages as ReceiveMessage returns them."""
+
+    messages: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """A batch request that was answered: the entries that failed, by their place in the batch."""
+
+    failed: Mapping[int, ApiError] = field(default_factory=dict)
+
+
+type Outcome = Received | BatchResult | ApiError
+
+
+def error_at(outcome: Outcome, place: int) -> ApiError | None:
+    """Return why the entry at a place in a batch failed, or None if it succeeded."""
+    if isinstance(outcome, ApiError):
+        return outcome
+    assert isinstance(outcome, BatchResult)
+    return outcome.failed.get(place)

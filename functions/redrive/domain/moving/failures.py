@@ -1,0 +1,26 @@
+"""Explains to an operator why a lane couldn't continue.
+
+Called at the end of a slice; the text goes into the run's report.
+"""
+
+from redrive.domain.moving.actions import Action, ApiError, ErrorKind, Send
+from redrive.domain.plan.run_plan import RunPlan
+
+
+def explain(plan: RunPlan, action: Action, error: ApiError) -> str:
+    """Return what was tried, what the service said, and what to do, for an error that ended a slice."""
+    if error.kind is ErrorKind.LIMIT:
+        return (
+            f"SQS returns no more messages of {plan.dlq.name} ({error.code}): 120,000 can be in flight at a time, and "
+            "those that this run leaves in the queue stay invisible until it ends. Start runs with maxMessages."
+        )
+    if isinstance(action, Send):
+        name = action.destination.name
+        return (
+            f"{name} doesn't accept messages anymore ({error.code}). What wasn't moved is still in {plan.dlq.name}. "
+            "Restore the destination or its permissions, or name another destination, and start again."
+        )
+    return (
+        f"{plan.dlq.name} can't be read or emptied anymore ({error.code}). Check that it exists and that this "
+        "deployment may access it, and start again."
+    )

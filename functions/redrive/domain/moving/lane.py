@@ -1,0 +1,322 @@
+"""One lane of a run: decides which requests to make next, from what the last ones returned.
+
+It makes no request itself: `redrive.adapters.pipeline` carries its actions out over threads and reports the
+outcomes, and the tests drive it against a model of SQS with every failure injected. All its state changes in
+`next` and `outcome`, which one thread calls. `redrive.domain.moving.transitions` has the rules that it follows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from redrive.domain.judging.verdicts import Verdict
+from redrive.domain.messages.message import MAX_BATCH_ENTRIES, ReceivedMessage
+from redrive.domain.moving.actions import (
+    Action,
+    ApiError,
+    Delete,
+    ErrorKind,
+    Outcome,
+    Purpose,
+    Receive,
+    Received,
+    Send,
+    SetVisibility,
+    error_at,
+)
+from redrive.domain.moving.counting import LaneCounts
+from redrive.domain.moving.hand import Hand
+from redrive.domain.moving.intake import Intake
+from redrive.domain.moving.rate_limiter import RateLimiter
+from redrive.domain.moving.results import SliceResult
+from redrive.domain.moving.retries import MAX_ATTEMPTS
+from redrive.domain.moving.send_buffer import SendBuffer
+from redrive.domain.moving.transitions import Event, HeldRecord, InHand, Stage
+
+# Messages with less visibility left, in seconds, get more before they are sent.
+_EXTEND_BELOW = 12.0
+_EXTEND_CHECK_SECONDS = 5.0
+# A message whose visibility ends within this many seconds isn't sent: another lane might see it at the same time.
+_TOO_LATE = 2.0
+# Incomplete batches wait this many seconds for more messages.
+_SEND_LINGER = 0.2
+_LINGER = {Stage.DELETING: 1.0, Stage.HOLDING: 1.0, Stage.RELEASING: 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSettings:
+    """What a lane needs to know."""
+
+    #: The dead-letter queue is a FIFO queue.
+    fifo: bool
+    #: Take at most this many messages out of the queue; None if there is no limit.
+    quota: int | None
+    #: Times on the lane's clock, in seconds: no receive from `ends_at` on; at `stops_at`, what isn't sent is released.
+    ends_at: float
+    stops_at: float
+    #: Seconds that a received message stays invisible to others.
+    visibility: int = 60
+    #: Seconds that a skipped message is kept invisible.
+    hold: int = 3600
+    #: Requests in flight at a time.
+    concurrency: int = 16
+    #: Messages in hand at a time, and their bytes.
+    in_hand: int = 320
+    in_hand_bytes: int = 48 * 1024 * 1024
+
+
+class Lane:
+    """Moves messages: receives, judges, sends, and deletes what was sent.
+
+    Parameters
+    ----------
+    settings : LaneSettings
+        What the lane needs to know.
+    judge : Callable[[ReceivedMessage], Verdict]
+        The verdict on one message.
+    rate_limiter : RateLimiter
+        Its rate may change while messages move.
+    sent_before : Iterable[str]
+        Ids of messages that earlier slices sent but perhaps didn't delete.
+    jitter : Callable[[], float]
+        Random numbers from 0 to 1 for the pauses between attempts.
+    """
+
+    def __init__(
+        self,
+        settings: LaneSettings,
+        judge: Callable[[ReceivedMessage], Verdict],
+        rate_limiter: RateLimiter,
+        sent_before: Iterable[str],
+        jitter: Callable[[], float],
+    ) -> None:
+        self.rate_limiter = rate_limiter
+        #: What ended the lane early: the action and its error.
+        self.failure: tuple[Action, ApiError] | None = None
+        self._settings = settings
+        self._counts = LaneCounts()
+        self._intake = Intake(settings.fifo, settings.quota, settings.in_hand, settings.in_hand_bytes)
+        self._hand = Hand(
+            fifo=settings.fifo,
+            judge=judge,
+            intake=self._intake,
+            counts=self._counts,
+            sent_before=sent_before,
+            jitter=jitter,
+        )
+        self._in_flight = 0
+        self._sending = 0
+        self._extend_check = float("-inf")
+        self._ended = False
+        self._stopped = False
+        self._wake = float("inf")
+
+    # What the pipeline asks
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is in flight or in hand and nothing more will be received."""
+        return not self._in_flight and not self._hand and not self._hand.retries and self._closing
+
+    @property
+    def in_hand(self) -> int:
+        """Messages received and not done with."""
+        return len(self._hand)
+
+    @property
+    def undeleted(self) -> frozenset[str]:
+        """Ids of messages that this lane sent and that may still be in the dead-letter queue."""
+        return self._hand.sent.undeleted
+
+    def take_records(self) -> list[HeldRecord]:
+        """Return the messages kept invisible since the last call."""
+        records, self._hand.records = self._hand.records, []
+        return records
+
+    def result(self) -> SliceResult:
+        """Return the counts so far."""
+        return self._counts.result(drained=self._intake.drained, stopped=self._stopped)
+
+    def stop(self, now: float) -> None:
+        """Finish what is under way and release the rest."""
+        self._stopped = True
+        self._hand.give_up(now)
+
+    def wake_at(self) -> float:
+        """Return the time at which `next` has something to do even if no request ends before."""
+        return self._wake
+
+    # Deciding what to do next
+
+    @property
+    def _closing(self) -> bool:
+        """Whether no more messages will be received."""
+        return self._hand.giving_up or self._ended or self._intake.exhausted
+
+    def next(self, now: float) -> list[Action]:
+        """Return the requests to make now, at most as many as may be in flight."""
+        settings = self._settings
+        self._ended = self._ended or now >= settings.ends_at
+        if now >= settings.stops_at:
+            self._hand.give_up(now)
+        self._hand.retries.run_due(now)
+        self._wake = min(
+            self._hand.retries.next_at,
+            *(at for at in (settings.ends_at, settings.stops_at, float("inf")) if at > now),
+        )
+        self._find_expiring(now)
+        actions: list[Action] = []
+        self._add_deletes(actions, now)
+        self._add_visibility(actions, self._hand.waiting[Stage.RELEASING], 0, Purpose.RELEASE, now)
+        self._add_visibility(actions, self._hand.extending, settings.visibility, Purpose.EXTEND, now)
+        self._add_visibility(actions, self._hand.waiting[Stage.HOLDING], settings.hold, Purpose.HOLD, now)
+        self._add_sends(actions, now)
+        self._add_receives(actions, now)
+        return actions
+
+    def _free(self) -> bool:
+        return self._in_flight < self._settings.concurrency
+
+    def _start(self, actions: list[Action], action: Action) -> None:
+        self._in_flight += 1
+        self._counts.called(type(action).__name__)
+        actions.append(action)
+
+    def _ripe(self, waiting: deque[InHand], now: float) -> bool:
+        """Whether a batch should go now: full, waited long enough, or nothing more will come."""
+        if not waiting:
+            return False
+        ripe_at = waiting[0].since + _LINGER.get(waiting[0].stage, 0.0)
+        if len(waiting) >= MAX_BATCH_ENTRIES or now >= ripe_at or self._settings.fifo:
+            return True
+        if self._closing and not self._intake.receiving and not self._sending:
+            return True
+        self._wake = min(self._wake, ripe_at)
+        return False
+
+    def _add_deletes(self, actions: list[Action], now: float) -> None:
+        waiting = self._hand.waiting[Stage.DELETING]
+        while self._free() and self._ripe(waiting, now):
+            self._start(actions, Delete(*_pop(waiting)))
+
+    def _add_visibility(
+        self, actions: list[Action], waiting: deque[InHand], seconds: int, purpose: Purpose, now: float
+    ) -> None:
+        while self._free() and self._ripe(waiting, now):
+            self._start(actions, SetVisibility(*_pop(waiting), seconds, purpose, now))
+
+    def _add_sends(self, actions: list[Action], now: float) -> None:
+        for buffer in self._hand.buffers.longest_waiting_first():
+            while buffer and self._free():
+                batch = self._take_batch(buffer, now)
+                if batch is None:
+                    break
+                if batch:
+                    self._sending += 1
+                    self._start(actions, Send(buffer.destination, batch))
+
+    def _take_batch(self, buffer: SendBuffer, now: float) -> list[InHand] | None:
+        """Return the next batch, which may turn out empty, or None if none may leave now."""
+        destination = buffer.destination
+        most = self.rate_limiter.batch_size if destination.throttled else MAX_BATCH_ENTRIES
+        most = most if destination.takes_batches else 1
+        ripe_at = buffer.oldest() + _SEND_LINGER
+        if len(buffer) < most and now < ripe_at and self._intake.receiving and not self._closing:
+            self._wake = min(self._wake, ripe_at)
+            return None
+        if destination.throttled and (ready_at := self.rate_limiter.ready_at(now)) > now:
+            self._wake = min(self._wake, ready_at)
+            return None
+        batch = []
+        for held in buffer.take(most):
+            if held.visible_until > now + _TOO_LATE:
+                held.advance(Event.TAKEN, now)
+                batch.append(held)
+            else:
+                self._hand.expired(held, now)
+        if batch and destination.throttled:
+            self.rate_limiter.take(len(batch), now)
+            self._counts.throttled_send(now, now + len(batch) / self.rate_limiter.rate)
+        return batch
+
+    def _add_receives(self, actions: list[Action], now: float) -> None:
+        while not self._closing and self._free() and (wanted := self._intake.wanted(len(self._hand))):
+            if now < self._intake.not_before:
+                self._wake = min(self._wake, self._intake.not_before)
+                return
+            self._intake.start(wanted)
+            self._start(actions, Receive(wanted, now, not self._hand))
+
+    def _find_expiring(self, now: float) -> None:
+        hand = self._hand
+        if now >= self._extend_check:
+            self._extend_check = now + _EXTEND_CHECK_SECONDS
+            # What is too late to be sent is given to the next receive, not kept invisible any longer.
+            hand.extending.extend(hand.expiring(now + _TOO_LATE, now + _EXTEND_BELOW))
+        if hand.extending:
+            # What was sent or released meanwhile must not become invisible again.
+            hand.extending = deque(held for held in hand.extending if held.unsent)
+
+    # Learning what came of it
+
+    def outcome(self, action: Action, outcome: Outcome, now: float) -> None:
+        """Take note of the outcome of an action that `next` returned."""
+        self._in_flight -= 1
+        if isinstance(outcome, ApiError) and outcome.kind is ErrorKind.GONE:
+            self._fail(action, outcome, now)
+        match action:
+            case Receive():
+                self._intake.end(action)
+                self._after_receive(action, outcome, now)
+            case Send():
+                self._sending -= 1
+                self._after_send(action, outcome, now)
+            case Delete():
+                for place, held in enumerate(action.messages):
+                    self._hand.deleted(held, action.handles[place], error_at(outcome, place), now)
+            case SetVisibility():
+                self._after_visibility(action, outcome, now)
+
+    def _after_receive(self, action: Receive, outcome: Outcome, now: float) -> None:
+        intake = self._intake
+        if isinstance(outcome, ApiError):
+            intake.failures += 1
+            exhausted = intake.failures >= MAX_ATTEMPTS and not intake.receiving
+            if exhausted or outcome.kind in {ErrorKind.REFUSED, ErrorKind.LIMIT}:
+                self._fail(action, outcome, now)
+            intake.not_before = now + self._hand.retries.pause(intake.failures)
+            return
+        assert isinstance(outcome, Received)
+        intake.answered(action, len(outcome.messages))
+        visible_until = action.issued_at + self._settings.visibility
+        for message in outcome.messages:
+            self._hand.take_in(ReceivedMessage.from_sqs(message), visible_until, now)
+
+    def _after_send(self, action: Send, outcome: Outcome, now: float) -> None:
+        for place, held in enumerate(action.messages):
+            error = error_at(outcome, place)
+            if error is None:
+                self._hand.accepted(held, now)
+            else:
+                alone = error is outcome and error.kind is ErrorKind.REFUSED and len(action.messages) > 1
+                self._hand.not_accepted(held, error, now, alone=alone)
+
+    def _after_visibility(self, action: SetVisibility, outcome: Outcome, now: float) -> None:
+        for place, held in enumerate(action.messages):
+            error = error_at(outcome, place)
+            if action.purpose is not Purpose.EXTEND:
+                self._hand.held_or_released(held, action.handles[place], error, now)
+            elif error is None and now < held.visible_until and held.message.receipt_handle == action.handles[place]:
+                # Otherwise another receive may have voided the handle, and then the extension had no effect.
+                held.visible_until = action.issued_at + action.seconds
+
+    def _fail(self, action: Action, error: ApiError, now: float) -> None:
+        self.failure = self.failure or (action, error)
+        self._hand.give_up(now)
+
+
+def _pop(waiting: deque[InHand]) -> tuple[list[InHand], list[str]]:
+    messages = [waiting.popleft() for _ in range(min(MAX_BATCH_ENTRIES, len(waiting)))]
+    return messages, [held.message.receipt_handle for held in messages]

@@ -1,0 +1,191 @@
+"""Makes the plan of a run, or refuses it with a reason, before anything moves.
+
+Called by the plan step with the queues and the lock as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import TypeAdapter, ValidationError
+
+from redrive.contracts.contract import MessageContract
+from redrive.domain.errors import RejectedError
+from redrive.domain.messages.queues import QueueRef
+from redrive.domain.plan.request import Rate, RedriveRequest
+from redrive.domain.plan.run_plan import Execution, RunPlan
+
+# The tag by which the owners of a queue say how many messages per second a redrive may send to it at most.
+MAX_RATE_TAG = "redrive:max-rate"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """Attributes of a queue. Counts are approximate; retention is in seconds."""
+
+    waiting: int
+    in_flight: int
+    delayed: int
+    retention: int
+    has_redrive_policy: bool
+
+    @property
+    def messages(self) -> int:
+        """All messages in the queue, approximately."""
+        return self.waiting + self.in_flight + self.delayed
+
+
+class QueueDirectory(Protocol):
+    """What planning needs to know about queues."""
+
+    def find(self, given: str) -> QueueRef | None:
+        """Return the queue of that name, ARN or URL."""
+
+    def facts(self, queue: QueueRef) -> QueueFacts:
+        """Return the queue's attributes."""
+
+    def sources(self, queue: QueueRef) -> tuple[QueueRef, ...]:
+        """Return the queues whose redrive policy names `queue`."""
+
+    def tags(self, queue: QueueRef) -> Mapping[str, str]:
+        """Return the queue's tags."""
+
+
+class RunLocks(Protocol):
+    """The locks that keep a queue to one run at a time."""
+
+    def lock(self, plan: RunPlan, instead_of: str | None = None) -> str | None:
+        """Take the lock, or return the ARN of the execution that has it."""
+
+
+class ExecutionDirectory(Protocol):
+    """What planning needs to know about other executions."""
+
+    def is_running(self, execution_arn: str) -> bool:
+        """Return whether the execution has not ended."""
+
+
+def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirectory, quarantine: QueueRef) -> RunPlan:
+    """Return the plan of a run.
+
+    Parameters
+    ----------
+    request : RedriveRequest
+        What the operator requests.
+    execution : Execution
+        The execution that the run is; its start separates old messages from new ones.
+    queues : QueueDirectory
+        The account's queues.
+    quarantine : QueueRef
+        Where messages go that must not be redriven.
+
+    Raises
+    ------
+    RejectedError
+        If the request can't be carried out as it is.
+    """
+    dlq = _found(queues, request.dlq, "dlq")
+    sources = queues.sources(dlq)
+    destination = None if request.destination is None else _found(queues, request.destination, "destination")
+    if destination is not None:
+        _check_destination(dlq, destination, quarantine)
+    facts = queues.facts(dlq)
+    if facts.has_redrive_policy and not request.allow_nested_dlq:
+        raise RejectedError(
+            f"{dlq.name} has a redrive policy of its own: reading its messages raises their receive count and can "
+            "push them to the next queue. Remove the policy while the run is on, or start the run with "
+            "allowNestedDlq: true."
+        )
+    max_rate = _max_rate(queues, sources if destination is None else (destination,))
+    return RunPlan(
+        run_id=execution.name,
+        execution_arn=execution.id,
+        started_at=int(execution.started_at.timestamp() * 1000),
+        request=request,
+        dlq=dlq,
+        sources=sources,
+        destination=destination,
+        quarantine=quarantine,
+        rate=request.rate if max_rate is None else min(request.rate, max_rate),
+        max_rate=max_rate,
+        retention=facts.retention,
+        waiting=facts.messages,
+    )
+
+
+def check_contracts(plan: RunPlan, find_contract: Callable[[str], MessageContract | None]) -> None:
+    """Load the contracts of the queues that messages will go to, as far as they are known yet.
+
+    Raises
+    ------
+    RejectedError
+        If one can't be read or isn't a JSON Schema.
+    """
+    for queue in (plan.destination,) if plan.destination else plan.sources:
+        find_contract(queue.name)
+
+
+def take_lock(plan: RunPlan, locks: RunLocks, executions: ExecutionDirectory) -> None:
+    """Make `plan` the only run on its queue.
+
+    A lock whose execution ended without releasing it is taken over, so a dead run can't hold it forever.
+
+    Raises
+    ------
+    RejectedError
+        Names the run in progress.
+    """
+    holder = locks.lock(plan)
+    if holder is not None and not executions.is_running(holder):
+        holder = locks.lock(plan, instead_of=holder)
+    if holder is not None:
+        raise RejectedError(
+            f"Another run is moving the messages of {plan.dlq.name}: {holder}. Wait until it ends, or stop it first."
+        )
+
+
+def _found(queues: QueueDirectory, given: str, key: str) -> QueueRef:
+    queue = queues.find(given)
+    if queue is None:
+        raise RejectedError(
+            f"{key}: there is no queue {given} in this account and region. Expected the name, ARN, or URL of a "
+            "queue; list them with: aws sqs list-queues"
+        )
+    return queue
+
+
+def _max_rate(queues: QueueDirectory, receivers: Iterable[QueueRef]) -> float | None:
+    """Return the smallest rate that a receiving queue declares: how much each gets isn't known yet."""
+    declared = ((queue, queues.tags(queue).get(MAX_RATE_TAG)) for queue in receivers)
+    return min((_declared_rate(queue, value) for queue, value in declared if value is not None), default=None)
+
+
+def _declared_rate(queue: QueueRef, value: str) -> float:
+    try:
+        # As JSON, so that what is refused as the input's rate is refused here too: nan, 1_000, spaces.
+        return TypeAdapter[float](Rate).validate_json(value)
+    except ValidationError:
+        raise RejectedError(
+            f"{queue.name}: the tag {MAX_RATE_TAG} is invalid. Expected messages per second as a number from 0.1 to "
+            f"10000, such as 40 or 2.5; found {value!r}. Correct it with: aws sqs tag-queue "
+            f"--queue-url {queue.url} --tags {MAX_RATE_TAG}=40"
+        ) from None
+
+
+def _check_destination(dlq: QueueRef, destination: QueueRef, quarantine: QueueRef) -> None:
+    if destination.arn == quarantine.arn:
+        raise RejectedError(
+            f"{destination.name} is the quarantine, where messages go that must not be redriven. Name another "
+            "destination."
+        )
+    if destination.arn == dlq.arn:
+        raise RejectedError(f"{dlq.name} can't be its own destination. Name another queue, or none.")
+    if dlq.fifo != destination.fifo:
+        kinds = {True: "a FIFO queue", False: "a standard queue"}
+        raise RejectedError(
+            f"{dlq.name} is {kinds[dlq.fifo]}, but the destination {destination.name} is "
+            f"{kinds[destination.fifo]}: order and deduplication don't carry over. Name a destination of the same "
+            "kind."
+        )

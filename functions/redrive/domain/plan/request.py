@@ -1,0 +1,110 @@
+"""What an operator requests: the input of an execution.
+
+Parsed by the plan step and embedded in the plan. docs/reference/input.md and the JSON Schema in docs/reference are
+generated from these models.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, StrictBool, ValidationError
+
+from redrive.domain.errors import RejectedError
+from redrive.domain.model import Model
+from redrive.domain.rules.repair import AttributeRule, Repair
+from redrive.domain.rules.selection import Selection
+
+# Strict, so that "50" or true is refused as what it is instead of being taken for a number.
+type Rate = Annotated[float, Field(strict=True, ge=0.1, le=10_000, allow_inf_nan=False)]
+type Count = Annotated[int, Field(strict=True, ge=1)]
+
+
+class OnInvalid(StrEnum):
+    """What happens to a message that breaks its contract."""
+
+    QUARANTINE = "quarantine"
+    LEAVE = "leave"
+
+
+class RedriveRequest(Model):
+    """The input of an execution."""
+
+    dlq: Annotated[str, Field(min_length=1, description="The dead-letter queue: its name, ARN, or URL.")]
+    destination: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="A queue (name, ARN, or URL) that all messages go to. Without it, each message goes back "
+            "to the queue it came from.",
+        ),
+    ] = None
+    dry_run: Annotated[StrictBool, Field(description="Sample the queue and report, but move nothing.")] = False
+    rate: Annotated[Rate, Field(description="Messages per second, over all lanes.")] = 50
+    max_messages: Annotated[
+        Count | None,
+        Field(description="Take at most this many messages out of the queue (redriven or quarantined)."),
+    ] = None
+    sample_size: Annotated[
+        int, Field(strict=True, ge=1, le=1000, description="Messages to peek at before anything moves.")
+    ] = 10
+    full_scan: Annotated[
+        StrictBool,
+        Field(
+            description="Peek at every message instead of a sample, up to the number that SQS lets be in flight, "
+            "and make them visible again."
+        ),
+    ] = False
+    select: Annotated[
+        Selection | None,
+        Field(description="Which messages the run applies to; the others stay where they are."),
+    ] = None
+    repair: Annotated[Repair | None, Field(description="How messages are repaired before they are judged.")] = None
+    on_invalid: Annotated[
+        OnInvalid,
+        Field(
+            description="What to do with messages that break their contract: `quarantine` them, or `leave` them "
+            "where they are."
+        ),
+    ] = OnInvalid.QUARANTINE
+    max_redrives: Annotated[
+        Count, Field(description="A message that has been redriven this many times is quarantined.")
+    ] = 3
+    allow_nested_dlq: Annotated[
+        StrictBool,
+        Field(
+            description="Continue even if the queue has a redrive policy of its own, so that reading it can push "
+            "messages out of it."
+        ),
+    ] = False
+
+
+def parse_request(given: Any) -> RedriveRequest:
+    """Return the input of an execution, parsed.
+
+    Raises
+    ------
+    RejectedError
+        Names each key that is wrong and what was expected.
+    """
+    try:
+        return RedriveRequest.model_validate(given)
+    except ValidationError as error:
+        problems = []
+        for detail in error.errors(include_url=False, include_input=False, include_context=False):
+            place = ".".join(map(str, detail["loc"])) or "the input"
+            if detail["type"] == "extra_forbidden":
+                problems.append(f"{place}: unknown key (expected one of {_known(detail['loc'])})")
+            elif detail["type"] == "model_type":
+                problems.append('the input: expected a JSON object such as {"dlq": "orders-dlq"}')
+            else:
+                problems.append(f"{place}: {detail['msg'].removeprefix('Value error, ')}")
+        raise RejectedError(f"The input is invalid. {'; '.join(problems)}.") from None
+
+
+def _known(place: tuple[int | str, ...]) -> str:
+    """Return the keys that exist next to one that doesn't."""
+    parts: dict[tuple[int | str, ...], type[Model]] = {("select",): Selection, ("repair",): Repair}
+    model = parts.get(place[:-1], AttributeRule if len(place) > 1 else RedriveRequest)
+    return ", ".join(field.alias or name for name, field in model.model_fields.items())

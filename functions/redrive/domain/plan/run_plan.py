@@ -1,0 +1,60 @@
+"""The plan of a run, made before anything moves and carried through the workflow.
+
+Made by `redrive.domain.plan.planning`; read by every later step.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from redrive.domain.messages.queues import QueueRef
+from redrive.domain.model import Model
+from redrive.domain.plan.request import OnInvalid, RedriveRequest
+
+
+class Execution(Model):
+    """The Step Functions execution that a run is."""
+
+    id: str
+    name: str
+    started_at: datetime
+
+
+class RunPlan(Model):
+    """What a run does."""
+
+    run_id: str
+    execution_arn: str
+    #: Milliseconds since 1970. What was sent to the queue at or after it isn't moved by this run.
+    started_at: int
+    #: What the operator requested.
+    request: RedriveRequest
+    dlq: QueueRef
+    #: The queues whose redrive policy names the dead-letter queue.
+    sources: tuple[QueueRef, ...]
+    #: The queue that all messages go to, if the request names one.
+    destination: QueueRef | None
+    quarantine: QueueRef
+    #: Messages per second that the run keeps to: what was requested, up to `max_rate`.
+    rate: float
+    #: Messages per second that the owners of the receiving queues allow; None if they don't say.
+    max_rate: float | None
+    #: Seconds that the dead-letter queue keeps a message.
+    retention: int
+    #: Messages in the queue when the run began, approximately.
+    waiting: int
+
+    @property
+    def in_quarantine(self) -> bool:
+        """Whether the run redrives the quarantine."""
+        return self.dlq.arn == self.quarantine.arn
+
+    @property
+    def on_invalid(self) -> OnInvalid:
+        """What happens to invalid messages: those in quarantine already stay there."""
+        return OnInvalid.LEAVE if self.in_quarantine else self.request.on_invalid
+
+    @property
+    def started(self) -> datetime:
+        """The start as a time in UTC."""
+        return datetime.fromtimestamp(self.started_at / 1000, UTC)

@@ -1,0 +1,155 @@
+"""Which messages a run applies to: by envelope, error, source, attribute, age, or query.
+
+`Selection` is part of a run's input. The judging leaves messages that don't match where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from redrive.contracts.contract import attribute_value
+from redrive.domain.messages.arns import arn_name
+from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.json_text import NotJsonError
+from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.messages.opened import OpenedMessage, Payload
+from redrive.domain.model import Model
+from redrive.domain.rules.queries import Query, check
+
+# The conditions are part of the workflow's state.
+_MAX_BYTES = 16_384
+
+type Pattern = Annotated[str, Field(min_length=1, max_length=256)]
+type Patterns = Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=50)]
+type Seconds = Annotated[int, Field(strict=True, ge=0, le=1_209_600)]
+
+
+class Selection(Model):
+    """Conditions that a message must meet: all of them, and one of the values in each list. `*` is a wildcard."""
+
+    envelope: Annotated[
+        tuple[Envelope, ...] | None,
+        Field(min_length=1, description="What a service put around the message; `none` for raw messages."),
+    ] = None
+    error_type: Annotated[Patterns | None, Field(description="Name of the error that a function failed with.")] = None
+    error_code: Annotated[
+        Patterns | None, Field(description="Code that a service gave up with, such as NO_PERMISSIONS.")
+    ] = None
+    source: Annotated[
+        Patterns | None,
+        Field(description="Name of the queue, function, rule, schedule, or topic that the message came from."),
+    ] = None
+    attributes: Annotated[
+        dict[str, Pattern | None] | None,
+        Field(
+            min_length=1,
+            max_length=10,
+            description="Message attributes by name; null means that the message must not have it.",
+        ),
+    ] = None
+    sent_after: Annotated[
+        AwareDatetime | None, Field(description="Sent at or after this time (ISO 8601 with an offset).")
+    ] = None
+    sent_before: Annotated[
+        AwareDatetime | None, Field(description="Sent before this time (ISO 8601 with an offset).")
+    ] = None
+    min_age: Annotated[Seconds | None, Field(description="At least this many seconds old when the run starts.")] = None
+    max_age: Annotated[Seconds | None, Field(description="At most this many seconds old when the run starts.")] = None
+    jmespath: Annotated[
+        str | None,
+        Field(description="A JMESPath expression; selects the payloads for which it is true."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _conditions(self) -> Self:
+        text = self.model_dump_json(exclude_none=True)
+        if text == "{}":
+            raise ValueError("expected at least one condition; omit `select` to take all messages")
+        if len(text.encode()) > _MAX_BYTES:
+            raise ValueError(f"expected at most {_MAX_BYTES} bytes of JSON")
+        if self.jmespath is not None:
+            check(self.jmespath)
+        return self
+
+
+class Selector:
+    """Decides whether a message is selected; compiled once for a slice.
+
+    Parameters
+    ----------
+    selection : Selection
+        The conditions.
+    started_at : int
+        Start of the run in milliseconds since 1970; ages are measured at that time.
+    clock : Callable[[], float]
+        A monotonic clock in seconds.
+    """
+
+    def __init__(self, selection: Selection, started_at: int, clock: Callable[[], float]) -> None:
+        self._selection = selection
+        self._query = None if selection.jmespath is None else Query(selection.jmespath, clock)
+        self._from, self._to = _window(selection, started_at)
+
+    def __call__(self, opened: OpenedMessage) -> bool:
+        """Return whether a message meets all conditions.
+
+        Raises
+        ------
+        TookTooLongError
+            If the query doesn't finish in time.
+        """
+        wanted, failure = self._selection, opened.failure
+        return (
+            self._from <= opened.received.sent_at < self._to
+            and (wanted.envelope is None or not set(wanted.envelope).isdisjoint(opened.envelopes))
+            and _any(wanted.error_type, failure.error_type if failure else None)
+            and _any(wanted.error_code, failure.code if failure else None)
+            and _any(wanted.source, arn_name(opened.origin))
+            and self._has_attributes(opened.received)
+            and self._matches(opened.payload)
+        )
+
+    def _has_attributes(self, message: ReceivedMessage) -> bool:
+        for name, pattern in (self._selection.attributes or {}).items():
+            value = attribute_value(message.attributes.get(name, {}))
+            if pattern is None:
+                if name in message.attributes:
+                    return False
+            elif not isinstance(value, str) or not fnmatchcase(value, pattern):
+                return False
+        return True
+
+    def _matches(self, payload: Payload) -> bool:
+        if self._query is None:
+            return True
+        try:
+            found = self._query(payload.content)
+        except NotJsonError:
+            return False
+        # What is false to JMESPath: null, false, and what is empty. 0 is true.
+        return found is not None and found is not False and found not in ("", [], {})
+
+
+def _window(selection: Selection, started_at: int) -> tuple[float, float]:
+    def milliseconds(time: datetime | None) -> Iterable[float]:
+        return () if time is None else (time.timestamp() * 1000,)
+
+    def ago(seconds: int | None) -> Iterable[float]:
+        return () if seconds is None else (started_at - seconds * 1000,)
+
+    return (
+        max([*milliseconds(selection.sent_after), *ago(selection.max_age)], default=float("-inf")),
+        min(
+            [*milliseconds(selection.sent_before), *(at + 1 for at in ago(selection.min_age))],
+            default=float("inf"),
+        ),
+    )
+
+
+def _any(patterns: Iterable[str] | None, value: str | None) -> bool:
+    return patterns is None or (value is not None and any(fnmatchcase(value, pattern) for pattern in patterns))

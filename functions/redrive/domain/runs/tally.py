@@ -1,0 +1,187 @@
+"""Adds up what the lanes did and decides where the run goes: on, a pause, a new execution, or the end.
+
+Called by the tally step after each round of slices, and by the plan step for the first one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from functools import reduce
+
+from redrive.domain.judging.verdicts import Reason
+from redrive.domain.moving.results import LaneWork, SliceResult, Totals
+from redrive.domain.moving.transitions import HeldRecord
+from redrive.domain.plan.run_plan import RunPlan
+
+# Messages per second that one lane gets at most: well below what one Lambda of this size moves.
+LANE_RATE = 500.0
+MAX_LANES = 20
+# A FIFO queue keeps its order only if one lane moves it.
+FIFO_LANES = 1
+# Step Functions ends an execution at 25,000 history events (Step Functions developer guide, "Quotas"). The run
+# continues in a new one long before.
+MAX_HISTORY_EVENTS = 12_000
+# Events of one round in an execution's history: the Map, the tally, the choice, and each lane's task.
+_ROUND_EVENTS = 14
+_LANE_EVENTS = 9
+# Pauses, in seconds, for messages that are in flight elsewhere: those of a lane that died come back.
+WAIT_SECONDS = 10
+MAX_WAITS = 5
+
+
+class Next(StrEnum):
+    """Where the workflow goes after a tally."""
+
+    MOVE = "move"
+    WAIT = "wait"
+    CONTINUE = "continue"
+    CLEAN_UP = "clean-up"
+
+
+class Tally(Totals):
+    """The run so far, added up from what the lanes did themselves."""
+
+    #: Seconds in which messages were sent.
+    seconds: float = 0.0
+    drained: bool = False
+    stopped: bool = False
+    failure: str | None = None
+    rounds: int = 0
+    #: Pauses in a row.
+    waits: int = 0
+    history_events: int = 0
+    next: Next = Next.MOVE
+    wait_seconds: int = 0
+    #: The next round's work.
+    lanes: tuple[LaneWork, ...] = ()
+
+
+def first_tally(plan: RunPlan) -> Tally:
+    """Return the tally of a run that hasn't moved anything yet, with the work of its first round."""
+    return Tally(lanes=_lanes(plan, Tally()))
+
+
+def tally_round(
+    plan: RunPlan,
+    before: Tally,
+    slices: Sequence[SliceResult],
+    *,
+    in_queue: int,
+    in_flight: int,
+    max_history_events: int = MAX_HISTORY_EVENTS,
+) -> Tally:
+    """Return the tally after a round, with what comes next.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        The run.
+    before : Tally
+        The tally before the round.
+    slices : Sequence[SliceResult]
+        What the lanes did.
+    in_queue : int
+        Messages visible in the dead-letter queue, approximately.
+    in_flight : int
+        Messages in flight there, approximately; those that this run keeps invisible are among them.
+    max_history_events : int
+        Events in an execution's history after which the run continues in a new one.
+    """
+    counted = _plus_all(before, slices).model_copy(
+        update={
+            "seconds": before.seconds + max((result.seconds for result in slices), default=0.0),
+            "rounds": before.rounds + 1,
+            "history_events": before.history_events + _ROUND_EVENTS + _LANE_EVENTS * len(slices),
+            "stopped": before.stopped or any(result.stopped for result in slices),
+            "failure": next((result.failure for result in slices if result.failure), before.failure),
+        }
+    )
+    used_up = counted.counts.moved >= (plan.request.max_messages or math.inf)
+    finished = counted.stopped or counted.failure is not None or used_up
+    seen_empty = all(result.drained for result in slices)
+    # Counts that lag behind, and messages in flight that this run doesn't keep, get some time.
+    drained = seen_empty and in_queue == 0 and in_flight <= counted.counts.stayed
+    step, waits = Next.MOVE, 0
+    if finished or drained or (seen_empty and before.waits >= MAX_WAITS):
+        step = Next.CLEAN_UP
+    elif seen_empty:
+        step, waits = Next.WAIT, before.waits + 1
+    elif counted.history_events >= max_history_events:
+        step = Next.CONTINUE
+    return counted.model_copy(
+        update={
+            "next": step,
+            "waits": waits,
+            "wait_seconds": WAIT_SECONDS if step is Next.WAIT else 0,
+            "drained": drained,
+            "lanes": () if step is Next.CLEAN_UP else _lanes(plan, counted),
+            "history_events": 0 if step is Next.CONTINUE else counted.history_events,
+        }
+    )
+
+
+def final_tally(tally: Tally, unfinished: Iterable[SliceResult], held: Iterable[HeldRecord]) -> Tally:
+    """Return the tally at the end of a run.
+
+    Parameters
+    ----------
+    tally : Tally
+        The tally after the last round that was added up.
+    unfinished : Iterable[SliceResult]
+        The checkpoints of the lanes of a round that was interrupted.
+    held : Iterable[HeldRecord]
+        The messages that the run kept invisible, each once: what was skipped and what failed. The lanes may have
+        counted a message twice that came up twice while the run was on.
+    """
+    records = list(held)
+    skipped = Counter(record.reason for record in records if not record.failed)
+    failures = Counter(record.reason for record in records if record.failed)
+    total = _plus_all(tally, unfinished)
+    counts = total.counts.model_copy(
+        update={
+            "skipped": skipped.total(),
+            "bounced": skipped[Reason.CAME_BACK],
+            "failed": failures.total(),
+        }
+    )
+    return total.model_copy(update={"counts": counts, "skip_reasons": dict(skipped), "failure_codes": dict(failures)})
+
+
+def moved_since(before: Tally, after: Tally) -> dict[str, int]:
+    """Return what was taken out of the queue between two tallies, by name of the metric."""
+    return {
+        "Redriven": after.counts.redriven - before.counts.redriven,
+        "Quarantined": after.counts.quarantined - before.counts.quarantined,
+    }
+
+
+def stayed_behind(tally: Tally) -> dict[str, int]:
+    """Return what the run has judged and left in the queue, by name of the metric.
+
+    At the end only: lanes count a message that comes up twice twice, which `final_tally` corrects.
+    """
+    counts = tally.counts
+    return {"Skipped": counts.skipped, "Bounced": counts.bounced, "Failed": counts.failed}
+
+
+def _plus_all(tally: Tally, slices: Iterable[SliceResult]) -> Tally:
+    return reduce(Tally.plus, slices, tally)
+
+
+def _lanes(plan: RunPlan, tally: Tally) -> tuple[LaneWork, ...]:
+    """Return the next round's work: as many lanes as the rate needs, with exact shares of the quota."""
+    limit = plan.request.max_messages
+    remaining = None if limit is None else limit - tally.counts.moved
+    number = FIFO_LANES if plan.dlq.fifo else min(MAX_LANES, math.ceil(plan.rate / LANE_RATE))
+    if remaining is not None:
+        number = min(number, max(1, remaining))
+    quotas = [
+        None if remaining is None else remaining // number + (lane < remaining % number) for lane in range(number)
+    ]
+    return tuple(
+        LaneWork(lane=lane, round=tally.rounds, rate=plan.rate / number, quota=quota)
+        for lane, quota in enumerate(quotas)
+    )

@@ -1,0 +1,100 @@
+"""What a sample or a full scan shows: groups, shares, ages, sizes, and masked examples.
+
+Made by `redrive.domain.sampling.summary`; part of the report.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from redrive.domain.model import Model
+
+
+class MaskedMessage(Model):
+    """A message with its values taken out: shapes and sizes, and only what a contract marks as safe in clear."""
+
+    #: Objects and lists as they are, cut short; other values as `<string 9>`, `<number>`, or `<hidden>`.
+    body: JsonValue
+    #: Message attributes in the same way.
+    attributes: dict[str, str]
+
+
+class Example(MaskedMessage):
+    """A message of a group, and what the repair makes of it."""
+
+    #: The same message after the repair, if it changes the message.
+    repaired: MaskedMessage | None = None
+
+
+class SampleGroup(Model):
+    """Messages that are alike."""
+
+    #: What the run does with them.
+    verdict: Literal["redrivable", "quarantined", "skipped"]
+    #: Reason code if they are quarantined or skipped.
+    reason: str | None
+    #: Name of the queue, function, or state machine that they go to.
+    destination: str | None
+    #: What a service put around them (docs/reference/envelopes.md).
+    envelope: str
+    #: Name of the queue, function, rule, schedule, topic, or bucket that they came from.
+    origin: str | None = None
+    #: Name of the error they failed with, if the envelope says.
+    error_type: str | None
+    #: Text of that error, without numbers and without what it quotes from the payload.
+    error_message: str | None = None
+    #: The contract they were judged with; None if they were judged on their envelope alone.
+    contract: str | None
+    #: The repair changed them.
+    repaired: bool = False
+    #: How many of the messages peeked at.
+    messages: int
+    #: Their share of the messages peeked at.
+    share: float = 0.0
+    #: Lower bound of their share in the whole queue with 95 % confidence, if SQS returns messages at random.
+    share_low: float = 0.0
+    #: Upper bound of that share.
+    share_high: float = 0.0
+    #: One of them, masked; the largest groups have one.
+    example: Example | None = None
+
+
+class Sizes(Model):
+    """Sizes of the messages in bytes, as SQS counts them."""
+
+    #: The smallest message.
+    smallest: int = 0
+    #: Half of the messages are at most this size.
+    median: int = 0
+    #: 90 % of the messages are at most this size.
+    p90: int = 0
+    #: The largest message.
+    largest: int = 0
+
+
+class Sample(Model):
+    """What peeking at some messages, or at all of them, showed: shapes and counts, never content."""
+
+    #: Messages peeked at.
+    sampled: int = 0
+    #: The queue was seen empty while they were in hand: these were all.
+    complete: bool = False
+    #: The largest first.
+    groups: tuple[SampleGroup, ...] = ()
+    #: Groups that aren't listed.
+    other_groups: int = 0
+    #: Messages in those groups.
+    in_other_groups: int = 0
+    #: When the oldest of them was sent.
+    oldest_sent_at: datetime | None = None
+    #: When the newest of them was sent.
+    newest_sent_at: datetime | None = None
+    #: Sizes in bytes, as SQS counts them.
+    #: Sizes in bytes, as SQS counts them.
+    # Made when it is needed: an instance here would build its validator at each cold start.
+    sizes: Sizes = Field(default_factory=Sizes)
+    #: Messages that SQS drops within a day.
+    near_expiry: int = 0

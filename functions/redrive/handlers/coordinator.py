@@ -1,0 +1,128 @@
+"""Plans, tallies, cleans up, and reports: every step of a run that needs no access to what is in a message.
+
+Called by the states Plan, Tally, CleanUp, and Report. One function, because they need the same permissions.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from redrive.adapters.contract_store import ContractStore
+from redrive.adapters.executions import Executions
+from redrive.adapters.run_table import RunTable
+from redrive.adapters.sqs import Queues, sqs_client
+from redrive.domain.model import Model
+from redrive.domain.moving.results import SliceResult
+from redrive.domain.plan.run_plan import Execution, RunPlan
+from redrive.domain.runs.report import StateError
+from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, Tally
+from redrive.domain.sampling.sample import Sample
+from redrive.runtime.metrics import RunMetrics
+from redrive.runtime.settings import settings
+from redrive.runtime.task import StepHandler, logger, task
+from redrive.workflow.clean_up import clean_up
+from redrive.workflow.plan import Planned, plan
+from redrive.workflow.report import Reported, report
+from redrive.workflow.tally import tally
+
+_settings = settings()
+_queues = Queues(sqs_client())
+_table = RunTable(_settings.run_table)
+_executions = Executions()
+_metrics = RunMetrics(_table)
+
+
+class PlanTask(Model):
+    """The execution's input as it came, and the execution."""
+
+    step: Literal["plan"]
+    input: Any
+    execution: Execution
+
+
+class TallyTask(Model):
+    """The run, its tally before the round, and what the lanes did in it."""
+
+    step: Literal["tally"]
+    plan: RunPlan
+    tally: Tally
+    slices: tuple[SliceResult, ...]
+
+
+class CleanUpTask(Model):
+    """The run and its tally after the last round that was added up."""
+
+    step: Literal["clean-up"]
+    plan: RunPlan
+    tally: Tally
+
+
+class ReportTask(Model):
+    """How far the run got, and what ended it early."""
+
+    step: Literal["report"]
+    input: Any
+    execution: Execution
+    plan: RunPlan | None = None
+    sample: Sample | None = None
+    tally: Tally | None = None
+    failure: StateError | None = None
+
+
+@task
+def _plan(event: PlanTask, _context: LambdaContext) -> Planned:
+    planned = plan(
+        event.input,
+        event.execution,
+        quarantine=_settings.quarantine,
+        queues=_queues,
+        locks=_table,
+        executions=_executions,
+        find_contract=ContractStore(_settings.queue_contracts).find,
+    )
+    made = planned.plan
+    logger.info("planned", dlq=made.dlq.name, waiting=made.waiting, rate=made.rate, maxRate=made.max_rate)
+    return planned
+
+
+@task
+def _tally(event: TallyTask, _context: LambdaContext) -> Tally:
+    after = tally(
+        event.plan,
+        event.tally,
+        event.slices,
+        queues=_queues,
+        metrics=_metrics,
+        max_history_events=_settings.max_history_events or MAX_HISTORY_EVENTS,
+    )
+    logger.info("round done", round=after.rounds, moved=after.counts.moved, next=after.next)
+    return after
+
+
+@task
+def _clean_up(event: CleanUpTask, _context: LambdaContext) -> Tally:
+    final = clean_up(event.plan, event.tally, queues=_queues, store=_table, metrics=_metrics)
+    logger.info("cleaned up", **final.counts.model_dump())
+    return final
+
+
+@task
+def _report(event: ReportTask, _context: LambdaContext) -> Reported:
+    reported = report(
+        given=event.input,
+        execution=event.execution,
+        plan=event.plan,
+        sample=event.sample,
+        tally=event.tally,
+        error=event.failure,
+        queues=_queues,
+        metrics=_metrics,
+        now=datetime.now(UTC),
+    )
+    made = reported.report
+    logger.info("reported", status=made.status, dlq=made.dlq, **made.counts.model_dump())
+    return reported
+
+
+handler = StepHandler({"plan": _plan, "tally": _tally, "clean-up": _clean_up, "report": _report})

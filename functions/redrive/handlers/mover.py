@@ -1,0 +1,51 @@
+"""Does the work: one slice of one lane moves messages for about a minute and returns counts.
+
+Called by the state MoveSlice, once for each lane in each round.
+"""
+
+import time
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from redrive.adapters.contract_store import ContractStore
+from redrive.adapters.deliveries import Deliveries
+from redrive.adapters.pipeline import Pipeline
+from redrive.adapters.run_table import RunTable
+from redrive.adapters.sqs import Queues, sqs_client
+from redrive.domain.model import Model
+from redrive.domain.moving.results import LaneWork, SliceResult
+from redrive.domain.plan.run_plan import RunPlan
+from redrive.runtime.settings import settings
+from redrive.runtime.task import logger, task
+from redrive.workflow.move import VISIBILITY_SECONDS, Mover
+
+# More gain nothing: then the processor is the limit (docs/design/benchmarks.md).
+THREADS = 32
+
+_settings = settings()
+_client = sqs_client(THREADS, retries=False)
+_deliveries = Deliveries(THREADS)
+_mover = Mover(
+    lane_runner=lambda url: Pipeline(_client, url, VISIBILITY_SECONDS, THREADS, time.monotonic, _deliveries),
+    # Few runs meet a message of a queue that they don't know, so the client isn't created in every cold start.
+    find_queue=lambda arn: Queues(sqs_client()).find(arn),
+    store=RunTable(_settings.run_table),
+    contracts=lambda: ContractStore(_settings.queue_contracts).find,
+    delivery_policy=_settings.delivery_policy,
+)
+
+
+class MoveTask(Model):
+    """The run and the lane's part in it."""
+
+    plan: RunPlan
+    work: LaneWork
+
+
+@task
+def handler(event: MoveTask, context: LambdaContext) -> SliceResult:
+    """Return what the slice moved."""
+    seconds_left = context.get_remaining_time_in_millis() / 1000
+    result = _mover.move(event.plan, event.work, _settings.slice_seconds, seconds_left)
+    logger.info("slice done", lane=event.work.lane, round=event.work.round, **result.model_dump())
+    return result

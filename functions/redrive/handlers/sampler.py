@@ -1,0 +1,46 @@
+"""Peeks at messages and summarizes them. It can neither send nor delete messages.
+
+Called by the state Sample.
+"""
+
+import time
+from datetime import UTC, datetime
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from redrive.adapters.contract_store import ContractStore
+from redrive.adapters.sqs import PEEK_THREADS, Queues, sqs_client
+from redrive.domain.model import Model
+from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.sampling.sample import Sample
+from redrive.runtime.settings import settings
+from redrive.runtime.task import logger, task
+from redrive.workflow.sample import sample
+
+# Seconds before Lambda's timeout at which receiving ends, so that all messages can be made visible again.
+_RESERVE = 120.0
+
+_queues = Queues(sqs_client(PEEK_THREADS))
+_settings = settings()
+
+
+class SampleTask(Model):
+    """The run to sample for."""
+
+    plan: RunPlan
+
+
+@task
+def handler(event: SampleTask, context: LambdaContext) -> Sample:
+    """Return what the messages are, or raise RejectedError if they have no known destination."""
+    found = sample(
+        event.plan,
+        queues=_queues,
+        find_contract=ContractStore(_settings.queue_contracts).find,
+        delivery_policy=_settings.delivery_policy,
+        seconds=context.get_remaining_time_in_millis() / 1000 - _RESERVE,
+        clock=time.monotonic,
+        now=lambda: datetime.now(UTC),
+    )
+    logger.info("sampled", dlq=event.plan.dlq.name, sampled=found.sampled, nearExpiry=found.near_expiry)
+    return found

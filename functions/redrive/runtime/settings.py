@@ -1,0 +1,59 @@
+"""What template.yaml passes to the functions through their environment.
+
+Read once by each handler module when Lambda loads it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pydantic import BaseModel, Json
+
+from redrive.domain.messages.destinations import DeliveryPolicy
+from redrive.domain.messages.queues import QueueRef
+
+
+class Settings(BaseModel):
+    """The environment of a redrive function; what a function doesn't need isn't set there."""
+
+    #: Name of the runs table.
+    run_table: str = ""
+    #: The queue for messages that must not be redriven.
+    quarantine_queue_url: str = ""
+    quarantine_queue_arn: str = ""
+    #: Which queue or function has which contract (`redrive.contracts.registry`).
+    queue_contracts: str = ""
+    #: How long one slice moves messages, in seconds.
+    slice_seconds: float = 60.0
+    #: Events in an execution's history after which the run continues in a new one; None for the default.
+    max_history_events: int | None = None
+    #: Names of what may be delivered to besides queues, separated by spaces, with the wildcard `*`.
+    function_name_patterns: str = ""
+    state_machine_name_patterns: str = ""
+    #: Keys of the input of a run that an alarm starts.
+    automatic_run_input: Json[dict[str, Any]] = {}
+    #: Minutes that an alarm must last before a run starts, and between the first two such runs.
+    automatic_after_minutes: float = 0.0
+    automatic_delay_minutes: float = 15.0
+    #: Runs that may start by themselves on one queue, in 24 hours and in a row.
+    automatic_max_runs: int = 3
+
+    @property
+    def delivery_policy(self) -> DeliveryPolicy:
+        """What besides queues may be delivered to."""
+        return DeliveryPolicy(
+            tuple(self.function_name_patterns.split()), tuple(self.state_machine_name_patterns.split())
+        )
+
+    @property
+    def quarantine(self) -> QueueRef:
+        """The queue for messages that must not be redriven."""
+        arn = self.quarantine_queue_arn
+        return QueueRef(name=arn.rsplit(":", 1)[-1], arn=arn, url=self.quarantine_queue_url, fifo=False)
+
+
+def settings() -> Settings:
+    """Return the settings in the environment."""
+    names = {name.upper(): name for name in Settings.model_fields}
+    return Settings.model_validate({names[key]: value for key, value in os.environ.items() if key in names})

@@ -1,0 +1,27 @@
+"""Before the report: makes held messages visible again, adds up an interrupted round, releases the lock."""
+
+from __future__ import annotations
+
+from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.runs.tally import Tally, final_tally, moved_since, stayed_behind
+from redrive.workflow.ports import Metrics, Queues, RunStore
+
+
+def clean_up(plan: RunPlan, tally: Tally, *, queues: Queues, store: RunStore, metrics: Metrics) -> Tally:
+    """Return the tally at the end of a run, whether it went well or not.
+
+    Parameters
+    ----------
+    plan, tally : RunPlan, Tally
+        The run, and its tally after the last round that was added up.
+    queues, store, metrics
+        Ports.
+    """
+    held = store.held(plan)
+    queues.release(plan.dlq, [record.receipt_handle for record in held])
+    final = final_tally(tally, store.unfinished(plan, tally.rounds), held)
+    store.unlock(plan)
+    # A round that was interrupted has not been published yet.
+    counts = moved_since(tally, final) | stayed_behind(final)
+    metrics.publish_once(plan.run_id, "clean-up", {"dlq": plan.dlq.name}, counts)
+    return final

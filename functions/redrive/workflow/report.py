@@ -1,0 +1,66 @@
+"""Last step: the report of the run, whatever became of it, and the SNS message that carries it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from redrive.domain.model import Model
+from redrive.domain.plan.run_plan import Execution, RunPlan
+from redrive.domain.runs.notification import Notification, notification_of
+from redrive.domain.runs.report import Report, StateError, make_report
+from redrive.domain.runs.tally import Tally
+from redrive.domain.sampling.sample import Sample
+from redrive.workflow.ports import Metrics, Queues
+
+# What was requested and refused may be any text: it belongs in the report, not in the name of a metric.
+_NO_QUEUE = "none"
+
+
+class Reported(Model):
+    """The report and the message to publish."""
+
+    report: Report
+    notification: Notification
+
+
+def report(
+    *,
+    given: Any,
+    execution: Execution,
+    plan: RunPlan | None,
+    sample: Sample | None,
+    tally: Tally | None,
+    error: StateError | None,
+    queues: Queues,
+    metrics: Metrics,
+    now: datetime,
+) -> Reported:
+    """Return the report of a run.
+
+    Parameters
+    ----------
+    given, execution : Any, Execution
+        The execution's input as it came, and the execution.
+    plan, sample, tally : RunPlan | None, Sample | None, Tally | None
+        How far the run got.
+    error : StateError | None
+        What ended it early.
+    queues, metrics
+        Ports.
+    now : datetime
+        When the run ended.
+    """
+    made = make_report(
+        given=given,
+        execution=execution,
+        plan=plan,
+        sample=sample,
+        tally=tally,
+        error=error,
+        in_queue=queues.depth(plan.dlq) if plan else None,
+        now=now,
+    )
+    dimensions = {"dlq": plan.dlq.name if plan else _NO_QUEUE, "status": made.status.value}
+    metrics.publish_once(made.run_id, "ended", dimensions, {"RunsEnded": 1})
+    return Reported(report=made, notification=notification_of(made))

@@ -1,0 +1,53 @@
+"""Second step: peeks at some messages, or at all, and summarizes them without moving or deleting any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+
+from redrive.domain.judging.judge import Judge
+from redrive.domain.messages.destinations import DeliveryPolicy
+from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.sampling.sample import Sample
+from redrive.domain.sampling.summary import Summary
+from redrive.workflow.ports import ContractFinder, Peek, Queues
+
+
+def sample(
+    plan: RunPlan,
+    *,
+    queues: Queues,
+    find_contract: ContractFinder,
+    delivery_policy: DeliveryPolicy,
+    seconds: float,
+    clock: Callable[[], float],
+    now: Callable[[], datetime],
+) -> Sample:
+    """Return what the messages are.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        The run.
+    queues, find_contract, delivery_policy
+        Ports and what may be delivered to.
+    seconds : float
+        How long to keep receiving.
+    clock, now : Callable[[], float], Callable[[], datetime]
+        A monotonic clock in seconds, and the time.
+
+    Raises
+    ------
+    RejectedError
+        If messages have no known destination.
+    """
+    request = plan.request
+    judge = Judge(plan, find_contract, queues.find, delivery_policy, clock)
+    summary, peek = Summary(plan), Peek(plan.dlq, None if request.full_scan else request.sample_size)
+    # Closed here, so that the messages are visible again before an error ends the step.
+    with closing(queues.peek(peek, seconds)) as messages:
+        for message in messages:
+            summary.add(judge.judge(ReceivedMessage.from_sqs(message)))
+    return summary.sample(now(), complete=peek.complete)

@@ -1,0 +1,111 @@
+"""What happens to messages and reports when something breaks in the middle of a run."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.app import App
+from tests.support.eventually import eventually
+
+
+def messages(number: int) -> list[dict]:
+    return [{"MessageBody": f"message {place}"} for place in range(number)]
+
+
+def workers(app: App, function: str) -> list[int]:
+    """Return the processes of the embedded cloud that run a function."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (directory / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        mine = f"AWS_ENDPOINT_URL={app.cloud.endpoint_url}".encode() in environment
+        if mine and any(entry.startswith(f"AWS_LAMBDA_FUNCTION_NAME={function}".encode()) for entry in environment):
+            found.append(int(directory.name))
+    return found
+
+
+def test_a_destination_that_disappears_fails_the_run_and_the_rest_stays_in_the_queue(app: App):
+    pair, destination = app.pair(), app.queue("doomed")
+    app.bury(pair, messages(60))
+    execution = app.start({"dlq": pair.dlq.name, "destination": destination.name, "rate": 5})
+    eventually(lambda: app.depth(destination) > 0, timeout=30)
+    app.sqs.delete_queue(QueueUrl=destination.url)
+    run = app.ended(execution)
+    assert run.execution["error"] == "Redrive.Failed"
+    assert run.report["status"] == "FAILED"
+    assert f"{destination.name} doesn't accept messages anymore" in run.report["reason"]
+    redriven = run.report["counts"]["redriven"]
+    assert redriven > 0
+    assert app.depth(pair.dlq) == 60 - redriven
+    assert app.redrive(pair.dlq, rate=500).report["counts"]["redriven"] == 60 - redriven
+
+
+def test_a_worker_that_is_killed_loses_nothing_and_doubles_at_most_what_the_report_says(app: App):
+    pair = app.pair()
+    app.bury(pair, messages(150))
+    execution = app.start({"dlq": pair.dlq.name, "rate": 20})
+    eventually(lambda: app.depth(pair.source) > 60, timeout=30)
+    for pid in workers(app, app.resource("MoverFunction")):
+        os.kill(pid, signal.SIGKILL)
+    run = app.ended(execution, timeout=180)
+    assert run.report["status"] == "SUCCEEDED"
+    copies: dict[str, int] = {}
+    for message in app.take(pair.source):
+        copies[message["Body"]] = copies.get(message["Body"], 0) + 1
+    assert copies.keys() == {entry["MessageBody"] for entry in messages(150)}
+    assert sum(number > 1 for number in copies.values()) <= run.report["duplicatesPossible"]
+    assert app.depth(pair.dlq) == 0
+
+
+@pytest.fixture
+def short_histories(app: App):
+    """Let a run go on in a new execution after every round."""
+    client, name = app.cloud.client("lambda"), app.resource("CoordinatorFunction")
+    before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    client.update_function_configuration(
+        FunctionName=name, Environment={"Variables": before | {"MAX_HISTORY_EVENTS": "1"}}
+    )
+    yield
+    client.update_function_configuration(FunctionName=name, Environment={"Variables": before})
+
+
+@pytest.mark.usefixtures("short_histories")
+def test_a_long_run_goes_on_in_new_executions_and_its_report_covers_the_whole(app: App):
+    reports, pair = app.subscribed(), app.pair()
+    app.bury(pair, messages(130))
+    run = app.ended(app.start({"dlq": pair.dlq.name, "rate": 10}))
+    assert run.report["status"] == "SUCCEEDED"
+    assert run.report["counts"]["redriven"] == 130
+    ours = [json.loads(json.loads(message["Body"])["Message"]) for message in app.take(reports)]
+    assert [report["runId"] for report in ours].count(run.report["runId"]) == 1
+    executions = app.workflow.list_executions(stateMachineArn=app.resource("RedriveStateMachine"))["executions"]
+    names = [one["name"] for one in executions if one["name"].startswith(run.report["runId"])]
+    assert len(names) >= 3
+
+
+def test_no_body_reaches_history_logs_notices_or_the_table_of_runs(app: App):
+    secret = "123-45-6789"
+    pair = app.store_events
+    app.send(pair.dlq, [{"MessageBody": json.dumps({"ssn_no": secret})}, {"MessageBody": f"{{{secret}"}])
+    reports = app.subscribed()
+    run = app.redrive(pair.dlq)
+    assert run.report["counts"]["quarantined"] == 2
+    events = app.workflow.get_execution_history(executionArn=run.execution["executionArn"], maxResults=1000)
+    notices = app.take(reports)
+    items = app.cloud.client("dynamodb").scan(TableName=app.resource("RunTable"))["Items"]
+    logs = app.cloud.client("logs")
+    lines = [
+        event["message"]
+        for group in logs.describe_log_groups()["logGroups"]
+        for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+    ]
+    assert events["events"]
+    assert notices
+    assert items
+    assert lines
+    assert secret not in str(events) + str(notices) + str(items) + str(lines)

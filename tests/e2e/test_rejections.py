@@ -1,0 +1,92 @@
+"""What is refused before anything moves, and how it is reported."""
+
+import json
+
+import pytest
+
+from tests.support.app import App
+from tests.support.eventually import eventually
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"dlq": "there-is-no-such-queue"}, "there is no queue there-is-no-such-queue"),
+        ({"dlq": "there-is-no-such-queue", "rate": 0}, "rate: Input should be greater than or equal to 0.1"),
+        ({"dlq": "there-is-no-such-queue", "rate": -5}, "rate: Input should be greater than or equal to 0.1"),
+        ({"dlq": "there-is-no-such-queue", "rate": "fast"}, "rate: Input should be a valid number"),
+        (
+            {"dlq": "there-is-no-such-queue", "speed": 5},
+            "speed: unknown key (expected one of dlq, destination",
+        ),
+        ({}, "dlq: Field required"),
+        (["a list"], "The input is invalid. the input: expected a JSON object"),
+    ],
+)
+def test_an_invalid_input_is_refused_with_what_is_wrong(app: App, given, reason):
+    run = app.ended(app.start(given))
+    assert run.execution["status"] == "FAILED"
+    assert run.execution["error"] == "Redrive.Rejected"
+    assert run.report["status"] == "REJECTED"
+    assert reason in run.report["reason"]
+
+
+def test_a_refusal_is_reported_to_sns_too(app: App):
+    reports = app.subscribed()
+    run = app.ended(app.start({"dlq": "nowhere"}))
+    bodies = [json.loads(json.loads(message["Body"])["Message"]) for message in app.take(reports)]
+    assert run.report in bodies
+
+
+def test_a_queue_that_is_no_dead_letter_queue_needs_a_destination(app: App):
+    queue, destination = app.queue(), app.queue()
+    app.send(queue, [{"MessageBody": "x"}])
+    refused = app.redrive(queue)
+    assert "is not the dead-letter queue of any queue" in refused.report["reason"]
+    assert app.visible(queue) == 1
+    assert app.redrive(queue, destination=destination.name).report["counts"]["redriven"] == 1
+
+
+def test_fifo_messages_do_not_go_to_a_standard_queue(app: App):
+    pair, standard = app.pair(fifo=True), app.queue()
+    run = app.redrive(pair.dlq, destination=standard.name)
+    assert run.report["status"] == "REJECTED"
+    assert "is a FIFO queue, but the destination" in run.report["reason"]
+
+
+def test_a_dead_letter_queue_with_a_redrive_policy_of_its_own_is_refused_unless_allowed(app: App):
+    last = app.queue("last")
+    policy = json.dumps({"deadLetterTargetArn": last.arn, "maxReceiveCount": 5})
+    pair = app.pair(dlq=app.queue("middle", RedrivePolicy=policy))
+    app.bury(pair, [{"MessageBody": "x"}])
+    assert "allowNestedDlq" in app.redrive(pair.dlq).report["reason"]
+    assert app.redrive(pair.dlq, allowNestedDlq=True).report["counts"]["redriven"] == 1
+
+
+def test_a_second_run_on_the_same_queue_is_refused_and_names_the_first_which_can_be_stopped(app: App):
+    pair = app.pair()
+    app.bury(pair, [{"MessageBody": str(number)} for number in range(80)])
+    first = app.start({"dlq": pair.dlq.name, "rate": 2})
+
+    def moving() -> bool:
+        return app.depth(pair.source) > 0
+
+    eventually(moving, timeout=30)
+    second = app.redrive(pair.dlq)
+    assert second.report["status"] == "REJECTED"
+    assert first in second.report["reason"]
+    assert app.invoke("StopFunction", {"dlq": pair.dlq.name})["runId"] == first.rsplit(":", 1)[1]
+    stopped = app.ended(first)
+    assert stopped.execution["status"] == "SUCCEEDED"
+    assert stopped.report["status"] == "STOPPED"
+    redriven = stopped.report["counts"]["redriven"]
+    assert 0 < redriven < 80
+    assert app.depth(pair.source) == redriven
+    assert app.visible(pair.dlq) == 80 - redriven
+    third = app.redrive(pair.dlq, rate=500)
+    assert third.report["counts"]["redriven"] == 80 - redriven
+
+
+def test_a_stop_where_nothing_runs_says_so(app: App):
+    answer = app.invoke("StopFunction", {"dlq": "nothing-runs-here"})
+    assert answer["errorType"] == "RejectedError"

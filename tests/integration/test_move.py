@@ -1,0 +1,229 @@
+"""Slices with moto: what a slice moves, what it records for the next one, and how it handles failures."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from examples.store_events.contract import STORE_EVENT
+from redrive.adapters.deliveries import Deliveries
+from redrive.adapters.pipeline import Pipeline
+from redrive.adapters.run_table import RunTable
+from redrive.adapters.sqs import sqs_client
+from redrive.domain.errors import LockLostError
+from redrive.domain.messages.destinations import DeliveryPolicy
+from redrive.domain.moving.results import Counts, LaneWork, SliceResult
+from redrive.domain.moving.transitions import HeldRecord
+from redrive.domain.plan.run_plan import RunPlan
+from redrive.workflow import move
+from redrive.workflow.move import Mover, in_hand_limit
+from tests.support import factories
+from tests.support.faulty_sqs import ObservedSqs
+from tests.support.moto_cloud import MotoCloud, in_a_moment, moto_cloud
+
+THREADS = 8
+
+
+class Stage:
+    """A dead-letter queue with its source queue, a quarantine, and the runs table."""
+
+    def __init__(self, cloud: MotoCloud) -> None:
+        self.cloud = cloud
+        self.dlq = cloud.queue("orders-dlq")
+        self.orders = cloud.queue("orders", dlq=self.dlq)
+        self.quarantine = cloud.queue("quarantine")
+        self.table = RunTable(cloud.run_table())
+
+    def plan(self, **changes: Any) -> RunPlan:
+        plan = factories.plan(
+            **{
+                "dlq": self.dlq,
+                "sources": (self.orders,),
+                "quarantine": self.quarantine,
+                "started_at": in_a_moment(),
+            }
+            | changes
+        )
+        assert self.table.lock(plan) is None
+        return plan
+
+    def run(
+        self, plan: RunPlan, work: LaneWork | None = None, *, client: Any = None, contracts: Any = None
+    ) -> SliceResult:
+        client = client or sqs_client(THREADS, retries=False)
+        mover = Mover(
+            lane_runner=lambda url: Pipeline(
+                client, url, move.VISIBILITY_SECONDS, THREADS, time.monotonic, Deliveries(THREADS)
+            ),
+            find_queue=self.cloud.queues.find,
+            store=self.table,
+            contracts=lambda: (contracts or {}).get,
+            delivery_policy=DeliveryPolicy(),
+        )
+        return mover.move(plan, work or factories.work(rate=5000), seconds=20, seconds_left=60)
+
+    def remaining(self) -> tuple[int, int]:
+        """Return the numbers of visible and invisible messages in the dead-letter queue."""
+        return self.cloud.visible(self.dlq), self.cloud.invisible(self.dlq)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with moto_cloud() as cloud:
+        yield Stage(cloud)
+
+
+@pytest.fixture
+def frequent_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(move, "HEARTBEAT_SECONDS", 0.02)
+
+
+def bodies(number: int) -> list[str]:
+    return [f"body-{n}" for n in range(number)]
+
+
+def test_a_slice_moves_all_messages_and_returns_its_counts(stage):
+    stage.cloud.send(stage.dlq, bodies(60))
+    result = stage.run(stage.plan())
+    assert (result.counts.redriven, result.drained, result.stopped, result.failure) == (60, True, False, None)
+    assert (stage.cloud.visible(stage.orders), stage.remaining()) == (60, (0, 0))
+    assert result.calls["Send"] >= 6
+
+
+def test_messages_that_break_their_contract_are_quarantined_with_the_reason(stage):
+    attributes = {"store_id": {"DataType": "Number", "StringValue": "3"}}
+    good = {"MessageBody": factories.store_event(), "MessageAttributes": attributes}
+    stage.cloud.send(stage.dlq, [good, factories.store_event(), "not JSON", good])
+    result = stage.run(stage.plan(), contracts={"orders": STORE_EVENT})
+    assert (result.counts.redriven, result.counts.quarantined) == (2, 2)
+    assert result.quarantine_reasons == {"missing-attribute": 1, "not-json": 1}
+    notes = [
+        message["MessageAttributes"]["redrive"]["StringValue"] for message in stage.cloud.take_all(stage.quarantine)
+    ]
+    assert sorted('"reason":"missing-attribute"' in note for note in notes) == [False, True]
+    assert stage.remaining() == (0, 0)
+
+
+def test_skipped_messages_stay_invisible_and_their_handles_are_recorded(stage):
+    plan = stage.plan(started_at=1)
+    stage.cloud.send(stage.dlq, bodies(12))
+    result = stage.run(plan)
+    assert (result.counts.redriven, result.skip_reasons) == (0, {"arrived-after-start": 12})
+    assert stage.remaining() == (0, 12)
+    held = stage.table.held(plan)
+    assert {record.reason for record in held} == {"arrived-after-start"}
+    stage.cloud.queues.release(stage.dlq, [record.receipt_handle for record in held])
+    assert stage.remaining() == (12, 0)
+
+
+def test_a_slice_moves_no_more_messages_than_its_quota(stage):
+    stage.cloud.send(stage.dlq, bodies(30))
+    assert stage.run(stage.plan(), factories.work(rate=5000, quota=13)).counts.redriven == 13
+    assert stage.remaining() == (17, 0)
+
+
+def test_deleting_the_destination_ends_the_slice_and_the_rest_stays(stage):
+    stage.cloud.send(stage.dlq, bodies(60))
+    sends = iter(range(1000))
+
+    def delete_after_two_sends() -> None:
+        if next(sends) == 2:
+            stage.cloud.sqs.delete_queue(QueueUrl=stage.orders.url)
+
+    client = ObservedSqs(sqs_client(THREADS, retries=False), delete_after_two_sends)
+    result = stage.run(stage.plan(), factories.work(rate=100), client=client)
+    assert result.failure is not None
+    assert result.failure.startswith("orders doesn't accept messages anymore (AWS.SimpleQueueService.NonExistentQueue)")
+    assert 0 < result.counts.redriven < 60
+    assert stage.remaining() == (60 - result.counts.redriven, 0)
+
+
+def test_a_run_without_the_lock_moves_nothing(stage):
+    stage.cloud.send(stage.dlq, bodies(5))
+    plan = stage.plan()
+    stage.table.unlock(plan)
+    with pytest.raises(LockLostError):
+        stage.run(plan)
+    assert stage.remaining() == (5, 0)
+
+
+@pytest.mark.usefixtures("frequent_heartbeats")
+def test_a_stopped_slice_leaves_the_remaining_messages_visible(stage):
+    stage.cloud.send(stage.dlq, bodies(60))
+    plan = stage.plan()
+    client = ObservedSqs(sqs_client(THREADS, retries=False), lambda: stage.table.ask_to_stop(plan.dlq.arn))
+    result = stage.run(plan, factories.work(rate=50), client=client)
+    assert result.stopped
+    assert 0 < result.counts.redriven < 60
+    assert stage.remaining() == (60 - result.counts.redriven, 0)
+    assert stage.cloud.visible(stage.orders) == result.counts.redriven
+
+
+@pytest.mark.usefixtures("frequent_heartbeats")
+def test_a_slice_that_loses_its_lock_leaves_no_unrecorded_duplicates(stage):
+    stage.cloud.send(stage.dlq, bodies(60))
+    plan = stage.plan()
+    sends = iter(range(1000))
+
+    def lose_the_lock() -> None:
+        if next(sends) == 1:
+            stage.table.unlock(plan)
+
+    client = ObservedSqs(sqs_client(THREADS, retries=False), lose_the_lock)
+    with pytest.raises(LockLostError):
+        stage.run(plan, factories.work(rate=20), client=client)
+    assert sum(stage.remaining()) + stage.cloud.visible(stage.orders) == 60 + len(stage.table.undeleted(plan))
+
+
+def test_a_retried_slice_continues_from_the_checkpoint(stage):
+    stage.cloud.send(stage.dlq, bodies(30))
+    plan, work = stage.plan(), factories.work(rate=5000, quota=20)
+    before = SliceResult(counts=Counts(redriven=7, quarantined=1), calls={"Send": 2}, seconds=5)
+    stage.table.checkpoint(plan, work, before, in_hand=40)
+    result = stage.run(plan, work)
+    assert (result.counts.redriven, result.counts.quarantined) == (19, 1)
+    assert result.duplicates_possible == 40
+    assert result.seconds >= 5
+    assert stage.remaining() == (18, 0)
+
+
+def test_a_retried_slice_keeps_the_handles_that_were_recorded_before(stage):
+    plan, work = stage.plan(started_at=1), factories.work(rate=5000)
+    record = HeldRecord("m-1", "handle", "came-back", failed=False)
+    stage.table.record_held(plan, work, [record])
+    stage.cloud.send(stage.dlq, bodies(3))
+    stage.run(plan, work)
+    assert "m-1" in {record.message_id for record in stage.table.held(plan)}
+
+
+def test_messages_that_an_earlier_slice_sent_are_only_deleted(stage):
+    stage.cloud.send(stage.dlq, bodies(5))
+    plan = stage.plan()
+    sent = [message["MessageId"] for message in stage.cloud.peek(stage.dlq, 5)][:2]
+    stage.table.record_undeleted(plan, factories.work(lane=3), sent)
+    assert stage.run(plan).counts.redriven == 3
+    assert (stage.cloud.visible(stage.orders), stage.remaining()) == (3, (0, 0))
+
+
+def test_a_slice_writes_a_checkpoint_before_it_sends_anything(stage):
+    stage.cloud.send(stage.dlq, bodies(1))
+    plan, checkpoints = stage.plan(), []
+    client = ObservedSqs(
+        sqs_client(THREADS, retries=False),
+        lambda: checkpoints.append(stage.table.interrupted(plan, factories.work())),
+    )
+    stage.run(plan, factories.work(rate=50), client=client)
+    assert (checkpoints[0].counts.redriven, checkpoints[0].duplicates_possible) == (0, in_hand_limit(50))
+
+
+def test_messages_whose_origin_is_inaccessible_stay_in_the_queue(stage):
+    provenance = '{"run":"run-0","count":0,"id":"m","sent":1,"source":"arn:aws:sqs:eu-west-1:123456789012:elsewhere"}'
+    attributes = {"redrive": {"DataType": "String", "StringValue": provenance}}
+    stage.cloud.send(stage.dlq, [{"MessageBody": "x", "MessageAttributes": attributes}])
+    assert stage.run(stage.plan()).skip_reasons == {"no-destination": 1}
+
+
+@pytest.mark.parametrize(("rate", "messages"), [(0.1, 20), (50, 100), (100, 200), (500, 320)])
+def test_a_lane_has_two_seconds_worth_of_messages_in_hand_within_bounds(rate, messages):
+    assert in_hand_limit(rate) == messages

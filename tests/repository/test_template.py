@@ -1,0 +1,388 @@
+"""The deployment: valid, short, described, encrypted, and with no more permissions than each function needs."""
+
+import json
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+from cfnlint.api import lint_file
+from cfnlint.config import ManualArgs
+
+from tests.support.definitions import TEMPLATE, functions, listed, resources, statements, template
+from tests.support.rendering import transformed
+from tests.support.samples import load
+
+FUNCTIONS = functions()
+QUEUES = resources("AWS::SQS::Queue")
+SUBSCRIPTIONS = resources("AWS::Lambda::EventSourceMapping")
+DEAD_LETTER_QUEUES = {
+    queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+    for queue in QUEUES.values()
+    if "RedrivePolicy" in queue
+}
+FAILURE_QUEUES = {
+    function.properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0]
+    for function in FUNCTIONS.values()
+    if "EventInvokeConfig" in function.properties
+}
+FOURTEEN_DAYS = 14 * 24 * 3600
+each_function = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lambda function: function.name)
+
+
+def test_the_template_is_short_enough_to_read():
+    text = TEMPLATE.read_text()
+    assert len(text.splitlines()) <= 1_450
+    assert len(text.encode()) <= 62_000
+    assert max(map(len, text.splitlines())) <= 130
+
+
+def test_each_example_pair_is_one_section_that_can_be_copied():
+    sections = re.split(r"^  # -+ (.+)$", TEMPLATE.read_text().split("\nOutputs:")[0], flags=re.MULTILINE)
+    headings = sections[1::2]
+    bodies = dict(zip(headings, sections[2::2], strict=True))
+    pairs = [heading for heading in headings if heading.startswith("example pair: ")]
+    assert headings[-4:] == pairs
+    for heading, body in bodies.items():
+        names = re.findall(r"^  (\w+):", body, flags=re.MULTILINE)
+        conditions = {template()["Resources"][name].get("Condition") for name in names}
+        assert (conditions == {"WithExamples"}) == (heading in pairs), heading
+
+
+def test_nothing_is_used_that_sam_publish_refuses():
+    assert template()["Transform"] == "AWS::Serverless-2016-10-31"
+    assert "Fn::ForEach" not in TEMPLATE.read_text()
+
+
+def test_every_parameter_is_used():
+    text = TEMPLATE.read_text()
+    unused = {name for name in template()["Parameters"] if f"!Ref {name}" not in text and f"${{{name}}}" not in text}
+    assert not unused
+
+
+def test_cfn_lint_has_nothing_to_say():
+    assert [str(match) for match in lint_file(Path(TEMPLATE), config=ManualArgs(regions=["us-east-1"]))] == []
+
+
+@pytest.mark.parametrize("section", ["Parameters", "Outputs"])
+def test_everything_a_deployer_sees_is_described(section):
+    assert not [name for name, part in template()[section].items() if not part.get("Description")]
+
+
+# Permissions
+
+
+def test_only_log_deliveries_have_no_resource_to_name():
+    # In a policy that is attached to one resource, "*" is that resource.
+    attached = {"AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::KMS::Key"}
+    policies = [resource for resource in template()["Resources"].values() if resource["Type"] not in attached]
+    unbounded = [found for found in statements(policies) if "*" in listed(found.get("Resource", []))]
+    actions = {action for found in unbounded for action in listed(found["Action"])}
+    assert actions == {
+        "logs:CreateLogDelivery",
+        "logs:GetLogDelivery",
+        "logs:UpdateLogDelivery",
+        "logs:DeleteLogDelivery",
+        "logs:ListLogDeliveries",
+        "logs:PutResourcePolicy",
+        "logs:DescribeResourcePolicies",
+        "logs:DescribeLogGroups",
+    }
+
+
+def test_no_action_is_allowed_by_wildcard_except_on_the_key_as_its_guide_asks():
+    # KMS developer guide, "Default key policy": without it nobody may be able to change the key. SNS
+    # developer guide, "Enable compatibility between event sources from AWS services and encrypted topics".
+    by_wildcard = {
+        action
+        for found in statements(template()["Resources"])
+        if found["Effect"] == "Allow"
+        for action in listed(found["Action"])
+        if "*" in action
+    }
+    assert by_wildcard == {"kms:*", "kms:GenerateDataKey*"}
+
+
+@each_function
+def test_every_function_has_its_permissions_written_out(function):
+    assert function.properties.get("Policies", {}).keys() <= {"Statement"}
+    assert "Role" not in function.properties
+
+
+def test_sam_attaches_no_managed_policy_but_those_for_logs_and_traces():
+    # An event of the type SQS would attach AWSLambdaSQSQueueExecutionRole, which allows deleting from every queue.
+    attached = {
+        policy.rsplit("/", 1)[1]
+        for resource in transformed()["Resources"].values()
+        if resource["Type"] == "AWS::IAM::Role"
+        for policy in resource["Properties"].get("ManagedPolicyArns", [])
+    }
+    assert attached == {"AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"}
+
+
+def test_permissions_on_resources_of_the_stack_name_them_and_no_pattern_of_the_stacks_name():
+    # CloudFormation shortens long stack names in the names of queues, functions, and state machines, but not of alarms.
+    named = [json.dumps(found.get("Resource")) for found in statements(template()["Resources"])]
+    patterns = [arn for found in named for arn in re.findall(r"arn:[^\"]*", found) if "${AWS::StackName}" in arn]
+    assert {arn.removeprefix("arn:${AWS::Partition}:").split(":")[0] for arn in patterns} == {"ssm", "cloudwatch"}
+
+
+@pytest.mark.parametrize(
+    ("action", "allowed"),
+    [
+        (
+            "sqs:DeleteMessage",
+            {"MoverFunction", "StoreEventsConsumer", "EmailTasksConsumer", "RewardPayoutsConsumer"},
+        ),
+        (
+            "sqs:SendMessage",
+            {"MoverFunction", "StoreEventsProducer", "EmailTasksProducer", "RewardPayoutsProducer"},
+        ),
+        (
+            "sqs:ReceiveMessage",
+            {
+                "MoverFunction",
+                "SamplerFunction",
+                "StoreEventsConsumer",
+                "StoreEventsNotice",
+                "EmailTasksConsumer",
+                "RewardPayoutsConsumer",
+            },
+        ),
+        ("ses:SendEmail", {"EmailTasksConsumer"}),
+        ("sqs:PurgeQueue", set()),
+        ("sqs:SetQueueAttributes", set()),
+    ],
+)
+def test_what_can_lose_or_change_a_message_is_allowed_only_where_it_is_needed(action, allowed):
+    assert {name for name, function in FUNCTIONS.items() if action in function.allowed} == allowed
+
+
+def test_the_coordinator_can_make_messages_visible_but_not_see_send_or_delete_them():
+    sqs = {action for action in FUNCTIONS["CoordinatorFunction"].allowed if action.startswith("sqs:")}
+    assert sqs == {
+        "sqs:GetQueueUrl",
+        "sqs:GetQueueAttributes",
+        "sqs:ListDeadLetterSourceQueues",
+        "sqs:ListQueueTags",
+        "sqs:ChangeMessageVisibility",
+    }
+
+
+@each_function
+def test_the_redrive_may_touch_every_queue_of_the_stack_and_those_of_the_pattern(function):
+    for found in statements(function.properties.get("Policies", {})):
+        if function.module.startswith("redrive.") and listed(found["Action"])[0].startswith("sqs:"):
+            named = json.dumps(found["Resource"])
+            assert {queue for queue in QUEUES if f'["{queue}", "Arn"]' in named} == QUEUES.keys()
+            assert "${QueueNamePattern}" in named
+
+
+def test_emails_are_sent_from_one_address_only():
+    (sending,) = [found for found in statements(template()["Resources"]) if "ses:SendEmail" in listed(found["Action"])]
+    assert sending["Condition"] == {"StringEquals": {"ses:FromAddress": {"Ref": "EmailSender"}}}
+
+
+def test_what_can_be_reached_over_http_requires_signed_requests():
+    urls = [
+        function.properties["FunctionUrlConfig"]
+        for function in FUNCTIONS.values()
+        if "FunctionUrlConfig" in function.properties
+    ]
+    assert urls == [{"AuthType": "AWS_IAM"}]
+
+
+# What is off by default
+
+
+def test_nothing_starts_automatically_by_default():
+    assert template()["Parameters"]["RedriveAfterAlarmMinutes"]["Default"] == 0
+    assert template()["Parameters"]["RedriveSchedule"]["Default"] == ""
+    conditions = {
+        name: template()["Resources"][name]["Condition"]
+        for name in ("DLQAlarmRule", "AutomaticSchedule", "AutomaticStateMachine", "AutomaticFunction")
+    }
+    assert conditions == {
+        "DLQAlarmRule": "WithAlarmStart",
+        "AutomaticSchedule": "WithScheduledStart",
+        "AutomaticStateMachine": "WithAutomaticStart",
+        "AutomaticFunction": "WithAutomaticStart",
+    }
+
+
+def test_no_chat_is_notified_by_default():
+    parameters = template()["Parameters"]
+    chats = ("SlackWorkspaceId", "SlackChannelId", "SlackWebhookSecretArn")
+    assert {parameters[name]["Default"] for name in chats} == {""}
+    conditions = {
+        name: template()["Resources"][name]["Condition"]
+        for name in ("SlackChannel", "ChatTopic", "AmazonQFunction", "SlackWebhookFunction")
+    }
+    assert conditions == {
+        "SlackChannel": "WithSlackChannel",
+        "ChatTopic": "WithSlackChannel",
+        "AmazonQFunction": "WithSlackChannel",
+        "SlackWebhookFunction": "WithSlackWebhook",
+    }
+
+
+def test_the_chat_channel_can_do_nothing():
+    (channel,) = resources("AWS::Chatbot::SlackChannelConfiguration").values()
+    assert channel["GuardrailPolicies"] == [{"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AWSDenyAll"}]
+    assert "Policies" not in resources("AWS::IAM::Role")["SlackChannelRole"]
+
+
+def test_the_only_secret_that_is_read_is_the_one_given():
+    reading = [
+        found
+        for found in statements(template()["Resources"])
+        if any(action.startswith("secretsmanager:") for action in listed(found["Action"]))
+    ]
+    assert [found["Resource"] for found in reading] == [{"Ref": "SlackWebhookSecretArn"}]
+
+
+def test_the_alarms_that_may_start_a_run_are_those_on_the_depth_of_the_stacks_dead_letter_queues():
+    (rule,) = resources("AWS::Events::Rule")["DLQAlarmRule"]["EventPattern"]["detail"]["alarmName"][:1]
+    pattern = rule["wildcard"]["Fn::Sub"].replace("${AWS::StackName}", "stack")
+    alarms = resources("AWS::CloudWatch::Alarm")
+    # CloudFormation user guide, "Resource identifiers": stack, logical name and random signs.
+    matching = {name for name in alarms if fnmatchcase(f"stack-{name}-1A2B3C4D5E6F", pattern)}
+    on_depth = {
+        name
+        for name, alarm in alarms.items()
+        if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        and alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0] in DEAD_LETTER_QUEUES
+    }
+    assert matching == on_depth
+    assert on_depth
+
+
+def test_what_starts_by_itself_gets_to_the_redrive_only_through_the_function_that_keeps_count():
+    targets = [
+        target["Arn"]
+        for kind, key in (("AWS::Events::Rule", "Targets"), ("AWS::Scheduler::Schedule", "Target"))
+        for resource in resources(kind).values()
+        for target in listed(resource[key])
+    ]
+    assert {"Ref": "AutomaticStateMachine"} in targets
+    assert {"Ref": "RedriveStateMachine"} not in targets
+
+
+# Queues, topics, tables
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_every_queue_is_encrypted(queue):
+    assert QUEUES[queue].get("SqsManagedSseEnabled") is True or "KmsMasterKeyId" in QUEUES[queue]
+
+
+def test_every_queue_refuses_plain_http():
+    refusing = {
+        reference["Ref"]
+        for policy in resources("AWS::SQS::QueuePolicy").values()
+        for found in statements(policy)
+        if found["Effect"] == "Deny" and found["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        for reference in policy["Queues"]
+    }
+    assert refusing == QUEUES.keys()
+
+
+def test_every_topic_is_encrypted_and_refuses_plain_http():
+    topics = resources("AWS::SNS::Topic")
+    refusing = {
+        reference["Ref"]
+        for policy in resources("AWS::SNS::TopicPolicy").values()
+        for found in statements(policy)
+        if found["Effect"] == "Deny" and found["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        for reference in policy["Topics"]
+    }
+    assert refusing == topics.keys()
+    assert all("KmsMasterKeyId" in topic for topic in topics.values())
+
+
+def test_every_table_is_encrypted():
+    tables = resources("AWS::DynamoDB::Table")
+    assert tables
+    assert all(table["SSESpecification"]["SSEEnabled"] is True for table in tables.values())
+
+
+def test_dead_letter_queues_and_the_quarantine_keep_messages_for_fourteen_days():
+    assert DEAD_LETTER_QUEUES
+    assert FAILURE_QUEUES
+    names = DEAD_LETTER_QUEUES | FAILURE_QUEUES | {"QuarantineQueue"}
+    assert {QUEUES[name]["MessageRetentionPeriod"] for name in names} == {FOURTEEN_DAYS}
+
+
+def test_a_message_stays_invisible_for_six_times_the_timeout_of_its_consumer():
+    # Lambda developer guide, "Configuring a queue to use with Lambda".
+    assert SUBSCRIPTIONS
+    for subscription in SUBSCRIPTIONS.values():
+        queue = subscription["EventSourceArn"]["Fn::GetAtt"][0]
+        consumer = FUNCTIONS[subscription["FunctionName"]["Ref"]]
+        assert QUEUES[queue]["VisibilityTimeout"] >= 6 * consumer.timeout
+
+
+def test_a_consumer_reports_which_messages_of_a_batch_failed():
+    assert all(found["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for found in SUBSCRIPTIONS.values())
+
+
+# What outlives the stack
+
+
+def test_dead_letter_queues_the_quarantine_and_business_data_outlive_the_stack():
+    kept = {
+        name
+        for name, resource in transformed()["Resources"].items()
+        if resource.get("DeletionPolicy") == "RetainExceptOnCreate" and resource.get("UpdateReplacePolicy") == "Retain"
+    }
+    tables = resources("AWS::DynamoDB::Table").keys()
+    # Locks and checkpoints mean nothing without the stack, and the payment gateway is simulated.
+    assert kept == (QUEUES.keys() - {name for name, queue in QUEUES.items() if "RedrivePolicy" in queue}) | (
+        tables - {"RunTable", "PaymentGatewayTable"}
+    )
+    assert kept >= DEAD_LETTER_QUEUES | FAILURE_QUEUES | {"QuarantineQueue"}
+
+
+def test_what_outlives_the_stack_has_a_generated_name_so_that_the_stack_can_be_deployed_again():
+    for resource in transformed()["Resources"].values():
+        if "DeletionPolicy" in resource:
+            assert not {"QueueName", "TableName"} & resource["Properties"].keys()
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_no_change_of_a_parameter_replaces_a_queue(queue):
+    # The properties whose update requires replacement (CloudFormation template reference, AWS::SQS::Queue).
+    properties = transformed()["Resources"][queue]["Properties"]
+    assert "QueueName" not in properties
+    assert properties.get("FifoQueue") in {None, True}
+
+
+# Functions
+
+
+@each_function
+def test_every_function_is_described(function):
+    assert function.properties.get("Description")
+
+
+@each_function
+def test_every_function_has_a_log_group_that_does_not_keep_logs_forever(function):
+    group = function.properties["LoggingConfig"]["LogGroup"]["Ref"]
+    assert resources("AWS::Logs::LogGroup")[group]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+@each_function
+def test_every_handler_can_be_loaded_with_the_environment_that_it_is_given(function):
+    assert callable(load(function))
+
+
+def test_no_example_function_is_deployed_without_the_examples():
+    examples = {name for name, function in FUNCTIONS.items() if function.module.startswith("examples.")}
+    conditional = {name for name, found in template()["Resources"].items() if found.get("Condition") == "WithExamples"}
+    assert examples == FUNCTIONS.keys() & conditional
+
+
+def test_the_mover_has_time_for_the_longest_slice():
+    longest = template()["Parameters"]["SliceSeconds"]["MaxValue"]
+    # Plus a minute: messages in hand are finished or released before Lambda stops the function.
+    assert FUNCTIONS["MoverFunction"].timeout >= longest + 60

@@ -1,0 +1,99 @@
+"""Scenarios: their names, how messages are accounted for, and the load that they measure."""
+
+from importlib import import_module
+
+import pytest
+from rich.console import Console
+from typer import Typer
+from typer.testing import CliRunner
+
+from local import demo, scenario
+from local.scenarios import rewards
+from local.stage import Stage, StageError
+
+
+@pytest.fixture
+def stage() -> Stage:
+    # Nothing that is tested here needs a cloud.
+    return Stage(None, None, Console(record=True, width=100))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", scenario.known())
+def test_every_scenario_can_be_played_and_says_what_it_shows(name):
+    module = import_module(f"local.scenarios.{name.replace('-', '_')}")
+    assert callable(module.play)
+    assert len(module.__doc__.splitlines()[0]) > 20
+
+
+def test_the_demo_plays_scenarios_that_exist():
+    assert set(demo.DEMO) <= set(scenario.known())
+
+
+@pytest.mark.parametrize("arguments", [[], ["rubbish"]])
+def test_an_unknown_scenario_is_refused_with_the_known_ones(arguments):
+    app = Typer()
+    app.command()(scenario.main)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "store-events" in result.output
+
+
+def test_messages_in_one_place_each_are_accounted_for(stage):
+    assert stage.reconcile({"a", "b"}, {"processed": ["a"], "quarantine": {"b"}})
+
+
+def test_a_missing_message_is_named(stage):
+    assert not stage.reconcile({"a", "b"}, {"processed": ["a"]})
+    assert "missing: b" in stage.console.export_text()
+
+
+@pytest.mark.parametrize("places", [{"processed": ["a"], "quarantine": ["a"]}, {"processed": ["a", "a"]}])
+def test_a_message_that_was_found_twice_is_named(stage, places):
+    assert not stage.reconcile({"a"}, places)
+    assert "in two places: a" in stage.console.export_text()
+
+
+def test_messages_of_others_are_ignored(stage):
+    assert stage.reconcile({"a"}, {"processed": ["a", "other", "other"]})
+
+
+def test_a_condition_that_never_holds_is_an_error_with_what_was_awaited(stage):
+    with pytest.raises(StageError, match="Expected the rain within 0 seconds"):
+        stage.until(lambda: False, "the rain", patience=0)
+
+
+# The load on a dependency, as the rewards scenario measures it
+
+
+def calls_of(*times: tuple[float, float]) -> list[rewards.Call]:
+    return [rewards.Call(began, ended) for began, ended in times]
+
+
+@pytest.mark.parametrize(
+    ("calls", "at_once"),
+    [
+        ([], 0),
+        ([(0, 1)], 1),
+        ([(0, 1), (1, 2)], 1),
+        ([(0, 2), (1, 3)], 2),
+        ([(0, 9), (1, 2), (3, 4)], 2),
+        ([(0, 3), (1, 3), (2, 3)], 3),
+    ],
+)
+def test_calls_overlap_until_one_of_them_has_ended(calls, at_once):
+    assert rewards.most_at_once(calls_of(*calls)) == at_once
+
+
+@pytest.mark.parametrize(
+    ("began", "most"),
+    [([], 0), ([5], 1), ([0, 1], 1), ([0, 0.99], 2), ([0, 0.6, 1.2, 1.5], 3), ([0.9, 1.0, 1.1, 2.5], 3)],
+)
+def test_the_busiest_second_may_start_anywhere(began, most):
+    assert rewards.most_in_a_second(calls_of(*((at, at) for at in began))) == most
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "many", "10001", "1e3", ""])
+def test_an_invalid_number_of_payouts_is_refused_with_what_was_expected(stage, monkeypatch, given):
+    monkeypatch.setenv("REWARDS", given)
+    with pytest.raises(StageError, match="Expected REWARDS to be a number of payouts from 1 to 10000"):
+        rewards.play(stage)

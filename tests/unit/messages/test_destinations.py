@@ -1,0 +1,50 @@
+"""Destinations: what they are, and what besides queues a deployment may deliver to."""
+
+import pytest
+
+from redrive.domain.messages.destinations import DeliveryPolicy, Destination, Kind, quarantine, queue
+from tests.support import factories
+
+HOME = factories.queue("orders-dlq").arn
+FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:redrive-orders"
+STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:redrive-orders"
+POLICY = DeliveryPolicy(functions=("redrive-*",), state_machines=("redrive-orders",))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("orders", Kind.QUEUE), ("orders.fifo", Kind.FIFO_QUEUE)])
+def test_a_queue_is_a_destination_of_its_kind_that_the_rate_applies_to(name, kind):
+    found = queue(factories.queue(name))
+    assert (found.kind, found.address, found.name) == (kind, factories.queue(name).url, name)
+    assert found.throttled
+    assert found.takes_batches
+
+
+def test_the_rate_does_not_apply_to_the_quarantine():
+    assert not quarantine(factories.queue("quarantine")).throttled
+
+
+@pytest.mark.parametrize(
+    ("arn", "kind"),
+    [(FUNCTION, Kind.FUNCTION), (f"{FUNCTION}:live", Kind.FUNCTION), (STATE_MACHINE, Kind.STATE_MACHINE)],
+)
+def test_what_the_policy_names_may_be_delivered_to_with_its_qualifier(arn, kind):
+    found = POLICY.destination(arn, HOME)
+    assert found == Destination(kind, arn, "redrive-orders")
+    assert not found.takes_batches
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        FUNCTION.replace("redrive-orders", "billing"),
+        STATE_MACHINE.replace("redrive-orders", "redrive-other"),
+        FUNCTION.replace("us-east-1", "eu-west-1"),
+        FUNCTION.replace("123456789012", "210987654321"),
+        "arn:aws:lambda:us-east-1:123456789012:layer:redrive-orders",
+        "arn:aws:events:us-east-1:123456789012:rule/redrive-orders",
+        "redrive-orders",
+        "",
+    ],
+)
+def test_what_the_policy_does_not_name_or_is_elsewhere_may_not_be_delivered_to(arn):
+    assert POLICY.destination(arn, HOME) is None

@@ -1,0 +1,144 @@
+"""The provenance attribute: fresh, carried on, and robust against what others wrote under its name."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.messages.provenance import (
+    ATTRIBUTE,
+    Provenance,
+    QuarantineNote,
+    provenance_of,
+    quarantine_note_of,
+)
+from tests.support import factories
+
+ORDERS = factories.queue("orders").arn
+INVOICES = factories.queue("invoices").arn
+
+
+def message_with(value: str, **values) -> ReceivedMessage:
+    return factories.received(attributes={ATTRIBUTE: factories.string(value)}, **values)
+
+
+def test_a_message_without_the_attribute_starts_afresh():
+    message = factories.received(message_id="m-1", sent_at=5, source="orders")
+    assert provenance_of(message) == Provenance(run="", count=0, message_id="m-1", sent_at=5, source=ORDERS)
+
+
+def test_a_message_that_was_redriven_keeps_its_first_id_and_time():
+    earlier = Provenance("run-0", 2, "m-1", 5, ORDERS)
+    message = message_with(earlier.to_json(), message_id="m-9", sent_at=99)
+    assert provenance_of(message) == earlier
+
+
+def test_a_redrive_adds_one_to_the_count():
+    after = Provenance("run-0", 2, "m-1", 5, ORDERS).next("run-1", redriven=True)
+    assert (after.run, after.count) == ("run-1", 3)
+
+
+def test_a_quarantine_adds_nothing_to_the_count():
+    after = Provenance("run-0", 2, "m-1", 5, ORDERS).next("run-1", redriven=False)
+    assert (after.run, after.count) == ("run-1", 2)
+
+
+def test_a_repaired_message_stays_marked_as_repaired_whatever_later_runs_do():
+    repaired = Provenance("run-0", 0, "m-1", 5, ORDERS).next("run-1", redriven=True, repaired=True)
+    later = repaired.next("run-2", redriven=True)
+    assert provenance_of(message_with(later.to_json())).repaired
+
+
+def test_a_message_that_was_repaired_but_not_redriven_is_not_marked_as_repaired():
+    assert not Provenance("run-0", 0, "m-1", 5, ORDERS).next("run-1", redriven=False, repaired=True).repaired
+
+
+def test_a_quarantined_message_keeps_its_source():
+    quarantined = Provenance("run-0", 0, "m-1", 5, ORDERS).to_json("missing-attribute", ())
+    assert provenance_of(message_with(quarantined, source=None)).source == ORDERS
+
+
+def test_the_source_that_sqs_names_takes_precedence_over_the_one_in_the_attribute():
+    redriven = Provenance("run-0", 1, "m-1", 5, ORDERS).to_json()
+    assert provenance_of(message_with(redriven, source="invoices")).source == INVOICES
+
+
+def test_the_attribute_of_a_quarantined_message_has_the_reason_and_the_problems():
+    value = Provenance("run-1", 0, "m-1", 5, ORDERS).to_json("invalid-body", ("body.dob: missing",))
+    assert json.loads(value) == {
+        "run": "run-1",
+        "count": 0,
+        "id": "m-1",
+        "sent": 5,
+        "source": ORDERS,
+        "reason": "invalid-body",
+        "problems": ["body.dob: missing"],
+    }
+    note = quarantine_note_of(message_with(value))
+    assert note == QuarantineNote("run-1", "invalid-body", ("body.dob: missing",))
+
+
+def test_the_attribute_of_a_redriven_message_has_no_reason():
+    value = Provenance("run-1", 1, "m-1", 5, None).to_json()
+    assert json.loads(value).keys() == {"run", "count", "id", "sent"}
+    assert quarantine_note_of(message_with(value)) is None
+
+
+@pytest.mark.parametrize("value", ["", "{", "[]", "null", '{"run": "r", "reason": "x", "problems": 5}', "[" * 200_000])
+def test_an_attribute_that_is_not_ours_is_no_quarantine_note(value):
+    assert quarantine_note_of(message_with(value)) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "yes",
+        "{",
+        "[]",
+        "7",
+        "null",
+        '"run-1"',
+        '{"run": "run-1"}',
+        '{"run": "r", "count": "many", "id": "m", "sent": 1}',
+        '{"run": "r", "count": null, "id": "m", "sent": 1}',
+        '{"run": "r", "count": {}, "id": "m", "sent": 1}',
+        '{"run": "r", "count": NaN, "id": "m", "sent": 1}',
+        '{"run": "r", "count": Infinity, "id": "m", "sent": 1}',
+        "[" * 200_000,
+    ],
+)
+def test_a_foreign_or_damaged_attribute_is_ignored(value):
+    message = message_with(value, message_id="m-1")
+    assert provenance_of(message) == Provenance("", 0, "m-1", message.sent_at, message.source_arn)
+
+
+@pytest.mark.parametrize("source", [{"not": "an arn"}, 7, ["x"]])
+def test_a_source_that_is_not_a_string_is_ignored(source):
+    value = json.dumps({"run": "r", "count": 1, "id": "m", "sent": 1, "source": source})
+    assert provenance_of(message_with(value, source=None)).source is None
+
+
+def test_a_negative_count_is_zero():
+    value = json.dumps({"run": "r", "count": -5, "id": "m", "sent": 1})
+    assert provenance_of(message_with(value)).count == 0
+
+
+def test_a_binary_attribute_of_the_same_name_is_ignored():
+    message = factories.received(attributes={ATTRIBUTE: {"DataType": "Binary", "BinaryValue": b"{}"}})
+    assert provenance_of(message).count == 0
+
+
+@given(
+    st.text(max_size=80),
+    st.integers(0, 1000),
+    st.text(max_size=100),
+    st.integers(0, 2**41),
+    st.none() | st.text(min_size=1, max_size=200),
+    st.booleans(),
+)
+@settings(deadline=None)
+def test_what_is_written_is_what_is_read(run, count, message_id, sent_at, source, repaired):
+    provenance = Provenance(run, count, message_id, sent_at, source, repaired)
+    assert provenance_of(message_with(provenance.to_json(), source=None)) == provenance

@@ -1,0 +1,212 @@
+"""Planning: what is refused before anything moves, the rate that a run keeps to, and who holds the queue's lock."""
+
+import pytest
+
+from redrive.contracts.contract import MessageContract
+from redrive.domain.errors import RejectedError
+from redrive.domain.plan.planning import check_contracts, plan_run, take_lock
+from redrive.domain.plan.request import OnInvalid, RedriveRequest
+from tests.support import factories
+from tests.support.fakes import FakeExecutions, FakeLocks, FakeQueues
+
+QUARANTINE = factories.queue("quarantine")
+DLQ = factories.queue("orders-dlq")
+ORDERS = factories.queue("orders")
+
+
+def directory(**dlq_facts) -> FakeQueues:
+    queues = FakeQueues()
+    queues.add(DLQ, factories.facts(**dlq_facts))
+    queues.add(ORDERS, factories.facts(has_redrive_policy=True), dlq="orders-dlq")
+    queues.add(QUARANTINE, factories.facts())
+    return queues
+
+
+def planned(request: RedriveRequest | None = None, queues: FakeQueues | None = None, **requested):
+    request = request or factories.request(**requested)
+    return plan_run(request, factories.execution(), queues or directory(), QUARANTINE)
+
+
+@pytest.mark.parametrize("given", ["orders-dlq", DLQ.arn, DLQ.url])
+def test_the_queue_is_found_by_name_arn_and_url(given):
+    assert planned(dlq=given).dlq == DLQ
+
+
+def test_the_plan_has_what_the_queue_holds_and_where_messages_may_go():
+    plan = planned(queues=directory(waiting=7, in_flight=2, delayed=1, retention=345_600))
+    assert (plan.waiting, plan.retention) == (10, 345_600)
+    assert (plan.sources, plan.destination, plan.quarantine) == ((ORDERS,), None, QUARANTINE)
+
+
+def test_the_run_is_its_execution_and_starts_when_that_started():
+    plan = planned()
+    assert (plan.run_id, plan.execution_arn) == ("run-1", factories.execution().id)
+    assert plan.started_at == factories.STARTED_AT
+
+
+def test_the_plan_embeds_the_request_as_it_is():
+    request = factories.request(rate=5, max_messages=10, sample_size=3, dry_run=True, max_redrives=2)
+    assert planned(request).request == request
+
+
+# The rate
+
+
+def with_max_rates(**max_rates: str) -> FakeQueues:
+    """Return a directory in which queues declare max rates; all but `archive` are sources of `orders-dlq`."""
+    queues = directory()
+    for name, value in max_rates.items():
+        dlq = "orders-dlq" if name != "archive" else None
+        queues.add(factories.queue(name), factories.facts(), dlq=dlq, tags={"redrive:max-rate": value})
+    return queues
+
+
+@pytest.mark.parametrize(
+    ("requested", "declared", "rate", "max_rate"),
+    [
+        (500, {}, 500, None),
+        (500, {"orders": "40"}, 40, 40),
+        (20, {"orders": "40"}, 20, 40),
+        (500, {"orders": "40", "invoices": "2.5"}, 2.5, 2.5),
+        (500, {"invoices": "0.1"}, 0.1, 0.1),
+    ],
+)
+def test_a_run_keeps_to_the_smallest_of_the_requested_rate_and_what_the_receiving_queues_declare(
+    requested, declared, rate, max_rate
+):
+    plan = planned(rate=requested, queues=with_max_rates(**declared))
+    assert (plan.rate, plan.request.rate, plan.max_rate) == (rate, requested, max_rate)
+
+
+def test_only_the_destination_of_a_run_limits_its_rate():
+    queues = with_max_rates(orders="5", archive="200")
+    assert planned(rate=500, destination="archive", queues=queues).rate == 200
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "fast", "0", "-1", "10001", "nan", "NaN", "Infinity", "1_000", "40/s", '"40"', "[40]", "true"],
+)
+def test_a_max_rate_that_is_not_a_rate_is_refused_with_the_queue_and_the_tag(value):
+    with pytest.raises(RejectedError) as caught:
+        planned(queues=with_max_rates(orders=value))
+    refusal = str(caught.value)
+    assert refusal.startswith("orders: the tag redrive:max-rate is invalid. Expected messages per second")
+    assert f"found {value!r}" in refusal
+
+
+# The queues
+
+
+@pytest.mark.parametrize("key", ["dlq", "destination"])
+def test_an_unknown_queue_is_refused_with_how_to_look_it_up(key):
+    with pytest.raises(RejectedError, match=f"^{key}: there is no queue nowhere.*aws sqs list-queues"):
+        planned(**{key: "nowhere"})
+
+
+def test_a_queue_that_no_redrive_policy_names_gets_a_plan_because_its_messages_may_say_where_they_belong():
+    queues = directory()
+    queues.add(factories.queue("attic"), factories.facts())
+    assert planned(queues=queues, dlq="attic").sources == ()
+    assert planned(queues=queues, dlq="attic", destination="orders").destination == ORDERS
+
+
+@pytest.mark.parametrize(
+    ("dlq", "destination", "problem"),
+    [
+        (
+            "orders-dlq.fifo",
+            "orders",
+            "orders-dlq.fifo is a FIFO queue, but the destination orders is a standard queue",
+        ),
+        (
+            "orders-dlq",
+            "orders.fifo",
+            "orders-dlq is a standard queue, but the destination orders.fifo is a FIFO queue",
+        ),
+    ],
+)
+def test_a_destination_of_the_other_kind_is_refused(dlq, destination, problem):
+    queues = directory()
+    for name in ("orders-dlq.fifo", "orders.fifo"):
+        queues.add(factories.queue(name), factories.facts())
+    with pytest.raises(RejectedError, match=problem):
+        planned(queues=queues, dlq=dlq, destination=destination)
+
+
+def test_a_queue_cannot_be_its_own_destination():
+    with pytest.raises(RejectedError, match="orders-dlq can't be its own destination"):
+        planned(destination=DLQ.arn)
+
+
+def test_the_quarantine_cannot_be_a_destination():
+    with pytest.raises(RejectedError, match="quarantine is the quarantine"):
+        planned(destination="quarantine")
+
+
+def test_a_queue_with_a_redrive_policy_of_its_own_is_refused_unless_allowed():
+    nested = directory(has_redrive_policy=True)
+    with pytest.raises(RejectedError, match="allowNestedDlq: true"):
+        planned(queues=nested)
+    assert planned(queues=nested, allow_nested_dlq=True).dlq == DLQ
+
+
+def test_the_quarantine_is_redriven_without_a_source_and_messages_that_are_still_invalid_stay_there():
+    plan = planned(dlq="quarantine")
+    assert (plan.sources, plan.destination, plan.on_invalid) == ((), None, OnInvalid.LEAVE)
+
+
+# Contracts
+
+
+@pytest.mark.parametrize(
+    ("destination", "checked"), [(None, ["orders", "invoices"]), (factories.queue("archive"), ["archive"])]
+)
+def test_the_contracts_of_the_queues_that_messages_will_go_to_are_loaded(destination, checked):
+    loaded: list[str] = []
+
+    def find_contract(name: str) -> MessageContract | None:
+        loaded.append(name)
+        return None
+
+    sources = (ORDERS, factories.queue("invoices"))
+    check_contracts(factories.plan(sources=sources, destination=destination), find_contract)
+    assert loaded == checked
+
+
+# The lock
+
+
+def test_a_free_queue_is_locked_for_the_run():
+    locks, plan = FakeLocks(), factories.plan()
+    take_lock(plan, locks, FakeExecutions())
+    assert locks.holders == {plan.dlq.arn: plan.execution_arn}
+
+
+def test_a_second_run_is_refused_with_the_name_of_the_first():
+    locks, first = FakeLocks(), factories.plan()
+    take_lock(first, locks, FakeExecutions())
+    second = factories.plan(run_id="run-2", execution_arn="arn:run-2")
+    with pytest.raises(RejectedError, match=f"Another run is moving the messages of orders-dlq: {first.execution_arn}"):
+        take_lock(second, locks, FakeExecutions({first.execution_arn}))
+
+
+def test_the_lock_of_a_run_that_has_ended_is_taken_over():
+    locks = FakeLocks({DLQ.arn: "arn:dead"})
+    plan = factories.plan()
+    take_lock(plan, locks, FakeExecutions(running=set()))
+    assert locks.holders == {DLQ.arn: plan.execution_arn}
+
+
+def test_of_two_runs_that_find_the_same_dead_one_only_the_first_gets_the_lock():
+    locks = FakeLocks({DLQ.arn: "arn:dead"})
+    first, second = factories.plan(), factories.plan(run_id="run-2", execution_arn="arn:run-2")
+
+    class Overtaken(FakeExecutions):
+        def is_running(self, execution_arn: str) -> bool:
+            # While the second run asks whether the dead one runs, the first takes the lock.
+            locks.lock(first, instead_of=execution_arn)
+            return False
+
+    with pytest.raises(RejectedError, match=first.execution_arn):
+        take_lock(second, locks, Overtaken())

@@ -1,0 +1,208 @@
+"""Repair: what a rule makes of a message, and that a message it doesn't fit stays as it is."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from redrive.domain.messages.message import MAX_BYTES, ReceivedMessage
+from redrive.domain.messages.opening import open_message
+from redrive.domain.rules.repair import Repair, Repairer
+from tests.support import factories
+
+
+def repaired(message: ReceivedMessage, **rule) -> ReceivedMessage | None:
+    opened = open_message(message)
+    return Repairer(Repair.model_validate(rule), time.monotonic)(opened.forward, opened.payload)
+
+
+# Attributes
+
+
+def test_an_attribute_is_set_from_the_payload():
+    found = repaired(
+        factories.received('{"store": {"id": 3}}'),
+        setAttributes={"store_id": {"type": "Number", "from": "store.id"}},
+    )
+    assert found.attributes == {"store_id": {"DataType": "Number", "StringValue": "3"}}
+    assert (found.body, found.size) == ('{"store": {"id": 3}}', len(found.body) + len("store_idNumber3"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        ({"value": "north"}, factories.string("north")),
+        ({"value": 5}, factories.string("5")),
+        ({"type": "Number", "value": 2.5}, {"DataType": "Number", "StringValue": "2.5"}),
+        ({"from": "paid"}, factories.string("true")),
+    ],
+)
+def test_an_attribute_is_set_to_a_constant_or_what_a_query_finds(rule, value):
+    assert repaired(factories.received('{"paid": true}'), setAttributes={"a": rule}).attributes == {"a": value}
+
+
+def test_an_attribute_that_the_message_has_is_not_set():
+    message = factories.received(attributes=factories.store_id("3"))
+    assert repaired(message, setAttributes={"store_id": {"value": "9"}}) is None
+
+
+def test_an_attribute_is_overwritten_if_the_rule_says_so():
+    message = factories.received(attributes=factories.store_id("3"))
+    rule = {"type": "Number", "value": 9, "overwrite": True}
+    assert repaired(message, setAttributes={"store_id": rule}).attributes == factories.store_id("9")
+
+
+def test_an_attribute_is_renamed_with_its_type_and_value():
+    message = factories.received(attributes={"storeId": {"DataType": "Number.int", "StringValue": "3"}})
+    found = repaired(message, renameAttributes={"storeId": "store_id"})
+    assert found.attributes == {"store_id": {"DataType": "Number.int", "StringValue": "3"}}
+
+
+def test_a_renamed_attribute_never_replaces_another():
+    attributes = {"storeId": factories.string("1"), "store_id": factories.string("2")}
+    assert repaired(factories.received(attributes=attributes), renameAttributes={"storeId": "store_id"}) is None
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", '{"store": {"id": null}}', '{"store": {"id": [3]}}', '{"store": {"id": "x"}}', "no JSON"]
+)
+def test_a_message_without_the_value_stays_as_it_is(body):
+    rule = {"type": "Number", "from": "store.id"}
+    assert repaired(factories.received(body), setAttributes={"store_id": rule}) is None
+
+
+# Bodies
+
+
+def test_a_body_is_patched():
+    patch = [{"op": "move", "from": "/storeId", "path": "/store_id"}]
+    assert repaired(factories.received('{"storeId": 3, "a": [1]}'), patch=patch).body == '{"a":[1],"store_id":3}'
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "remove", "path": "/absent"},
+        {"op": "test", "path": "/a", "value": 2},
+        {"op": "add", "path": "/a/b", "value": 1},
+        {"op": "replace", "path": "/list/7", "value": 1},
+    ],
+)
+def test_a_message_that_the_patch_does_not_fit_stays_as_it_is(operation):
+    message = factories.received('{"a": 1, "list": []}')
+    assert repaired(message, patch=[{"op": "add", "path": "/x", "value": 1}, operation]) is None
+
+
+def test_a_body_is_projected():
+    found = repaired(factories.received('{"event": {"id": 1, "name": "x"}}'), project="event.{id: id, kind: `2`}")
+    assert json.loads(found.body) == {"id": 1, "kind": 2}
+
+
+def test_a_projection_that_finds_nothing_leaves_the_message_as_it_is():
+    assert repaired(factories.received('{"a": 1}'), project="event") is None
+
+
+def test_a_message_that_is_not_json_is_not_patched():
+    for body in ("hello", '{"a": NaN}', "[" * 100_000, ""):
+        assert repaired(factories.received(body), patch=[{"op": "add", "path": "/x", "value": 1}]) is None
+
+
+def test_a_body_with_half_of_a_surrogate_pair_stays_as_it_is():
+    message = factories.received(r'{"a": "\ud800"}')
+    assert repaired(message, patch=[{"op": "add", "path": "/x", "value": 1}]) is None
+
+
+def test_a_patch_that_would_add_half_of_a_surrogate_pair_leaves_the_message_as_it_is():
+    message = factories.received('{"a": 1}')
+    assert repaired(message, project=r'{a: `"\ud800"`}') is None
+
+
+def test_a_rule_that_changes_nothing_leaves_the_body_as_it_was_written():
+    message = factories.received('{ "a" : 1 }')
+    assert repaired(message, patch=[{"op": "replace", "path": "/a", "value": 1}]) is None
+
+
+def test_one_is_not_true():
+    found = repaired(factories.received('{"a": 1}'), patch=[{"op": "replace", "path": "/a", "value": True}])
+    assert found.body == '{"a":true}'
+
+
+def test_a_patch_leaves_the_content_that_others_read_as_it_was():
+    opened = open_message(factories.received('{"a": {"b": 1}}'))
+    rule = Repair.model_validate({"patch": [{"op": "replace", "path": "/a/b", "value": 2}]})
+    assert Repairer(rule, time.monotonic)(opened.forward, opened.payload) is not None
+    assert opened.payload.content == {"a": {"b": 1}}
+
+
+# Exact numbers
+
+NUMBERS = ["1.50", "-0", "1E5", "123456789.123456789", "12345678901234567890.123456789", "1E400", "-0.0"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_number_becomes_an_attribute_as_it_was_written(number):
+    rule = {"type": "Number", "from": "price"}
+    found = repaired(factories.received(f'{{"price": {number}}}'), setAttributes={"price": rule})
+    assert found.attributes == {"price": {"DataType": "Number", "StringValue": number}}
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_patch_writes_numbers_as_they_were_read(number):
+    body = f'{{"price":{number},"list":[{number}]}}'
+    found = repaired(factories.received(body), patch=[{"op": "add", "path": "/x", "value": 0.5}])
+    assert found.body == body[:-1] + ',"x":0.5}'
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_patch_moves_and_copies_numbers_as_they_were_read(number):
+    patch = [{"op": "move", "from": "/a", "path": "/b"}, {"op": "copy", "from": "/b", "path": "/c"}]
+    assert repaired(factories.received(f'{{"a": {number}}}'), patch=patch).body == f'{{"b":{number},"c":{number}}}'
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_projection_writes_numbers_as_they_were_read(number):
+    found = repaired(factories.received(f'{{"event": {{"price": {number}, "x": 1}}}}'), project="{price: event.price}")
+    assert found.body == f'{{"price":{number}}}'
+
+
+def test_a_projection_calculates_with_decimals():
+    found = repaired(factories.received('{"prices": [1.50, 2.25]}'), project="{total: sum(prices)}")
+    assert json.loads(found.body) == {"total": 3.75}
+
+
+def test_a_number_written_differently_is_a_change():
+    message = factories.received('{"a": 1.50}')
+    assert repaired(message, patch=[{"op": "replace", "path": "/a", "value": 1.5}]).body == '{"a":1.5}'
+
+
+# Limits
+
+
+def test_a_message_that_would_be_too_large_stays_as_it_is():
+    message = factories.received(json.dumps("x" * (MAX_BYTES - 10)))
+    assert repaired(message, setAttributes={"a": {"value": "much too long"}}) is None
+
+
+def test_a_message_that_would_have_too_many_attributes_stays_as_it_is():
+    message = factories.received(attributes={f"a{number}": factories.string("x") for number in range(10)})
+    assert repaired(message, setAttributes={"b": {"value": "x"}}) is None
+
+
+texts = st.text(max_size=10)
+contents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(texts, contents, max_size=4))
+def test_a_patch_changes_what_it_names_and_nothing_else(content):
+    found = repaired(factories.received(json.dumps(content)), patch=[{"op": "add", "path": "/~0x", "value": 1}])
+    before = json.loads(json.dumps(content))
+    if found is None:
+        assert before.get("~x") == 1
+    else:
+        assert json.loads(found.body) == before | {"~x": 1}
