@@ -13,7 +13,7 @@ ORDER = {
     "properties": {"id": {"type": "integer"}},
     "x-attributes": {"required": ["store_id"], "properties": {"store_id": {"type": "integer"}}},
 }
-LETTERS = [
+MESSAGES = [
     {"MessageBody": '{"id": 1}', "MessageAttributes": factories.store_id()},
     {"MessageBody": '{"id": "one"}', "MessageAttributes": factories.store_id()},
     {"MessageBody": '{"id": 2}'},
@@ -27,7 +27,7 @@ def test_messages_are_judged_with_the_schema_of_their_queue(app: App, name: str)
     app.cloud.client("s3").create_bucket(Bucket="schemas")
     app.cloud.client("s3").put_object(Bucket="schemas", Key="order.json", Body=json.dumps(ORDER))
     pair = app.pair(name)
-    app.bury(pair, LETTERS)
+    app.bury(pair, MESSAGES)
     report = app.redrive(pair.dlq).report
     assert report["counts"]["redriven"] == 1
     assert report["quarantineReasons"] == {"invalid-body": 1, "missing-attribute": 1, "not-json": 1}
@@ -37,7 +37,7 @@ def test_messages_are_judged_with_the_schema_of_their_queue(app: App, name: str)
 
 def test_the_report_tells_how_many_messages_were_judged_on_their_envelope_alone(app: App):
     pair = app.pair("unknown")
-    app.bury(pair, LETTERS)
+    app.bury(pair, MESSAGES)
     report = app.redrive(pair.dlq).report
     assert (report["counts"]["redriven"], report["withoutContract"]) == (4, 4)
 
@@ -53,7 +53,7 @@ def test_the_report_tells_how_many_messages_were_judged_on_their_envelope_alone(
 def test_a_schema_that_is_invalid_itself_is_refused_before_anything_moves(app: App, schema, reason):
     app.put_contract("broken", schema)
     pair = app.pair("broken")
-    app.bury(pair, LETTERS[:1])
+    app.bury(pair, MESSAGES[:1])
     run = app.redrive(pair.dlq)
     assert (run.execution["status"], run.report["status"]) == ("FAILED", "REJECTED")
     assert reason in run.report["reason"]
