@@ -40,10 +40,12 @@ SAMPLE, SEED, WORKERS, WANTED_PERCENT = 150, 1, 2, 80
 # The tests of a mutant may hang; they get this many times what they take without a mutant, and some seconds.
 _PATIENCE_FACTOR, _PATIENCE_SECONDS = 4, 20
 _LINE_SECONDS = 15.0
-_BLOCK = re.compile(r"^```diff\n(?P<diff>.*?)^```", re.MULTILINE | re.DOTALL)
+_PLUGINS = ("-p", "no:cacheprovider", "-p", "tools.mutation_tests")
+# A row of the table: the module, the line before and after, and why they behave the same.
+_ROW = re.compile(r"^\| `(?P<module>[^`]+)` \| `(?P<before>.*?)` \| `(?P<after>.*?)` \| .+ \|$", re.MULTILINE)
 
-# The lines that a mutant removes and adds, without their indentation.
-type Change = tuple[str, ...]
+# A module with the lines that a mutant removes and adds, without their indentation.
+type Change = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,9 @@ class Mutant:
     @property
     def change(self) -> Change:
         """What identifies the mutant in docs/design/mutation.md."""
-        return _change(self.diff)
-
-
-def _change(diff: Iterable[str]) -> Change:
-    lines = (line for line in diff if line[:1] in "+-" and not line.startswith(("+++", "---")))
-    return tuple(f"{line[0]} {line[1:].strip()}" for line in lines)
+        lines = [line for line in self.diff if not line.startswith(("+++", "---"))]
+        before, after = (" ".join(line[1:].strip() for line in lines if line[0] == sign) for sign in "-+")
+        return self.module.removeprefix(f"{DOMAIN}/"), before, after
 
 
 def sample(modules: Sequence[str], count: int) -> list[Mutant]:
@@ -129,7 +128,7 @@ class Copy:
     def __init__(self, directory: Path, tests: Sequence[str]) -> None:
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
-        self._command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        self._command = [sys.executable, "-m", "pytest", "-x", "-q", *_PLUGINS, *tests]
         tracked = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
             cwd=ROOT,
@@ -217,10 +216,16 @@ def survivors(mutants: Sequence[Mutant], tests: Sequence[str], workers: int) -> 
 
 
 def explained() -> set[Change]:
-    """Return the changes that docs/design/mutation.md explains: each block of a diff in it."""
+    """Return the changes in the table of docs/design/mutation.md."""
     if not EXPLAINED.exists():
         return set()
-    return {_change(block["diff"].splitlines()) for block in _BLOCK.finditer(EXPLAINED.read_text())}
+    rows = _ROW.finditer(EXPLAINED.read_text())
+    return {(row["module"], row["before"].replace(r"\|", "|"), row["after"].replace(r"\|", "|")) for row in rows}
+
+
+def _row(change: Change) -> str:
+    module, before, after = (part.replace("|", r"\|") for part in change)
+    return f"| `{module}` | `{before}` | `{after}` | WHY |"
 
 
 def main() -> int:
@@ -247,6 +252,9 @@ def main() -> int:
     unexplained = [mutant for mutant in alive if mutant.change not in same]
     for mutant in unexplained:
         print("\n".join(("", *mutant.diff)))
+    if unexplained:
+        print(f"\nIf one of them behaves like the original, explain it in {EXPLAINED.relative_to(ROOT)}:")
+        print("\n".join(_row(mutant.change) for mutant in unexplained))
     good = len(mutants) - len(unexplained)
     percent = 100 * good / max(1, len(mutants))
     print(

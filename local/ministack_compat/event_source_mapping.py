@@ -85,7 +85,7 @@ def run_batch(
     outcome = lambda_svc._execute_function(function, event)
     if outcome.get("error"):
         mapping["LastProcessingResult"] = "FAILED"
-        lambda_svc.logger.warning("%s failed with a batch: %s", mapping.get("FunctionArn"), outcome.get("body"))
+        lambda_svc.logger.info("%s failed with a batch: %s", mapping.get("FunctionArn"), outcome.get("body"))
         # The messages stay hidden for their visibility timeout; the pause keeps a broken function from spinning.
         lambda_svc._esm_backoff_until[mapping["UUID"]] = time.time() + lambda_svc._ESM_BACKOFF_SECONDS
         return
@@ -96,7 +96,7 @@ def run_batch(
             failed = failed_items(outcome.get("body"), offered)
         except InvalidBatchResponseError as error:
             failed = offered
-            lambda_svc.logger.warning("%s: %s", mapping.get("FunctionArn"), error)
+            lambda_svc.logger.info("%s: %s", mapping.get("FunctionArn"), error)
     _delete(queue_url, [message for message in batch if message["id"] not in failed])
     mapping["LastProcessingResult"] = "OK" if not failed else f"OK - {len(failed)} partial failures"
 

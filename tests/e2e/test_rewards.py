@@ -13,8 +13,8 @@ from tests.support.app import App, Pair
 from tests.support.eventually import eventually
 from tests.support.rewards import campaign, payout
 
-# Longer than the consumer's timeout, so that nobody gets a message that is being worked on.
-VISIBILITY = "6"
+# Longer than the consumer's timeout and a slow start of its process, so no message is received during its processing.
+VISIBILITY = "9"
 PATIENCE = 60
 _runs = itertools.count(1)
 
