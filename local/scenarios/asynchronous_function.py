@@ -49,10 +49,11 @@ def play(stage: Stage) -> bool:
     console.print_json(json.dumps(report))
 
     console.rule("3. Where every shipment is now")
-    stage.until(
-        lambda: len(_entered(stage, run_name)) + stage.depth(failures) >= NOTICES,
-        "the function to process the redriven events",
-    )
+    with stage.progress("Waiting for the function"):
+        stage.until(
+            lambda: len(_entered(stage, run_name)) + stage.depth(failures) >= NOTICES,
+            "the function to process the redriven events",
+        )
     accounted = stage.reconcile(
         {*good, *bad},
         {

@@ -42,8 +42,10 @@ def _play(stage: Stage, run_name: str) -> bool:
     console.rule("1. The sender isn't verified: Amazon SES rejects every email")
     ses.delete_email_identity(EmailIdentity=SENDER)
     ids_by_subject = {f"{run_name} {number}": "" for number in range(REQUESTS)}
-    for subject in ids_by_subject:
-        ids_by_subject[subject] = _ask(stage, subject)
+    with stage.progress("Requesting emails", REQUESTS) as report_progress:
+        for number, subject in enumerate(ids_by_subject, start=1):
+            ids_by_subject[subject] = _ask(stage, subject)
+            report_progress(number)
     refused = [_refused(stage) for _ in range(BAD_REQUESTS)]
     console.print(
         f"{REQUESTS} requests accepted (202), {len(refused)} rejected (400): [b]{refused[0]}[/b]\n"
@@ -61,7 +63,8 @@ def _play(stage: Stage, run_name: str) -> bool:
     console.print_json(json.dumps(report))
 
     console.rule("3. Where every task is now")
-    stage.until(lambda: stage.depth(queue) == 0, "the consumer to process the redriven tasks")
+    with stage.progress("Waiting for the consumer"):
+        stage.until(lambda: stage.depth(queue) == 0, "the consumer to process the redriven tasks")
     accounted = stage.reconcile(
         expected,
         {

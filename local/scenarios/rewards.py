@@ -45,7 +45,8 @@ def play(stage: Stage) -> bool:
     stage.console.rule("1. The payment gateway goes down")
     stage.put_parameter(stage.resource("PaymentGatewaySwitch"), "down")
     order = {"count": count, "members": min(MEMBERS, count), "prefix": prefix}
-    owed: dict[str, int] = stage.invoke(stage.resource("RewardPayoutsProducer"), order)["owed"]
+    with stage.progress("Sending payouts"):
+        owed: dict[str, int] = stage.invoke(stage.resource("RewardPayoutsProducer"), order)["owed"]
     stage.console.print(
         f"{count} payouts to {len(owed)} members sent, {_euro(sum(owed.values()))} in all. Each carries its "
         "campaign in a header and can't be paid without it."
@@ -60,11 +61,12 @@ def play(stage: Stage) -> bool:
     request = {"dlq": stage.queue_name("RewardsDLQ"), "rate": REQUESTED_RATE}
     report = stage.redrive(request, prefix, _patience(count))
     stage.console.print_json(json.dumps({name: report[name] for name in ("status", "counts", "rate")}))
-    stage.until(
-        lambda: stage.depth(stage.resource("RewardsQueue")) == 0,
-        "the consumer to pay the redriven payouts",
-        _patience(count),
-    )
+    with stage.progress("Waiting for the consumer"):
+        stage.until(
+            lambda: stage.depth(stage.resource("RewardsQueue")) == 0,
+            "the consumer to pay the redriven payouts",
+            _patience(count),
+        )
 
     stage.console.rule("3. Load on the payment gateway")
     calls = _calls(stage, prefix)

@@ -40,7 +40,8 @@ def _play(stage: Stage, prefix: str) -> bool:
     stage.console.rule("1. An outage")
     stage.put_parameter(stage.resource("StoreEventsOutage"), STORE_WITH_OUTAGE)
     order = {"count": EVENTS, "badShare": BAD_SHARE, "prefix": prefix}
-    sent = json.loads(stage.invoke(stage.resource("StoreEventsProducer"), order)["body"])["message"]
+    with stage.progress("Sending store events"):
+        sent = json.loads(stage.invoke(stage.resource("StoreEventsProducer"), order)["body"])["message"]
     stage.console.print(
         f"{sent['msg_cnt']} store events sent; {sent['bad_msg']} of them lack the attribute "
         f"[b]store_id[/b], and the back office of store {STORE_WITH_OUTAGE} is down."
@@ -67,9 +68,8 @@ def _play(stage: Stage, prefix: str) -> bool:
     repair = _repair(stage, prefix)
 
     stage.console.rule("6. Where every event is now")
-    stage.until(
-        lambda: stage.depth(stage.resource("StoreEventsQueue")) == 0, "the consumer to process the redriven events"
-    )
+    with stage.progress("Waiting for the consumer"):
+        stage.until(lambda: stage.depth(stage.resource("StoreEventsQueue")) == 0, "the consumer to process the events")
     accounted = stage.reconcile(
         {f"{prefix}-{number:05}" for number in range(EVENTS)} | invalid,
         {
@@ -183,12 +183,13 @@ def _wait_for_failures(stage: Stage, prefix: str) -> int:
 
 def _receive(stage: Stage, url: str, run_id: str) -> dict[str, Any]:
     deadline = time.monotonic() + _REPORT_SECONDS
-    while time.monotonic() < deadline:
-        for message in stage.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", []):
-            stage.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            notice: dict[str, Any] = json.loads(message["Body"])
-            if notice["runId"] == run_id:
-                return notice
+    with stage.progress("Waiting for the notification"):
+        while time.monotonic() < deadline:
+            for message in stage.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", []):
+                stage.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                notice: dict[str, Any] = json.loads(message["Body"])
+                if notice["runId"] == run_id:
+                    return notice
     raise StageError(f"Expected a message about run {run_id} in {url} within {_REPORT_SECONDS} seconds, found none.")
 
 

@@ -110,9 +110,10 @@ def test_the_metrics_of_a_run_add_up_to_its_report(app: App, on_invalid: str):
 
 def test_a_consumer_counts_the_records_that_it_processed(app: App):
     queue = app.store_events.source.name
+    eventually(lambda: app.depth(app.store_events.source) == 0, timeout=30)
     before = app.total(CONSUMERS, "Processed", queue=queue)
     app.invoke("StoreEventsProducer", {"count": 7, "badShare": 0, "prefix": "counted"})
-    eventually(lambda: app.total(CONSUMERS, "Processed", queue=queue) == before + 7, timeout=20)
+    eventually(lambda: app.total(CONSUMERS, "Processed", queue=queue) == before + 7, timeout=60)
 
 
 def test_the_deployed_dashboard_shows_alarms_and_resources_that_exist(app: App):

@@ -17,6 +17,7 @@ from tests.support.lane_worlds import QUARANTINE, VISIBILITY, World
 def check(world: World, lane: Lane, evidence: Evidence) -> None:
     """Check everything that holds for one lane that started with nothing sent before it."""
     assert lane.in_hand == 0
+    assert lane._intake.bytes_in_hand == 0
     check_that_nothing_is_lost(world)
     check_counts(world, lane, evidence)
     check_what_stays(world, lane, evidence)
