@@ -164,7 +164,7 @@ def test_peeking_returns_everything_a_message_has(cloud, dlq):
 def test_a_full_scan_peeks_at_every_message_and_leaves_all_visible(cloud, dlq):
     cloud.send(dlq, [f"body-{n}" for n in range(345)])
     peek = Peek(dlq, None)
-    bodies = [message["Body"] for message in cloud.queues.peek(peek, 30)]
+    bodies = [message["Body"] for message in cloud.queues.peek(peek, 120)]
     assert sorted(bodies) == sorted(f"body-{n}" for n in range(345))
     assert peek.complete
     assert (cloud.visible(dlq), cloud.invisible(dlq)) == (345, 0)
@@ -173,7 +173,7 @@ def test_a_full_scan_peeks_at_every_message_and_leaves_all_visible(cloud, dlq):
 def test_interrupted_peeking_leaves_all_messages_visible(cloud, dlq):
     cloud.send(dlq, [f"body-{n}" for n in range(30)])
     peek = Peek(dlq, None)
-    messages = cloud.queues.peek(peek, 30)
+    messages = cloud.queues.peek(peek, 120)
     next(messages)
     messages.close()
     assert not peek.complete
