@@ -70,8 +70,9 @@ def test_a_message_in_a_dead_letter_queue_raises_its_alarm_and_the_one_for_a_per
     assert {alarm for alarm, state in app.alarms().items() if state == "ALARM"} == concerned
 
     assert app.redrive(app.store_events.dlq).report["counts"]["redriven"] == 1
-    eventually(lambda: noticed("OK"), timeout=30)
-    assert {alarm for alarm, state in app.alarms().items() if state != "OK"} == set()
+    eventually(lambda: noticed("OK"), timeout=60)
+    # Sampling hides the message for a moment, so an alarm can be OK and in alarm again before it is OK for good.
+    eventually(lambda: set(app.alarms().values()) == {"OK"}, timeout=60)
 
 
 def test_a_quarantined_message_raises_the_alarm_of_the_quarantine(app: App, quarantine: Queue):
