@@ -127,41 +127,41 @@ def _without(received: ReceivedMessage, form: type[Form]) -> ReceivedMessage:
     return received.with_content(received.body, kept)
 
 
-def _delivery_failure(found: DeliveryAttributes) -> Failure:
-    attempts = found.attempts
-    return Failure(
-        message=found.error_message,
-        code=found.error_code,
-        attempts=int(attempts) if attempts is not None and attempts.isdecimal() else None,
-    )
-
-
 def _of_scheduler(received: ReceivedMessage) -> OpenedMessage | None:
     found = _attributes_as(received, ScheduleAttributes) if "SCHEDULE_ARN" in received.attributes else None
     if found is None:
         return None
-    return _opened(
-        received,
-        Envelope.EVENTBRIDGE_SCHEDULER,
-        forward=_without(received, ScheduleAttributes),
-        failure=_delivery_failure(found),
-        origin=found.schedule,
-        claimed_destination=found.target,
-        blocked_reason=BlockedReason.PAYLOAD_TRUNCATED if found.truncated.lower() == "true" else None,
-    )
+    blocked = BlockedReason.PAYLOAD_TRUNCATED if found.truncated.lower() == "true" else None
+    return _undelivered(received, Envelope.EVENTBRIDGE_SCHEDULER, found, origin=found.schedule, blocked_reason=blocked)
 
 
 def _of_rule(received: ReceivedMessage) -> OpenedMessage | None:
     found = _attributes_as(received, RuleAttributes) if "RULE_ARN" in received.attributes else None
-    if found is None:
-        return None
+    return None if found is None else _undelivered(received, Envelope.EVENTBRIDGE_RULE, found, origin=found.rule)
+
+
+def _undelivered(
+    received: ReceivedMessage,
+    envelope: Envelope,
+    found: DeliveryAttributes,
+    *,
+    origin: str,
+    blocked_reason: BlockedReason | None = None,
+) -> OpenedMessage:
+    """Return an event that EventBridge could not deliver to its target."""
+    attempts = found.attempts
     return _opened(
         received,
-        Envelope.EVENTBRIDGE_RULE,
-        forward=_without(received, RuleAttributes),
-        failure=_delivery_failure(found),
-        origin=found.rule,
+        envelope,
+        forward=_without(received, type(found)),
+        failure=Failure(
+            message=found.error_message,
+            code=found.error_code,
+            attempts=int(attempts) if attempts is not None and attempts.isdecimal() else None,
+        ),
+        origin=origin,
         claimed_destination=found.target,
+        blocked_reason=blocked_reason,
     )
 
 
