@@ -119,7 +119,7 @@ def test_the_roles_reach_the_queues_of_the_pattern_and_no_others(without_example
     assert not reaches(functions, "orders-consumer")
 
 
-def test_dead_letters_of_the_snippets_queue_go_back_once_its_consumer_is_mended(without_examples: App, orders: Pair):
+def test_dead_letters_of_the_snippets_queue_go_back_once_its_consumer_is_fixed(without_examples: App, orders: Pair):
     app = without_examples
     replace_consumer(app, BROKEN)
     app.send(orders.source, [order(f"order-{n}") for n in range(12)])

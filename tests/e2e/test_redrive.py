@@ -71,7 +71,7 @@ def test_the_report_goes_to_sns_with_attributes_for_filter_policies_and_a_readab
     assert ours["Subject"] == f"Redrive SUCCEEDED: {pair.dlq.name}, 1 redriven, 0 quarantined, 0 remaining"
 
 
-def test_letters_of_a_shared_dead_letter_queue_go_back_each_to_its_own_source(app: App):
+def test_messages_of_a_shared_dead_letter_queue_go_back_each_to_its_own_source(app: App):
     one = app.pair()
     other = app.pair(dlq=one.dlq)
     app.bury(one, [{"MessageBody": f"one {number}"} for number in range(4)])

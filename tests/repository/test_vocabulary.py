@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.definitions import ROOT
 
-FOLDERS = ("functions", "bench", "tests/support")
+FOLDERS = ("functions", "bench", "local", "tools", "tests/support")
 # Parts of identifiers, and what to write instead.
 RETIRED = {
     "letter": "message",
