@@ -84,7 +84,7 @@ def play(names: Sequence[str], console: Console) -> bool:
 def _cloud(console: Console) -> Iterator[EmbeddedCloud]:
     """Return the cloud of `make local-up` if it runs on PORT, or else one that ends with the block."""
     requested = os.environ.get("PORT")
-    port = int(requested or DEFAULT_PORT)
+    port = _port(requested) if requested else DEFAULT_PORT
     running = recorded(port)
     if running is not None:
         cloud = EmbeddedCloud.at(running)
@@ -97,6 +97,13 @@ def _cloud(console: Console) -> Iterator[EmbeddedCloud]:
     with _started(port, exactly=bool(requested)) as cloud:
         console.print(f"Started an embedded cloud on {cloud.endpoint_url}. It stops when this command ends.")
         yield cloud
+
+
+def _port(given: str) -> int:
+    port = int(given) if given.isdecimal() else 0
+    if not 1 <= port <= 65535:
+        raise EmbeddedCloudError(f"expected PORT to be a number from 1 to 65535, found {given!r}")
+    return port
 
 
 def _started(port: int, *, exactly: bool) -> EmbeddedCloud:

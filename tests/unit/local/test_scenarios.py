@@ -38,6 +38,14 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones(arguments):
     assert "store-events" in result.output
 
 
+@pytest.mark.parametrize("port", ["abc", "70000", "0", "-1", "4566.5"])
+def test_a_port_that_is_none_is_an_error_that_says_what_was_expected(monkeypatch, port):
+    monkeypatch.setenv("PORT", port)
+    console = Console(record=True, width=100)
+    assert not scenario.play(demo.DEMO, console)
+    assert f"expected PORT to be a number from 1 to 65535, found '{port}'" in console.export_text()
+
+
 def test_messages_in_one_place_each_are_accounted_for(stage):
     assert stage.reconcile({"a", "b"}, {"processed": ["a"], "quarantine": {"b"}})
 
