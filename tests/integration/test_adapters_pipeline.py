@@ -17,6 +17,7 @@ from redrive.domain.moving.lane import Lane, LaneSettings
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.run_plan import RunPlan
+from redrive.workflow import move
 from tests.support import factories
 from tests.support.faulty_sqs import FaultySqs
 from tests.support.moto_cloud import MotoCloud, in_a_moment, moto_cloud
@@ -59,7 +60,10 @@ def moved(
         ends_at=now + 20,
         stops_at=now + 25,
         visibility=VISIBILITY,
+        hold=3600,
         concurrency=threads,
+        in_hand=320,
+        in_hand_bytes=move.IN_HAND_BYTES,
     )
     lane = Lane(
         settings,

@@ -13,12 +13,14 @@ from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import sqs_client
 from redrive.domain.errors import LockLostError
 from redrive.domain.messages.destinations import DeliveryPolicy
+from redrive.domain.messages.message import MAX_BATCH_ENTRIES, MAX_BYTES
 from redrive.domain.moving.results import Counts, LaneWork, SliceResult
 from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.workflow import move
 from redrive.workflow.move import Mover, in_hand_limit
 from tests.support import factories
+from tests.support.definitions import template
 from tests.support.faulty_sqs import ObservedSqs
 from tests.support.moto_cloud import MotoCloud, in_a_moment, moto_cloud
 
@@ -227,3 +229,8 @@ def test_messages_whose_origin_is_inaccessible_stay_in_the_queue(stage):
 @pytest.mark.parametrize(("rate", "messages"), [(0.1, 20), (50, 100), (100, 200), (500, 320)])
 def test_a_lane_has_two_seconds_worth_of_messages_in_hand_within_bounds(rate, messages):
     assert in_hand_limit(rate) == messages
+
+
+def test_the_messages_in_hand_fit_in_the_smallest_memory_of_a_deployment_and_keep_requests_busy():
+    smallest_memory = template()["Parameters"]["MoveMemory"]["MinValue"] * 1024 * 1024
+    assert 4 * MAX_BATCH_ENTRIES * MAX_BYTES <= move.IN_HAND_BYTES <= smallest_memory / 5

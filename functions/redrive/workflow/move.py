@@ -30,6 +30,8 @@ VISIBILITY_SECONDS = 30
 # Messages in hand, in seconds of the lane's rate, within bounds.
 _IN_HAND_SECONDS = 2
 _IN_HAND = (20, 320)
+# Their bytes. Each is there as received, opened, and ready to be sent, and must fit in the smallest MoveMemory.
+IN_HAND_BYTES = 48 * 1024 * 1024
 # Requests in flight: at least one of each kind, and one more for each so many messages per second.
 _FEWEST_REQUESTS = 4
 _RATE_OF_A_REQUEST = 25
@@ -81,6 +83,7 @@ class Mover:
             hold=_within(_HOLD, 1.5 * plan.waiting / plan.rate),
             concurrency=_within((_FEWEST_REQUESTS, runner.threads), work.rate / _RATE_OF_A_REQUEST),
             in_hand=in_hand_limit(work.rate),
+            in_hand_bytes=IN_HAND_BYTES,
         )
         judge = Judge(plan, cache(_usable(self.contracts())), cache(self._find), self.delivery_policy, runner.clock)
         lane = Lane(settings, judge, RateLimiter(work.rate), self.store.undeleted(plan), random.random)

@@ -57,14 +57,14 @@ class LaneSettings:
     ends_at: float
     stops_at: float
     #: Seconds that a received message stays invisible to others.
-    visibility: int = 60
+    visibility: int
     #: Seconds that a skipped message is kept invisible.
-    hold: int = 3600
+    hold: int
     #: Requests in flight at a time.
-    concurrency: int = 16
+    concurrency: int
     #: Messages in hand at a time, and their bytes.
-    in_hand: int = 320
-    in_hand_bytes: int = 48 * 1024 * 1024
+    in_hand: int
+    in_hand_bytes: int
 
 
 class Lane:
