@@ -103,7 +103,7 @@ def _mutants(sources: dict[str, str], candidates: Iterable[tuple[str, str, int]]
 
 
 def _changes_behavior(source: str, code: str) -> bool:
-    # Cosmic Ray also takes the * in a signature for a product. Annotations are not evaluated.
+    # Cosmic Ray also takes the * in a signature for a product. Annotations and type aliases are not evaluated.
     try:
         return _without_annotations(code) != _without_annotations(source)
     except SyntaxError:
@@ -119,6 +119,8 @@ def _without_annotations(code: str) -> str:
             node.annotation = None
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             node.returns = None
+        elif isinstance(node, ast.TypeAlias):
+            node.value = ast.Constant(None)
     return ast.dump(tree)
 
 
