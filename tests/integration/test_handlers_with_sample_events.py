@@ -364,6 +364,25 @@ def logged() -> Iterator[StringIO]:
     handler.setStream(earlier)
 
 
+def test_clean_up_logs_how_many_messages_it_released_and_how_many_not(home, invoke, logged):
+    home.cloud.send(home.dlq, ["late"])
+    event = sample("clean-up")
+    (message,) = home.cloud.take_all(home.dlq)
+    records = [
+        HeldRecord("m-1", message["ReceiptHandle"], "came-back", failed=False),
+        HeldRecord("m-2", "no handle", "came-back", failed=False),
+    ]
+    home.table.record_held(plan_in(event), factories.work(), records)
+    invoke("clean-up", event)
+    assert '"released":1,"notReleased":1' in logged.getvalue()
+
+
+def test_a_queue_that_a_report_could_not_read_is_logged(home, invoke, logged):
+    home.cloud.sqs.delete_queue(QueueUrl=home.dlq.url)
+    invoke("report")
+    assert '"message":"the queue can\'t be read"' in logged.getvalue()
+
+
 def test_no_part_of_a_message_is_logged(home, invoke, logged):
     marks = {"ssn_no": "73190001", "name": "73190002"}
     bad = {"MessageBody": factories.store_event(**marks), "MessageAttributes": factories.store_id("73190003")}

@@ -82,7 +82,14 @@ def _plan(event: PlanTask, _context: LambdaContext) -> Planned:
         find_contract=ContractStore(_settings.queue_contracts).find,
     )
     made = planned.plan
-    logger.info("planned", dlq=made.dlq.name, waiting=made.waiting, rate=made.rate, maxRate=made.max_rate)
+    logger.info(
+        "planned",
+        dlq=made.dlq.name,
+        waiting=made.waiting,
+        rate=made.rate,
+        maxRate=made.max_rate,
+        dryRun=made.request.dry_run,
+    )
     return planned
 
 
@@ -102,13 +109,17 @@ def _tally(event: TallyTask, _context: LambdaContext) -> Tally:
 
 @task
 def _clean_up(event: CleanUpTask, _context: LambdaContext) -> Tally:
-    final = clean_up(event.plan, event.tally, queues=_queues, store=_table, metrics=_metrics)
-    logger.info("cleaned up", **final.counts.model_dump())
-    return final
+    done = clean_up(event.plan, event.tally, queues=_queues, store=_table, metrics=_metrics)
+    logger.info("cleaned up", released=done.released, notReleased=done.not_released)
+    return done.tally
 
 
 @task
 def _report(event: ReportTask, _context: LambdaContext) -> Reported:
+    in_queue = _queues.depth(event.plan.dlq) if event.plan else None
+    if event.plan and in_queue is None:
+        # The report goes out all the same; what remains is what the lanes know.
+        logger.warning("the queue can't be read", dlq=event.plan.dlq.name)
     reported = report(
         given=event.input,
         execution=event.execution,
@@ -116,7 +127,7 @@ def _report(event: ReportTask, _context: LambdaContext) -> Reported:
         sample=event.sample,
         tally=event.tally,
         error=event.failure,
-        queues=_queues,
+        in_queue=in_queue,
         metrics=_metrics,
         now=datetime.now(UTC),
     )

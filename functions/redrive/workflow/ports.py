@@ -44,9 +44,6 @@ class Queues(QueueDirectory, Protocol):
     def release(self, queue: QueueRef, receipt_handles: Iterable[str]) -> int:
         """Make messages visible again; return how many were not."""
 
-    def depth(self, queue: QueueRef) -> int | None:
-        """Return the messages in a queue, approximately, or None if it can't be read."""
-
 
 class RunStore(RunLocks, Protocol):
     """What is kept of a run while it is on."""

@@ -11,7 +11,7 @@ from redrive.domain.runs.notification import Notification, notification_of
 from redrive.domain.runs.report import Report, StateError, make_report
 from redrive.domain.runs.tally import Tally
 from redrive.domain.sampling.sample import Sample
-from redrive.workflow.ports import Metrics, Queues
+from redrive.workflow.ports import Metrics
 
 # What was requested and refused may be any text: it belongs in the report, not in the name of a metric.
 _NO_QUEUE = "none"
@@ -32,7 +32,7 @@ def report(
     sample: Sample | None,
     tally: Tally | None,
     error: StateError | None,
-    queues: Queues,
+    in_queue: int | None,
     metrics: Metrics,
     now: datetime,
 ) -> Reported:
@@ -46,8 +46,10 @@ def report(
         How far the run got.
     error : StateError | None
         What ended it early.
-    queues, metrics
-        Ports.
+    in_queue : int | None
+        Messages in the dead-letter queue now, approximately; None if it can't be read.
+    metrics : Metrics
+        Port.
     now : datetime
         When the run ended.
     """
@@ -58,7 +60,7 @@ def report(
         sample=sample,
         tally=tally,
         error=error,
-        in_queue=queues.depth(plan.dlq) if plan else None,
+        in_queue=in_queue,
         now=now,
     )
     dimensions = {"dlq": plan.dlq.name if plan else _NO_QUEUE, "status": made.status.value}
