@@ -203,6 +203,8 @@ class ModelSqs:
         return BatchResult(failed)
 
     def _set_visibility(self, action: SetVisibility, failing: Mapping[int, ApiError], now: float) -> BatchResult:
+        # SQS API reference, ChangeMessageVisibility.
+        assert 0 <= action.seconds <= 43_200
         failed = {}
         for place, stored in self._in_flight_by(action.handles):
             if place in failing:

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 
+from redrive.domain.moving.actions import BatchResult, Receive, Received, Send, SetVisibility
 from tests.support.lane_player import Evidence
 from tests.support.lane_worlds import (
     FUNCTION,
@@ -22,7 +23,7 @@ from tests.support.lane_worlds import (
     World,
     plot,
 )
-from tests.support.model_sqs import Fate
+from tests.support.model_sqs import CALM, Fate
 
 SKIP = Wish(reason="not-selected")
 QUARANTINED = Wish(QUARANTINE, reason="not-json")
@@ -477,6 +478,32 @@ def test_an_extension_that_fails_leaves_the_message_to_a_later_receive():
     _, result = moved(world)
     assert result.counts.redriven == 40
     assert set(world.sqs.copies.values()) == {1}
+
+
+def test_an_extension_confirmed_after_the_visibility_ran_out_counts_for_nothing():
+    # The third message has its turn at 40 seconds, and its visibility ends at 30.
+    world = World([SEND] * 3, rate=0.0375, quota=3)
+    lane = world.lane()
+    (receive,) = lane.next(0.0)
+    lane.outcome(receive, world.sqs.carry_out(receive, CALM, 0.0), 0.0)
+    sent_at, extensions = [], []
+    for now in map(float, range(60)):
+        if now == VISIBILITY + 1:
+            for action in extensions:
+                lane.outcome(action, BatchResult(), now)
+        for action in lane.next(now):
+            if isinstance(action, SetVisibility):
+                extensions.append(action)
+                continue
+            sent_at += [now] if isinstance(action, Send) else []
+            lane.outcome(action, Received([]) if isinstance(action, Receive) else BatchResult(), now)
+    assert extensions
+    assert sent_at == [0.0, 14.0]
+
+
+def test_nothing_is_received_after_the_time_is_up():
+    lane = World([SEND], seconds=3).lane()
+    assert lane.next(3.5) == []
 
 
 def test_a_message_about_to_be_visible_again_is_not_sent():
