@@ -1,6 +1,6 @@
 """The command line of the embedded cloud: ``python -m local.cloud up|down|env|status|deploy|reset``.
 
-``make local-up`` and its relatives run it; in Python, use :class:`local.embedded_cloud.EmbeddedCloud`.
+``make local-up`` and related targets run it; in Python, use :class:`local.embedded_cloud.EmbeddedCloud`.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ Parameters = Annotated[
 
 @app.command()
 def up(port: Port = DEFAULT_PORT, stack: Stack = STACK_NAME, parameter: Parameters = None) -> None:
-    """Start the embedded cloud, unless it runs, and deploy the app to it."""
+    """Start the embedded cloud, unless it's running, and deploy the app to it."""
     running = recorded(port)
     if running:
         cloud = EmbeddedCloud.at(running)
-        typer.echo(f"the embedded cloud already runs on {cloud.endpoint_url} (process {cloud.pid})")
+        typer.echo(f"the embedded cloud is already running on {cloud.endpoint_url} (process {cloud.pid})")
     else:
         started = time.monotonic()
         cloud = EmbeddedCloud.start(port)
         typer.echo(
-            f"the embedded cloud runs on {cloud.endpoint_url} (process {cloud.pid}, "
+            f"the embedded cloud is running on {cloud.endpoint_url} (process {cloud.pid}, "
             f"started in {time.monotonic() - started:.1f} s, log {log_path(port)})"
         )
     try:
@@ -72,10 +72,10 @@ def reset(port: Port = DEFAULT_PORT) -> None:
 
 @app.command()
 def status(port: Port = DEFAULT_PORT) -> None:
-    """Say whether the embedded cloud runs; the exit status is 2 if not."""
+    """Check whether the embedded cloud is running; the exit status is 2 if not."""
     cloud = _running(port)
-    answers = "answers" if cloud.is_answering() else "does not answer"
-    typer.echo(f"the embedded cloud runs on {cloud.endpoint_url} (process {cloud.pid}) and {answers}")
+    state = "responds" if cloud.is_answering() else "doesn't respond"
+    typer.echo(f"the embedded cloud is running on {cloud.endpoint_url} (process {cloud.pid}) and {state}")
 
 
 @app.command()
@@ -90,7 +90,7 @@ def env(port: Port = DEFAULT_PORT) -> None:
 def _running(port: int) -> EmbeddedCloud:
     running = recorded(port)
     if running is None:
-        raise EmbeddedCloudError(f"no embedded cloud runs on port {port}; `make local-up` starts one")
+        raise EmbeddedCloudError(f"no embedded cloud is running on port {port}; start one with `make local-up`")
     return EmbeddedCloud.at(running)
 
 

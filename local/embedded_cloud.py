@@ -329,7 +329,7 @@ class EmbeddedCloud:
                 return
             time.sleep(0.05)
         raise EmbeddedCloudError(
-            f"the embedded cloud did not answer on port {self.port} within {START_SECONDS:.0f} seconds; "
+            f"the embedded cloud did not respond on port {self.port} within {START_SECONDS:.0f} seconds; "
             f"the end of {log_path(self.port)}:\n{_tail(self.port)}"
         )
 

@@ -1,7 +1,7 @@
 """Installs the tools into .venvs, all environments at once: `python3.13 -m local.install cloud sam dev`.
 
 The targets of the Makefile run it first, so it uses the standard library only. It says how much there is to
-install and how far it is, on standard error, so `eval "$(make -s local-env)"` works the first time too.
+install and how far along it is, on standard error, so `eval "$(make -s local-env)"` works the first time too.
 """
 
 from __future__ import annotations

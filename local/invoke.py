@@ -216,7 +216,7 @@ def main(
     try:
         running = recorded(port)
         if running is None:
-            raise EmbeddedCloudError(f"no embedded cloud runs on port {port}; `make local-up` starts one")
+            raise EmbeddedCloudError(f"no embedded cloud is running on port {port}; start one with `make local-up`")
         cloud = EmbeddedCloud.at(running)
         with ending_cleanly():
             sys.exit(invoke(cloud, cloud.stack(stack), event, function))

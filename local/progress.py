@@ -1,4 +1,4 @@
-"""Shows what a command is doing and how far it is: a bar on a terminal, a line every few seconds elsewhere.
+"""Shows what a command is doing and how far along it is: a bar on a terminal, a line every few seconds elsewhere.
 
 `local.stage` and `local.scenario` use it.
 """

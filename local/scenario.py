@@ -90,7 +90,7 @@ def _cloud(console: Console) -> Iterator[EmbeddedCloud]:
         cloud = EmbeddedCloud.at(running)
         console.print(
             f"Using the embedded cloud on {cloud.endpoint_url}, which `make local-up` started. "
-            f"For one of its own: PORT={port + 1}"
+            f"To use a separate one, set PORT={port + 1}"
         )
         yield cloud
         return

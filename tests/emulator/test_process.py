@@ -192,7 +192,7 @@ def test_down_without_a_cloud_says_so(busy_port):
     done = command("down", PORT=str(busy_port))
 
     assert done.returncode == 2
-    assert f"no embedded cloud runs on port {busy_port}" in done.stderr
+    assert f"no embedded cloud is running on port {busy_port}" in done.stderr
 
 
 def test_env_prints_everything_that_keeps_tools_away_from_an_account():

@@ -141,7 +141,7 @@ class MotoCloud:
         )
 
     def run_table(self, name: str = "redrive-runs") -> str:
-        """Create the table of runs and return its name."""
+        """Create the runs table and return its name."""
         boto3.client("dynamodb").create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",

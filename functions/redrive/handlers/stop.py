@@ -1,6 +1,6 @@
 """Asks the run on a dead-letter queue to stop.
 
-Invoked by an operator. A function of its own, so that a person may stop runs without being able to run other steps.
+Invoked by an operator. A separate function, so someone can be allowed to stop runs but not to run other steps.
 """
 
 from aws_lambda_powertools.utilities.typing import LambdaContext

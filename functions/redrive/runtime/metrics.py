@@ -31,7 +31,7 @@ class RunMetrics:
     def publish_once(self, run_id: str, step: str, dimensions: Mapping[str, str], counts: Mapping[str, int]) -> None:
         """Publish counts, unless an earlier attempt at the same step of the run did.
 
-        Step Functions retries a step if Lambda's answer got lost, and CloudWatch adds up whatever it gets. An attempt
+        Step Functions retries a step if Lambda's response was lost, and CloudWatch adds up whatever it gets. An attempt
         that dies just after it has claimed the step publishes nothing: a metric may be short by a round, never too
         high. Nothing that goes wrong here ends a run.
 

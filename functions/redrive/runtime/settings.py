@@ -33,10 +33,10 @@ class Settings(BaseModel):
     state_machine_name_patterns: str = ""
     #: Keys of the input of a run that an alarm starts.
     automatic_run_input: Json[dict[str, Any]] = {}
-    #: Minutes that an alarm must last before a run starts, and between the first two such runs.
+    #: Minutes that an alarm must stay on before a run starts, and between the first two such runs.
     automatic_after_minutes: float = 0.0
     automatic_delay_minutes: float = 15.0
-    #: Runs that may start by themselves on one queue, in 24 hours and in a row.
+    #: Runs that may start automatically on one queue, in 24 hours and in a row.
     automatic_max_runs: int = 3
 
     @property

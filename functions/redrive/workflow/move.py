@@ -48,7 +48,7 @@ class Mover:
     #: Finds a queue by ARN; may raise RejectedError if this deployment may not access it.
     find_queue: Callable[[str], QueueRef | None]
     store: RunStore
-    #: Makes the finder of contracts, anew for each slice; it may raise RejectedError if a contract can't be used.
+    #: Creates the contract finder, once for each slice; it may raise RejectedError if a contract can't be used.
     contracts: Callable[[], ContractFinder]
     delivery_policy: DeliveryPolicy
 
@@ -62,7 +62,7 @@ class Mover:
         seconds : float
             How long to move messages.
         seconds_left : float
-            Until the process must have ended.
+            Until the process must end.
 
         Raises
         ------

@@ -42,11 +42,11 @@ class Queues(QueueDirectory, Protocol):
         """Yield messages, each once; all are visible again at the end."""
 
     def release(self, queue: QueueRef, receipt_handles: Iterable[str]) -> int:
-        """Make messages visible again; return how many were not."""
+        """Make messages visible again; return how many failed."""
 
 
 class RunStore(RunLocks, Protocol):
-    """What is kept of a run while it is on."""
+    """What is stored about a run in progress."""
 
     def unlock(self, plan: RunPlan) -> None:
         """Release the queue's lock if this run holds it."""

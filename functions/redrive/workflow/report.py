@@ -1,4 +1,4 @@
-"""Last step: the report of the run, whatever became of it, and the SNS message that carries it."""
+"""Last step: the report of the run, however it ended, and the SNS message that carries it."""
 
 from __future__ import annotations
 

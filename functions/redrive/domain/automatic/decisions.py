@@ -60,7 +60,7 @@ class AutomaticRecords(Protocol):
 
 
 class Progress(Model):
-    """How far an execution of the automatic state machine is."""
+    """How far an execution of the automatic state machine has gotten."""
 
     #: Decisions so far.
     decisions: int = 0

@@ -27,7 +27,7 @@ class Limits:
     first_delay: float
     #: Maximum number of runs on one queue in 24 hours, and in a row without a quiet period.
     most_runs: int
-    #: Seconds that an alarm must last before a run starts.
+    #: Seconds that an alarm must stay on before a run starts.
     after_alarm: float
 
     @property

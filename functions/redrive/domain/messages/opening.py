@@ -1,6 +1,6 @@
 """Opens a message: recognizes what AWS services put around it and takes it out.
 
-Called by the judging. Recognition goes by structure and attributes, never by guess: what matches nothing is raw.
+Called by the judging. Recognition goes by structure and attributes, never by guessing: what matches nothing is raw.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ class Hand:
         if self._repeats(held, handle, error, now):
             return
         # After the visibility has run out, another receive may have voided the handle without our knowing: SQS then
-        # says yes and deletes nothing (SQS API reference, DeleteMessage). An abandoned one is seen again, by this
+        # reports success and deletes nothing (SQS API reference, DeleteMessage). An abandoned one is seen again, by this
         # lane or by a later slice, which then only deletes it.
         if error is None and now < held.visible_until:
             self.sent.deleted(held.message.message_id)
@@ -237,7 +237,7 @@ class Hand:
         return True
 
     def _advance(self, held: InHand, event: Event, now: float) -> None:
-        """Enter the next stage and line the message up for what the stage waits for."""
+        """Enter the next stage and queue the message for what the stage waits for."""
         before = held.stage
         stage = held.advance(event, now)
         if stage is Stage.RELEASING and before is not stage:

@@ -48,7 +48,7 @@ class Intake:
         return self.drained or used_up
 
     def wanted(self, in_hand: int) -> int:
-        """Return how many messages to ask for now, with so many in hand; 0 if none."""
+        """Return how many messages to ask for now, with this many in hand; 0 if none."""
         if self.receiving >= (1 if self._last_empty or self.fifo else _RECEIVES_AT_ONCE):
             return 0
         wanted = MAX_BATCH_ENTRIES
@@ -70,7 +70,7 @@ class Intake:
         self.requested -= action.max_messages
 
     def answered(self, action: Receive, messages: int) -> None:
-        """Take note of an answer with so many messages.
+        """Take note of a response with this many messages.
 
         SQS returns nothing of a FIFO group while one of its messages is in flight, so an empty answer to a receive
         that was issued with messages in hand says nothing about the queue.

@@ -37,7 +37,7 @@ class Retries:
         return self._waiting[0][0] if self._waiting else float("inf")
 
     def add(self, call: Callable[[float], None], attempts: int, now: float) -> None:
-        """Make a call after the pause that follows so many attempts."""
+        """Make a call after the pause that follows this many attempts."""
         self._number += 1
         heapq.heappush(self._waiting, (now + self.pause(attempts), self._number, call))
 

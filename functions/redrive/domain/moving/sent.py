@@ -39,7 +39,7 @@ class SentMessages:
                 self._sent[oldest] = None
 
     def seen_again(self, message_id: str) -> None:
-        """Take note that a sent message is in the queue still."""
+        """Take note that a sent message is still in the queue."""
         self._undeleted.add(message_id)
 
     def deleted(self, message_id: str) -> None:

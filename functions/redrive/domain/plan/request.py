@@ -16,7 +16,7 @@ from redrive.domain.model import Model
 from redrive.domain.rules.repair import AttributeRule, Repair
 from redrive.domain.rules.selection import Selection
 
-# Strict, so that "50" or true is refused as what it is instead of being taken for a number.
+# Strict, so that "50" or true is refused instead of being converted to a number.
 type Rate = Annotated[float, Field(strict=True, ge=0.1, le=10_000, allow_inf_nan=False)]
 type Count = Annotated[int, Field(strict=True, ge=1)]
 

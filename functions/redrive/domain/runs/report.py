@@ -1,4 +1,4 @@
-"""The report of a run, whatever became of it: the output of its execution.
+"""The report of a run, however it ended: the output of its execution.
 
 Called by the report step; `redrive.domain.runs.notification` makes the SNS message of it.
 """

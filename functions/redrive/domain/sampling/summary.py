@@ -27,7 +27,7 @@ NEAR_EXPIRY_SECONDS = 24 * 3600
 # Functions API reference, FailExecution).
 MAX_GROUPS = 20
 MAX_EXAMPLE_BYTES = 8_000
-# Groups that are told apart while counting; more are counted as one.
+# Groups that are counted separately; all others are counted as one.
 _MAX_GROUPS_COUNTED = 1_000
 # 95 % of a normal distribution is within this many standard deviations.
 _Z = 1.96
