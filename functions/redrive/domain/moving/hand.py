@@ -180,8 +180,8 @@ class Hand:
         if self._repeats(held, handle, error, now):
             return
         # After the visibility has run out, another receive may have voided the handle without our knowing: SQS then
-        # reports success and deletes nothing (SQS API reference, DeleteMessage). An abandoned one is seen again, by this
-        # lane or by a later slice, which then only deletes it.
+        # reports success and deletes nothing (SQS API reference, DeleteMessage). An abandoned one is seen again, by
+        # this lane or by a later slice, which then only deletes it.
         if error is None and now < held.visible_until:
             self.sent.deleted(held.message.message_id)
         self._advance(held, Event.DONE if error is None else Event.ABANDONED, now)
