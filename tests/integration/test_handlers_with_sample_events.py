@@ -298,7 +298,7 @@ def test_automatic_notifies_operators_of_a_schedule_that_names_no_queue(invoke):
     event = sample("automatic-schedule")
     event["trigger"]["input"] = {"rate": 20}
     step = invoke("automatic", event)
-    assert step["next"] == "tell"
+    assert step["next"] == "notify"
     email = json.loads(step["notification"]["message"])["email"]
     assert "Expected the schedule's input to name a dead-letter queue, found none" in email
 

@@ -367,10 +367,10 @@ def test_every_step_that_a_tally_can_name_has_its_state(step, state):
 
 
 @pytest.mark.parametrize(
-    ("step", "state"), [("wait", "WaitAWhile"), ("start", "StartRun"), ("tell", "Notify"), ("end", "Done")]
+    ("step", "state"), [("wait", "WaitAWhile"), ("start", "StartRun"), ("notify", "Notify"), ("end", "Done")]
 )
 def test_every_step_that_an_automatic_start_can_take_has_its_state(step, state):
-    assert set(get_args(Step.model_fields["next"].annotation)) == {"wait", "start", "tell", "end"}
+    assert set(get_args(Step.model_fields["next"].annotation)) == {"wait", "start", "notify", "end"}
     assert routed("WhatNext", machine="automatic", step={"next": step}) == state
 
 

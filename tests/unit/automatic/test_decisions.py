@@ -186,7 +186,7 @@ def test_at_the_limit_operators_are_notified_once_and_no_more_runs_start():
         world.now += step.wait_seconds
         step = world.step(after=step, run=Ended(status="SUCCEEDED") if step.next == "start" else None)
     assert names == ["auto-event-1-1", "auto-event-1-2", "auto-event-1-3"]
-    assert step.next == "tell"
+    assert step.next == "notify"
     assert step.notification is not None
     assert step.notification.subject == "Redrive PAUSED: orders-dlq"
     assert step.notification.message_attributes["status"]["StringValue"] == "PAUSED"
@@ -199,7 +199,7 @@ def test_the_notification_is_made_again_if_its_answer_got_lost():
     world = World(limits=replace(LIMITS, most_runs=1))
     start = world.started()
     world.now += 900
-    assert [world.step(after=start, run=None).next for _ in range(2)] == ["tell", "tell"]
+    assert [world.step(after=start, run=None).next for _ in range(2)] == ["notify", "notify"]
 
 
 def test_an_alarm_that_was_ok_for_long_resets_the_count():

@@ -87,7 +87,7 @@ class AutomaticRun(Model):
 class Step(Model):
     """What the automatic state machine does next, and why."""
 
-    next: Literal["wait", "start", "tell", "end"]
+    next: Literal["wait", "start", "notify", "end"]
     reason: str
     wait_seconds: int = 0
     run: AutomaticRun | None = None
@@ -254,7 +254,7 @@ def notify(text: str, status: str, dlq: str, progress: Progress) -> Step:
     """
     body = {"notice": "automatic-redrive", "status": status, "dlq": dlq, "reason": text}
     message = notification(subject=f"Redrive {status}: {dlq}", body=json.dumps(body), text=text, status=status, dlq=dlq)
-    return Step(next="tell", reason=text, notification=message, progress=progress)
+    return Step(next="notify", reason=text, notification=message, progress=progress)
 
 
 def _wait(reason: str, seconds: float, progress: Progress) -> Step:
