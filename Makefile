@@ -45,7 +45,7 @@ lint: setup ## ruff, mypy, import-linter, and SAM's own check of the template
 	@out=$$(PYTHONPATH=functions .venvs/dev/bin/lint-imports --no-cache 2>&1) || { echo "$$out"; exit 1; }
 	@AWS_DEFAULT_REGION=us-east-1 .venvs/sam/bin/sam validate --lint --template-file template.yaml
 unit: setup
-	@$(DEV) -m pytest -n $(CHECK_WORKERS) --dist worksteal tests/unit tests/repository
+	@$(DEV) -m pytest -n $(CHECK_WORKERS) --dist worksteal tests/unit tests/neighbors tests/repository
 
 .PHONY: mutation
 mutation: setup ## whether the unit tests notice small changes of moving/ and judging/ (a fixed sample of 150)

@@ -63,6 +63,32 @@ def test_a_dead_letter_queue_with_a_redrive_policy_of_its_own_is_refused_unless_
     assert app.redrive(pair.dlq, allowNestedDlq=True).report["counts"]["redriven"] == 1
 
 
+def test_a_source_queue_is_refused_with_the_name_of_its_dead_letter_queue(app: App):
+    pair = app.pair()
+    app.send(pair.source, [{"MessageBody": "x"}])
+    reason = app.redrive(pair.source).report["reason"]
+    assert f"{pair.source.name} is a source queue; its dead-letter queue is {pair.dlq.name}" in reason
+    assert "allowNestedDlq" not in reason
+    assert app.visible(pair.source) == 1
+
+
+@pytest.mark.parametrize("host", ["sqs.eu-west-1.api.aws", "sqs-fips.eu-west-1.amazonaws.com", "example.com"])
+def test_a_queue_url_of_another_place_moves_nothing(app: App, host):
+    pair = app.pair()
+    app.bury(pair, [{"MessageBody": "x"}])
+    account = pair.dlq.arn.split(":")[4]
+    run = app.ended(app.start({"dlq": f"https://{host}/{account}/{pair.dlq.name}"}))
+    assert run.report["status"] == "REJECTED"
+    assert app.visible(pair.dlq) == 1
+
+
+def test_the_url_that_the_emulator_gives_a_queue_is_read(app: App):
+    pair = app.pair()
+    app.bury(pair, [{"MessageBody": "x"}])
+    run = app.ended(app.start({"dlq": pair.dlq.url}))
+    assert run.report["counts"]["redriven"] == 1
+
+
 def test_a_second_run_on_the_same_queue_is_refused_and_names_the_first_which_can_be_stopped(app: App):
     pair = app.pair()
     app.bury(pair, [{"MessageBody": str(number)} for number in range(80)])

@@ -62,6 +62,9 @@ def test_an_unknown_queue_is_none(cloud, given):
         "arn:aws:sqs:eu-west-1:123456789012:orders-dlq",
         "https://sqs.eu-west-1.amazonaws.com/123456789012/orders-dlq",
         "https://eu-west-1.queue.amazonaws.com/123456789012/orders-dlq",
+        "https://sqs.eu-west-1.api.aws/123456789012/orders-dlq",
+        "https://sqs-fips.eu-west-1.amazonaws.com/123456789012/orders-dlq",
+        "https://vpce-0a1b-2c3d.sqs.eu-west-1.vpce.amazonaws.com/123456789012/orders-dlq",
     ],
 )
 @pytest.mark.usefixtures("dlq")
@@ -84,6 +87,36 @@ def test_a_malformed_arn_or_url_is_rejected_with_the_expected_format(cloud, give
         cloud.queues.find(given)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "arn:aws:sqs:us-east-1:210987654321:orders-dlq",
+        "https://sqs.us-east-1.amazonaws.com/210987654321/orders-dlq",
+    ],
+)
+@pytest.mark.usefixtures("dlq")
+def test_a_queue_of_another_account_is_rejected_with_both_accounts(cloud, given):
+    with pytest.raises(RejectedError, match=r"in the account 123456789012, .* in the account 210987654321\."):
+        cloud.queues.find(given)
+
+
+@pytest.mark.usefixtures("dlq")
+def test_a_url_whose_host_is_not_known_is_rejected(cloud):
+    with pytest.raises(RejectedError, match="isn't known as an endpoint of SQS"):
+        cloud.queues.find("https://sqs.us-east-1.example.com/123456789012/orders-dlq")
+
+
+@pytest.mark.parametrize("arn", ["arn:aws:sqs:us-east-1:123456789012:other", "arn:aws:sqs:eu-west-1:123456789012:a"])
+@pytest.mark.usefixtures("cloud")
+def test_a_queue_that_is_not_the_one_asked_for_is_rejected(arn):
+    client = sqs_client()
+    with Stubber(client) as stubber:
+        stubber.add_response("get_queue_url", {"QueueUrl": "https://sqs.us-east-1.amazonaws.com/123456789012/a"})
+        stubber.add_response("get_queue_attributes", {"Attributes": {"QueueArn": arn}})
+        with pytest.raises(RejectedError, match=f"Expected the queue a in us-east-1, but SQS returned {arn}"):
+            Queues(client).find("a")
+
+
 @pytest.mark.usefixtures("cloud")
 def test_a_queue_without_permission_is_rejected_with_the_parameter_that_grants_it():
     client = sqs_client()
@@ -103,7 +136,9 @@ def test_facts_include_counts_and_retention(cloud, dlq):
 
 
 def test_facts_say_whether_a_queue_has_a_redrive_policy(cloud, dlq):
-    assert cloud.queues.facts(cloud.queue("orders", dlq=dlq)).has_redrive_policy
+    facts = cloud.queues.facts(cloud.queue("orders", dlq=dlq))
+    assert facts.has_redrive_policy
+    assert facts.dead_letter_queue == dlq.arn
 
 
 def test_a_removed_redrive_policy_counts_as_none(cloud, dlq):

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import batched
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from redrive.domain.errors import RejectedError
+from redrive.domain.messages.queue_names import Home, QueueId, other_account, parse_queue
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.planning import QueueFacts
 from redrive.workflow.ports import Peek
@@ -41,8 +40,6 @@ PEEK_THREADS = 16
 _EMPTY_POLLS = 2
 # In-flight messages of a queue (SQS developer guide, "Message quotas").
 MAX_IN_FLIGHT = 120_000
-# Endpoints and legacy endpoints (AWS General Reference, "Amazon SQS endpoints and quotas").
-_REGION_IN_HOST = re.compile(r"sqs\.([a-z0-9-]+)\.amazonaws\.com|([a-z0-9-]+)\.queue\.amazonaws\.com")
 
 
 def sqs_client(connections: int = 10, *, retries: bool = True) -> SQSClient:
@@ -73,6 +70,8 @@ class Queues:
 
     def __init__(self, client: SQSClient) -> None:
         self._client = client
+        meta = client.meta
+        self._home = Home(meta.partition, meta.region_name, meta.endpoint_url)
 
     def find(self, given: str) -> QueueRef | None:
         """Return the queue with a name, ARN, or URL, or None if there is none.
@@ -80,29 +79,32 @@ class Queues:
         Raises
         ------
         RejectedError
-            If the queue is in another region, or this deployment may not access it.
+            If the queue is in another partition, region, or account, this deployment may not access it, or what is
+            given isn't a name, ARN, or URL of a queue.
         """
-        name, owner = self._parsed(given)
-        parameters: dict[str, str] = {"QueueName": name}
-        if owner is not None:
-            parameters["QueueOwnerAWSAccountId"] = owner
+        asked = parse_queue(given, self._home)
         try:
-            with _denied_as_rejected(name):
-                return self._ref(self._client.get_queue_url(**parameters)["QueueUrl"])
+            with _denied_as_rejected(asked.name):
+                # Of this account: a queue of another can't be redriven, as this app's roles name only their own.
+                found = self._ref(self._client.get_queue_url(QueueName=asked.name)["QueueUrl"])
         except ClientError as error:
             if error.response["Error"]["Code"] in _NO_QUEUE:
                 return None
             raise
+        self._check_found(asked, found)
+        return found
 
     def facts(self, queue: QueueRef) -> QueueFacts:
         """Return a queue's attributes."""
         attributes = self._client.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["All"])["Attributes"]
+        policy = json.loads(attributes.get("RedrivePolicy") or "{}")
         return QueueFacts(
             waiting=int(attributes.get("ApproximateNumberOfMessages", "0")),
             in_flight=int(attributes.get("ApproximateNumberOfMessagesNotVisible", "0")),
             delayed=int(attributes.get("ApproximateNumberOfMessagesDelayed", "0")),
             retention=int(attributes.get("MessageRetentionPeriod", "345600")),
-            has_redrive_policy=bool(json.loads(attributes.get("RedrivePolicy") or "{}")),
+            has_redrive_policy=bool(policy),
+            dead_letter_queue=policy.get("deadLetterTargetArn"),
         )
 
     def depth(self, queue: QueueRef) -> int | None:
@@ -203,36 +205,15 @@ class Queues:
             return len(receipt_handles)
         return len(response.get("Failed", []))
 
-    def _parsed(self, given: str) -> tuple[str, str | None]:
-        if given.startswith("arn:"):
-            parts = given.split(":")
-            if len(parts) != 6 or parts[2] != "sqs":
-                raise RejectedError(
-                    f"Expected a queue ARN, arn:aws:sqs:REGION:ACCOUNT:NAME, found {given}. Give the queue's name, "
-                    "ARN, or URL."
-                )
-            self._check_region(given, parts[3])
-            return parts[5], parts[4]
-        if "://" in given:
-            url = urlsplit(given)
-            path = url.path.strip("/").split("/")
-            if len(path) != 2:
-                raise RejectedError(
-                    f"Expected a queue URL, https://sqs.REGION.amazonaws.com/ACCOUNT/NAME, found {given}. Give the "
-                    "queue's name, ARN, or URL."
-                )
-            region = _REGION_IN_HOST.match(url.hostname or "")
-            if region is not None:
-                self._check_region(given, region[1] or region[2])
-            return path[1], path[0]
-        return given, None
-
-    def _check_region(self, given: str, region: str) -> None:
-        here = self._client.meta.region_name
-        if region != here:
+    def _check_found(self, asked: QueueId, found: QueueRef) -> None:
+        """Refuse a queue that isn't the one that was asked for, whatever made SQS return it."""
+        _, partition, _, region, account, name = found.arn.split(":")
+        if asked.account is not None and account != asked.account:
+            raise other_account(asked.name, account, asked.account)
+        if (partition, region, name) != (self._home.partition, self._home.region, asked.name):
             raise RejectedError(
-                f"Expected a queue in {here}, where this app is deployed, found {given} in {region}. Deploy the app in "
-                f"{region} to redrive the queue."
+                f"Expected the queue {asked.name} in {self._home.region}, but SQS returned {found.arn}. Check which "
+                "endpoint of SQS the app's functions use."
             )
 
     def _ref(self, url: str) -> QueueRef:

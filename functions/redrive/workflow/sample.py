@@ -6,9 +6,11 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 
+from redrive.domain.errors import RejectedError
 from redrive.domain.judging.judge import Judge
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.sampling.sample import Sample
 from redrive.domain.sampling.summary import Summary
@@ -44,7 +46,15 @@ def sample(
         If messages have no known destination.
     """
     request = plan.request
-    judge = Judge(plan, find_contract, queues.find, delivery_policy, clock)
+
+    def find_queue(arn: str) -> QueueRef | None:
+        try:
+            return queues.find(arn)
+        except RejectedError:
+            # The ARN may come from the message: what is wrong with it is no reason to refuse the run.
+            return None
+
+    judge = Judge(plan, find_contract, find_queue, delivery_policy, clock)
     summary, peek = Summary(plan), Peek(plan.dlq, None if request.full_scan else request.sample_size)
     # Closed here, so that the messages are visible again before an error ends the step.
     with closing(queues.peek(peek, seconds)) as messages:

@@ -4,6 +4,7 @@ import pytest
 
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
+from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.planning import check_contracts, plan_run, take_lock
 from redrive.domain.plan.request import OnInvalid, RedriveRequest
 from tests.support import factories
@@ -17,7 +18,7 @@ ORDERS = factories.queue("orders")
 def directory(**dlq_facts) -> FakeQueues:
     queues = FakeQueues()
     queues.add(DLQ, factories.facts(**dlq_facts))
-    queues.add(ORDERS, factories.facts(has_redrive_policy=True), dlq="orders-dlq")
+    queues.add(ORDERS, factories.facts(has_redrive_policy=True, dead_letter_queue=DLQ.arn), dlq="orders-dlq")
     queues.add(QUARANTINE, factories.facts())
     return queues
 
@@ -145,10 +146,45 @@ def test_the_quarantine_cannot_be_a_destination():
 
 
 def test_a_queue_with_a_redrive_policy_of_its_own_is_refused_unless_allowed():
-    nested = directory(has_redrive_policy=True)
-    with pytest.raises(RejectedError, match="allowNestedDlq: true"):
+    nested = directory(has_redrive_policy=True, dead_letter_queue=factories.queue("last").arn)
+    with pytest.raises(RejectedError) as caught:
         planned(queues=nested)
+    assert str(caught.value) == (
+        "orders-dlq is the dead-letter queue of orders, and a source queue itself, whose dead-letter queue is last: "
+        "reading its messages raises their receive count and can push them on to last. Start the run with "
+        '{"dlq": "last"} if you meant that queue. Otherwise remove the redrive policy of orders-dlq while the run is '
+        "on, or accept that with allowNestedDlq: true."
+    )
     assert planned(queues=nested, allow_nested_dlq=True).dlq == DLQ
+
+
+def test_a_source_queue_is_refused_with_the_name_of_its_dead_letter_queue():
+    with pytest.raises(RejectedError) as caught:
+        planned(dlq="orders")
+    assert str(caught.value) == (
+        'orders is a source queue; its dead-letter queue is orders-dlq. Start the run with {"dlq": "orders-dlq"}.'
+    )
+
+
+def test_the_sources_of_a_dead_letter_queue_are_named_up_to_five():
+    nested = directory(has_redrive_policy=True, dead_letter_queue=factories.queue("last").arn)
+    for number in range(10):
+        nested.add(factories.queue(f"source-{number}"), factories.facts(), dlq="orders-dlq")
+    with pytest.raises(RejectedError, match=r"queue of orders, source-0, .*, source-3, \.\.\., and a source"):
+        planned(queues=nested)
+
+
+@pytest.mark.parametrize(("key", "given"), [("dlq", {"dlq": "bad"}), ("destination", {"destination": "bad"})])
+def test_what_the_directory_refuses_is_reported_with_its_key(key, given):
+    class Refusing(FakeQueues):
+        def find(self, given: str) -> QueueRef | None:
+            if given == "bad":
+                raise RejectedError("no queue can have this name")
+            return super().find(given)
+
+    queues = Refusing(**vars(directory()))
+    with pytest.raises(RejectedError, match=f"^{key}: no queue can have this name$"):
+        planned(queues=queues, **given)
 
 
 def test_the_quarantine_is_redriven_without_a_source_and_messages_that_are_still_invalid_stay_there():

@@ -136,7 +136,20 @@ def test_a_run_that_was_refused_is_reported_by_what_was_requested():
     assert made.started_at == factories.execution().started_at
 
 
-@pytest.mark.parametrize("given", [None, 5, "orders-dlq", [], {}, {"dlq": 5}, {"dlq": {"a": 1}, "destination": []}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        5,
+        "orders-dlq",
+        [],
+        {},
+        {"dlq": 5},
+        {"dlq": {"a": 1}, "destination": []},
+        {"dlq": "ada@example.com", "destination": "x" * 81},
+        {"dlq": "https://user:secret@sqs.us-east-1.amazonaws.com/123456789012/orders-dlq"},
+    ],
+)
 def test_an_input_of_any_form_can_be_reported(given):
     made = report(given=given, plan=None, sample=None, tally=None, error=state_error("RejectedError", "no"))
     assert (made.status, made.dlq, made.destination) == (Status.REJECTED, None, None)

@@ -279,6 +279,32 @@ def test_an_empty_quarantine_is_not_refused():
     assert summarize([], plan).sampled == 0
 
 
+def test_unroutable_messages_in_quarantine_are_refused_without_counting_queues():
+    plan = factories.plan(dlq=factories.queue("quarantine"), sources=())
+    unroutable = judgment(factories.received(source=None), Skip(Reason.NO_DESTINATION))
+    with pytest.raises(RejectedError) as caught:
+        summarize([unroutable, judgment(factories.received())], plan)
+    assert str(caught.value) == (
+        "1 of 2 sampled messages in the quarantine have no known destination: this app didn't put them there, or the "
+        "queue that they came from is gone. Start the run with a destination, and select the messages that belong "
+        "there."
+    )
+
+
+def test_a_queue_of_which_nothing_could_be_sampled_is_refused_without_counting_messages():
+    with pytest.raises(RejectedError) as caught:
+        summarize([], factories.plan(sources=()))
+    assert "0 of 0" not in str(caught.value)
+    assert "no message could be received from it that says where it belongs" in str(caught.value)
+
+
+@pytest.mark.parametrize("sampled", [0, 1])
+@pytest.mark.parametrize("plan", [{"sources": ()}, {"sources": (), "dlq": factories.queue("quarantine")}, {}])
+def test_a_run_with_a_destination_is_never_refused_for_where_messages_came_from(plan, sampled):
+    judged = [judgment(factories.received(source=None))] * sampled
+    assert summarize(judged, factories.plan(destination=factories.queue("other"), **plan)).sampled == sampled
+
+
 def test_unroutable_messages_end_the_run_with_what_to_do():
     plan = factories.plan(sources=(factories.queue("orders"), factories.queue("invoices")))
     judged = [

@@ -5,11 +5,23 @@ Chosen by the judging, packed by the lane, delivered to by the adapters.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from redrive.domain.messages.queues import QueueRef
+
+# Lambda API reference, Invoke: names, and qualifiers ($LATEST, a version, or an alias).
+_FUNCTION = re.compile(
+    r"arn:(?P<partition>[a-z-]+):lambda:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):function:"
+    r"(?P<name>[A-Za-z0-9_-]{1,64})(?::(?:\$LATEST|[A-Za-z0-9_-]{1,128}))?"
+)
+# Step Functions API reference, CreateStateMachine: what a name may not contain; then a version or an alias.
+_STATE_MACHINE = re.compile(
+    r"arn:(?P<partition>[a-z-]+):states:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):stateMachine:"
+    r"(?P<name>[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80})(?::[A-Za-z0-9_.-]{1,80})?"
+)
 
 
 class Kind(StrEnum):
@@ -66,16 +78,17 @@ class DeliveryPolicy:
             `arn:aws:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]` or
             `arn:aws:states:REGION:ACCOUNT:stateMachine:NAME`. A qualifier is kept.
         home : str
-            ARN of the dead-letter queue: only its own account and region are delivered to.
+            ARN of the dead-letter queue: only its own partition, account, and region are delivered to.
         """
-        parts = arn.split(":")
-        if len(parts) < 7 or parts[3:5] != home.split(":")[3:5]:
-            return None
-        service, resource, name = parts[2], parts[5], parts[6]
-        if (service, resource) == ("lambda", "function") and _matches(name, self.functions):
-            return Destination(Kind.FUNCTION, arn, name)
-        if (service, resource) == ("states", "stateMachine") and _matches(name, self.state_machines):
-            return Destination(Kind.STATE_MACHINE, arn, name)
+        _, partition, _, region, account, _ = home.split(":")
+        for kind, service, patterns in (
+            (Kind.FUNCTION, _FUNCTION, self.functions),
+            (Kind.STATE_MACHINE, _STATE_MACHINE, self.state_machines),
+        ):
+            found = service.fullmatch(arn)
+            if found is not None and found.group("partition", "region", "account") == (partition, region, account):
+                name = found["name"]
+                return Destination(kind, arn, name) if _matches(name, patterns) else None
         return None
 
 

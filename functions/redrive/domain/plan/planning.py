@@ -13,12 +13,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
+from redrive.domain.messages.arns import arn_name
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.request import Rate, RedriveRequest
 from redrive.domain.plan.run_plan import Execution, RunPlan
 
 # The tag by which the owners of a queue say how many messages per second a redrive may send to it at most.
 MAX_RATE_TAG = "redrive:max-rate"
+# Source queues that a text names.
+_MAX_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,10 @@ class QueueFacts:
     in_flight: int
     delayed: int
     retention: int
+    #: Whether the queue has a dead-letter queue of its own.
     has_redrive_policy: bool
+    #: ARN of that queue; None if there is none.
+    dead_letter_queue: str | None = None
 
     @property
     def messages(self) -> int:
@@ -93,11 +99,7 @@ def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirecto
         _check_destination(dlq, destination, quarantine)
     facts = queues.facts(dlq)
     if facts.has_redrive_policy and not request.allow_nested_dlq:
-        raise RejectedError(
-            f"{dlq.name} has a redrive policy of its own: reading its messages raises their receive count and can "
-            "push them to the next queue. Remove the policy while the run is on, or start the run with "
-            "allowNestedDlq: true."
-        )
+        raise RejectedError(_has_dead_letter_queue(dlq, arn_name(facts.dead_letter_queue) or "another queue", sources))
     max_rate = _max_rate(queues, sources if destination is None else (destination,))
     return RunPlan(
         run_id=execution.name,
@@ -147,13 +149,33 @@ def take_lock(plan: RunPlan, locks: RunLocks, executions: ExecutionDirectory) ->
 
 
 def _found(queues: QueueDirectory, given: str, key: str) -> QueueRef:
-    queue = queues.find(given)
+    try:
+        queue = queues.find(given)
+    except RejectedError as error:
+        raise RejectedError(f"{key}: {error}") from None
     if queue is None:
         raise RejectedError(
             f"{key}: there is no queue {given} in this account and region. Expected the name, ARN, or URL of a "
             "queue; list them with: aws sqs list-queues"
         )
     return queue
+
+
+def _has_dead_letter_queue(queue: QueueRef, next_queue: str, sources: tuple[QueueRef, ...]) -> str:
+    """Return why a queue that has a redrive policy isn't read, and which queue to name instead."""
+    if not sources:
+        # Most likely a mix-up: nothing but the consumer of a source queue should receive from it.
+        return (
+            f"{queue.name} is a source queue; its dead-letter queue is {next_queue}. Start the run with "
+            f'{{"dlq": "{next_queue}"}}.'
+        )
+    names = ", ".join(source.name for source in sources[:_MAX_NAMES]) + (", ..." if len(sources) > _MAX_NAMES else "")
+    return (
+        f"{queue.name} is the dead-letter queue of {names}, and a source queue itself, whose dead-letter queue is "
+        f"{next_queue}: reading its messages raises their receive count and can push them on to {next_queue}. Start "
+        f'the run with {{"dlq": "{next_queue}"}} if you meant that queue. Otherwise remove the redrive policy of '
+        f"{queue.name} while the run is on, or accept that with allowNestedDlq: true."
+    )
 
 
 def _max_rate(queues: QueueDirectory, receivers: Iterable[QueueRef]) -> float | None:

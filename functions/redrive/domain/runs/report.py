@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from redrive.domain import errors
+from redrive.domain.messages.queue_names import displayed
 from redrive.domain.model import Model
 from redrive.domain.moving.results import Counts, Totals
 from redrive.domain.plan.run_plan import Execution, RunPlan
@@ -63,7 +64,7 @@ class Report(Totals):
     status: Status
     #: Why, in one sentence; None if there is nothing to add.
     reason: str | None = None
-    #: Name of the dead-letter queue; None if the input names none.
+    #: Name of the dead-letter queue, or what a rejected input names; None if that is no name, ARN, or URL of a queue.
     dlq: str | None
     #: Name of the destination that was requested, or else of the queues that messages came from.
     destination: str | None
@@ -114,8 +115,8 @@ def make_report(
         run_id=plan.run_id if plan else execution.name,
         status=status_of(plan, tally, error),
         reason=_short(reason_of(error) or tally.failure),
-        dlq=plan.dlq.name if plan else _text(requested.get("dlq")),
-        destination=_destination(plan) if plan else _text(requested.get("destination")),
+        dlq=plan.dlq.name if plan else _queue(requested.get("dlq")),
+        destination=_destination(plan) if plan else _queue(requested.get("destination")),
         started_at=plan.started if plan else execution.started_at,
         finished_at=now,
         rate=RateReport(
@@ -171,8 +172,9 @@ def _destination(plan: RunPlan) -> str | None:
     return _short(", ".join(sorted(source.name for source in plan.sources)) or None)
 
 
-def _text(value: Any) -> str | None:
-    return _short(value) if isinstance(value, str) else None
+def _queue(value: Any) -> str | None:
+    # What was given by mistake can be any text, so only what names a queue is repeated.
+    return displayed(value) if isinstance(value, str) else None
 
 
 def _short(text: str | None) -> str | None:

@@ -100,24 +100,34 @@ class Summary:
 
     def _refuse_unroutable(self, sampled: int) -> None:
         plan, unroutable = self.plan, self._unroutable
-        known = plan.sources or plan.destination or plan.in_quarantine
-        if not known and not sampled:
+        name, known = plan.dlq.name, plan.sources or plan.destination or plan.in_quarantine
+        if known and not unroutable:
+            return
+        if not sampled:
             raise RejectedError(
-                f"{plan.dlq.name} is not the dead-letter queue of any queue, and no message in it could be sampled. "
+                f"{name} is not the dead-letter queue of any queue, and no message could be received from it that says "
+                "where it belongs. Name the dead-letter queue that you meant. If this is the queue, start the run "
+                "again once it has visible messages, or with a destination."
+            )
+        if not unroutable:
+            return
+        count = f"{unroutable} of {sampled} sampled messages"
+        if plan.in_quarantine:
+            raise RejectedError(
+                f"{count} in the quarantine have no known destination: this app didn't put them there, or the queue "
+                "that they came from is gone. Start the run with a destination, and select the messages that belong "
+                "there."
+            )
+        if not plan.sources:
+            raise RejectedError(
+                f"{name} is not the dead-letter queue of any queue, and {count} have no known destination. "
                 "Start the run with a destination, or name the dead-letter queue that you meant."
             )
-        if not known and unroutable:
-            raise RejectedError(
-                f"{plan.dlq.name} is not the dead-letter queue of any queue, and {unroutable} of {sampled} sampled "
-                "messages have no known destination. Start the run with a destination, or name the dead-letter "
-                "queue that you meant."
-            )
-        if unroutable:
-            raise RejectedError(
-                f"{unroutable} of {sampled} sampled messages in {plan.dlq.name} don't say which queue they came "
-                f"from, or that queue is gone, and {len(plan.sources)} queues use this dead-letter queue. Start the "
-                "run with a destination."
-            )
+        raise RejectedError(
+            f"{count} in {name} have no known destination: the queue that they came from isn't recorded or is gone, "
+            f"and {len(plan.sources)} queues use this dead-letter queue. Start the run with a destination, and select "
+            "the messages that belong there."
+        )
 
     def _listed(self, group: SampleGroup, messages: int, sampled: int, complete: bool) -> SampleGroup:
         low, high = (messages / sampled,) * 2 if complete else interval(messages, sampled)
