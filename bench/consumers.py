@@ -6,7 +6,6 @@ Used by `bench.measurements`, and by `bench.consumer_worker`, which runs one con
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 import threading
@@ -16,12 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import batched
-from pathlib import Path
 from typing import Any
 
 from bench import measured, messages
 
-_ROOT = Path(__file__).resolve().parent.parent
 _MESSAGES = 2_000
 _COUNTED = 50
 _ROUNDS = 3
@@ -150,10 +147,7 @@ def overheads() -> dict[str, dict[str, float]]:
 
 
 def _run(consumer: Consumer, address: str, count: int, mode: str) -> dict[str, float]:
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "PYTHONPATH": os.pathsep.join([str(_ROOT), str(_ROOT / "functions")]),
-        "PYDANTIC_DISABLE_PLUGINS": "__all__",
+    variables = {
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -171,7 +165,7 @@ def _run(consumer: Consumer, address: str, count: int, mode: str) -> dict[str, f
         "GATEWAY_SWITCH": "switch",
     }
     command = [sys.executable, "-m", "bench.consumer_worker", consumer.module, str(count), mode]
-    return measured.run(command, environment, _SECONDS).result
+    return measured.run(command, measured.environment(**variables), _SECONDS).result
 
 
 class _Accepting(BaseHTTPRequestHandler):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench import messages
 from examples.store_events.contract import STORE_EVENT, StoreEvent
 from redrive.contracts.json_schema import SchemaContract
 from redrive.domain.judging.judge import FindContract, Judge
@@ -107,19 +108,10 @@ def _judge(find_contract: FindContract = lambda _: None, **changes: Any) -> Judg
 
 
 def _store_event() -> dict[str, Any]:
-    body = {
-        "event_id": "1",
-        "name": "Shifter",
-        "dob": "1945-10-17",
-        "gender": "F",
-        "ssn_no": "396144610",
-        "data_share_consent": False,
-        "evnt_time": "2021-02-06T18:56:59.165483",
-    }
     return {
         "MessageId": "00000000-0000-4000-8000-000000000001",
         "ReceiptHandle": "handle",
-        "Body": json.dumps(body),
+        "Body": messages.store_event(1),
         "Attributes": {
             "SentTimestamp": "1790000000000",
             "ApproximateReceiveCount": "3",

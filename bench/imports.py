@@ -5,14 +5,11 @@ Used by `bench.measurements`.
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
-from pathlib import Path
 
 from bench import measured
 
-_FUNCTIONS = Path(__file__).resolve().parent.parent / "functions"
 HANDLERS = (
     *(f"redrive.handlers.{name}" for name in ("coordinator", "sampler", "mover", "stop")),
     "examples.store_events.consumer",
@@ -47,9 +44,7 @@ def _seconds(statement: str) -> float:
         f"{statement}; "
         "print(json.dumps({'seconds': time.perf_counter() - started}))"
     )
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "PYTHONPATH": str(_FUNCTIONS),
+    variables = {
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -67,4 +62,5 @@ def _seconds(statement: str) -> float:
         "SHIPMENTS_TABLE": "shipments",
         "REPORT_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:reports",
     }
-    return float(measured.run([sys.executable, "-c", program], environment, _SECONDS).result["seconds"])
+    finished = measured.run([sys.executable, "-c", program], measured.environment(**variables), _SECONDS)
+    return float(finished.result["seconds"])

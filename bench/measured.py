@@ -6,6 +6,7 @@ Used by `bench.tools`, `bench.imports`, `bench.consumers`, and `bench.measuremen
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_ROOT = Path(__file__).resolve().parent.parent
 # Seconds between two checks of a running process.
 _POLL_INTERVAL = 0.02
 
@@ -38,6 +40,16 @@ class Finished:
             raise ToolError(f"ended with status {self.status}: {self.output[-2000:]}")
         result: dict[str, Any] = json.loads(self.output.splitlines()[-1])
         return result
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a program that imports the app; of the caller's, it has only PATH."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONPATH": os.pathsep.join([str(_ROOT), str(_ROOT / "functions")]),
+        "PYDANTIC_DISABLE_PLUGINS": "__all__",
+        **more,
+    }
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], seconds: float) -> Finished:

@@ -10,7 +10,6 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -19,8 +18,6 @@ from bench.endpoint import Endpoint
 from bench.measured import ToolError
 from bench.tools import Run, Tool, move, ours, plain_loop
 from bench.workflow import Workflow
-
-ROOT = Path(__file__).resolve().parent.parent
 
 type Results = dict[str, Any]
 
@@ -198,12 +195,8 @@ def _growth_point(endpoint: Endpoint, workflow: Workflow, count: int) -> Results
 
 def measure_envelopes(_endpoint: Endpoint) -> Results:
     """Return the time to unwrap and judge one message, by envelope and contract."""
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "functions")]),
-        "PYDANTIC_DISABLE_PLUGINS": "__all__",
-    }
-    finished = measured.run([sys.executable, "-m", "bench.envelopes"], environment, _ENVELOPES_SECONDS)
+    command = [sys.executable, "-m", "bench.envelopes"]
+    finished = measured.run(command, measured.environment(), _ENVELOPES_SECONDS)
     return {"microseconds_per_message": finished.result}
 
 

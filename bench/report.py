@@ -1,4 +1,4 @@
-"""Tells the results: each target with its measured value, and the table of tools, in docs/design/benchmarks.md.
+"""Presents the results: each target with its measured value, and the table of tools, in docs/design/benchmarks.md.
 
 Used by `bench.__main__`.
 """
@@ -37,21 +37,17 @@ def _point(results: Results, messages: int) -> Any:
     return next(point for point in results["growth"]["points"] if point["messages"] == messages)
 
 
+def _highest(values: Mapping[str, float]) -> tuple[str, float]:
+    return max(values.items(), key=lambda entry: entry[1])
+
+
 def _best_peer(results: Results) -> tuple[str, float]:
-    measured = {
-        name: row["messages_per_second"] for name, row in results["peers"].items() if "messages_per_second" in row
-    }
-    return max(measured.items(), key=lambda entry: entry[1])
-
-
-def _slowest_import(results: Results) -> tuple[str, float]:
-    worst: tuple[str, float] = max(results["import_ratio"].items(), key=lambda entry: entry[1])
-    return worst
+    measured = (name for name, row in results["peers"].items() if "messages_per_second" in row)
+    return _highest({name: results["peers"][name]["messages_per_second"] for name in measured})
 
 
 def _most_extra_writes(results: Results) -> tuple[str, float]:
-    extra = {name: row["extra_writes"] for name, row in results["consumers"].items()}
-    return max(extra.items(), key=lambda entry: entry[1])
+    return _highest({name: row["extra_writes"] for name, row in results["consumers"].items()})
 
 
 TARGETS = (
@@ -119,8 +115,8 @@ TARGETS = (
         "import time of a handler, compared with boto3 and a client",
         "at most 1.6 times",
         "import_ratio",
-        lambda results: f"{_slowest_import(results)[1]:.2f} (`{_slowest_import(results)[0]}` is the slowest)",
-        lambda results: bool(_slowest_import(results)[1] <= 1.6),
+        lambda results: "{1:.2f} (`{0}` is the slowest)".format(*_highest(results["import_ratio"])),
+        lambda results: bool(_highest(results["import_ratio"])[1] <= 1.6),
     ),
     Target(
         "DynamoDB writes per message that make a consumer idempotent",
@@ -134,20 +130,16 @@ TARGETS = (
 
 def text(results: Results) -> str:
     """Return the results as Markdown, without the parts that weren't measured."""
+    sections: dict[str, Callable[[Results], str]] = {
+        "peers": _tools,
+        "limit": _limit,
+        "growth": _growth,
+        "import_ratio": _imports,
+        "microseconds_per_message": _envelopes,
+        "consumers": _consumers,
+    }
     parts = [_targets(results)] if any(target.needs in results for target in TARGETS) else []
-    if "peers" in results:
-        parts.append(_tools(results))
-    if "limit" in results:
-        parts.append(_limit(results))
-    if "growth" in results:
-        parts.append(_growth(results))
-    if "import_ratio" in results:
-        parts.append(_imports(results))
-    if "microseconds_per_message" in results:
-        parts.append(_envelopes(results))
-    if "consumers" in results:
-        parts.append(_consumers(results))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *(section(results) for key, section in sections.items() if key in results)])
 
 
 def write(results: Results) -> None:

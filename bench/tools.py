@@ -51,7 +51,6 @@ class Run:
     seconds: float
     #: Requests by operation, including those that find the queue empty.
     sqs_calls: Counter[str]
-    other_calls: Counter[str]
     #: All requests.
     calls: list[Call]
     #: Peak resident memory.
@@ -193,7 +192,6 @@ def _run_of(finished: measured.Finished, calls: list[Call], count: int) -> Run:
         messages=count,
         seconds=ended - started,
         sqs_calls=Counter(operation for _, operation in sqs),
-        other_calls=Counter(call.operation for call in calls if "AmazonSQS" not in call.operation),
         calls=calls,
         peak_rss_mb=finished.peak_rss_mb,
         finished=finished,

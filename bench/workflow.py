@@ -40,8 +40,7 @@ class Workflow:
 
     @cached_property
     def _machine(self) -> str:
-        outputs = self._endpoint.cloud.deploy(_STACK, {"SliceSeconds": _SLICE_SECONDS})
-        return outputs["RedriveStateMachineArn"]
+        return self._endpoint.cloud.deploy(_STACK, {"SliceSeconds": _SLICE_SECONDS}).outputs["RedriveStateMachineArn"]
 
     def run(self, count: int, patience: float) -> WorkflowRun:
         """Redrive a queue of `count` messages at the highest rate, waiting at most `patience` seconds."""

@@ -94,10 +94,6 @@ class Stack:
             )
         return self.resources[logical_id]
 
-    def __getitem__(self, name: str) -> str:
-        """Return an output or, if there is none of that name, the physical id of a resource."""
-        return self.outputs.get(name) or self.resource(name)
-
 
 class EmbeddedCloud:
     """One emulator process on 127.0.0.1.

@@ -139,6 +139,20 @@ class Stage:
                 raise StageError(f"Expected {what} within {patience:.0f} seconds. It did not happen.")
             time.sleep(_POLL_SECONDS)
 
+    def wait_for_dead_letters(
+        self, queue: str, dlq: str, count: int, what: str, patience: float = PATIENCE_SECONDS
+    ) -> int:
+        """Wait until a queue is empty because its messages failed; return how many are in its dead-letter queue."""
+        with self.progress(f"Waiting for {what} to reach the dead-letter queue", count) as report_progress:
+
+            def dead() -> bool:
+                empty = self.depth(queue) == 0
+                report_progress(self.depth(dlq))
+                return empty
+
+            self.until(dead, f"the {what} to reach the dead-letter queue", patience)
+        return self.depth(dlq)
+
     def progress(self, doing: str, total: int | None = None) -> AbstractContextManager[Report]:
         """Show progress, to be used in a `with` statement; see :func:`local.progress.progress`."""
         return progress(self.console, doing, total)
@@ -255,3 +269,16 @@ class Stage:
             return False
         self.console.print(f"[green]All {len(expected_ids)} messages are accounted for, each in one place.[/green]")
         return True
+
+
+def id_in_body(name: str) -> Callable[[Any], str | None]:
+    """Return a function that finds the ID under a name in the JSON body of a message."""
+
+    def found(message: Any) -> str | None:
+        try:
+            body = json.loads(message["Body"])
+        except ValueError:
+            return None
+        return body.get(name) if isinstance(body, dict) else None
+
+    return found

@@ -33,16 +33,8 @@ def apply() -> None:
     Raises
     ------
     local.ministack_compat.fit.MinistackMisfitError
-        Another version of ministack is installed, or it lacks something that a patch relies on.
+        Another version of ministack is installed, or it lacks something that is patched.
     """
-    fit.check(())
-    try:
-        modules = [importlib.import_module(f"local.ministack_compat.{name}") for name in MODULES]
-    except (ImportError, AttributeError) as error:
-        # A module keeps what it wraps when it is imported, which is before its anchors can be checked.
-        raise fit.MinistackMisfitError(fit.installed_version(), f"what the patches wrap, but {error}") from error
-    for module in modules:
-        fit.check(module.ANCHORS)
-    for module in modules:
-        if hasattr(module, "apply"):
-            module.apply()
+    fit.check_version()
+    for name in MODULES:
+        importlib.import_module(f"local.ministack_compat.{name}").apply()

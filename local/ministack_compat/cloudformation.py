@@ -14,18 +14,6 @@ import yaml
 from ministack.services import cloudwatch, lambda_svc, stepfunctions
 from ministack.services.cloudformation import provisioners
 
-ANCHORS = (
-    "services.cloudformation.provisioners:_RESOURCE_HANDLERS",
-    "services.cloudformation.provisioners:_lambda_create",
-    "services.cloudformation.provisioners:_lambda_update",
-    "services.cloudformation.provisioners:_physical_name",
-    "services.stepfunctions:_state_machines",
-    "services.lambda_svc:_functions",
-    "services.cloudwatch:_put_composite_alarm",
-    "services.cloudwatch:_composite_alarms",
-    "services.cloudwatch:_composite_triggers",
-)
-
 Provisioned = tuple[str, dict[str, Any]]
 
 _upstream_create = provisioners._lambda_create

@@ -15,21 +15,9 @@ from typing import Any
 
 from ministack.services import cloudwatch, lambda_svc
 
+from local.ministack_compat import fit
 from local.ministack_compat.message_store import STORE_LOCK
 from local.ministack_compat.sqs import every_queue, refresh_counts
-
-ANCHORS = (
-    "services.cloudwatch:_alarms",
-    "services.cloudwatch:_metrics",
-    "services.cloudwatch:_calc_stats",
-    "services.cloudwatch:_stat_value",
-    "services.cloudwatch:_evaluate_alarm",
-    "services.cloudwatch:_record_history",
-    "services.cloudwatch:_dispatch_alarm_actions",
-    "services.cloudwatch:_evaluate_parent_alarms",
-    "services.lambda_svc:_request_account_id",
-    "services.lambda_svc:_request_region",
-)
 
 # SQS publishes its metrics every minute (Amazon SQS Developer Guide, "Monitoring Amazon SQS queues using CloudWatch");
 # a demo cannot wait that long.
@@ -51,7 +39,7 @@ Alarm = dict[str, Any]
 
 def apply() -> None:
     """Put the patches of this module in place and start the publishing thread."""
-    cloudwatch._evaluate_alarm = evaluate
+    fit.replace(cloudwatch, _evaluate_alarm=evaluate)
     threading.Thread(target=_publish_forever, name="cloudwatch", daemon=True).start()
 
 

@@ -11,18 +11,9 @@ from typing import Any
 
 from ministack.services import lambda_svc
 
+from local.ministack_compat import fit
 from local.ministack_compat.message_store import Message
 from local.ministack_compat.sqs import delete_for_lambda
-
-ANCHORS = (
-    "services.lambda_svc:_run_sqs_batch",
-    "services.lambda_svc:_execute_function",
-    "services.lambda_svc:_sqs_message_attributes_to_camel_case",
-    "services.lambda_svc:_sqs_esm_concurrency",
-    "services.lambda_svc:_esm_backoff_until",
-    "services.lambda_svc:_ESM_BACKOFF_SECONDS",
-)
-
 
 _upstream_concurrency = lambda_svc._sqs_esm_concurrency
 
@@ -33,9 +24,12 @@ class InvalidBatchResponseError(ValueError):
 
 def apply() -> None:
     """Put the patches of this module in place."""
-    lambda_svc._run_sqs_batch = run_batch
-    lambda_svc._sqs_message_attributes_to_camel_case = as_record_attributes
-    lambda_svc._sqs_esm_concurrency = concurrency
+    fit.replace(
+        lambda_svc,
+        _run_sqs_batch=run_batch,
+        _sqs_message_attributes_to_camel_case=as_record_attributes,
+        _sqs_esm_concurrency=concurrency,
+    )
 
 
 def concurrency(mapping: dict[str, Any], function: dict[str, Any], config: dict[str, Any], _queue: Any = None) -> int:

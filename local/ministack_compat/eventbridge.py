@@ -13,12 +13,7 @@ from typing import Any
 
 from ministack.services import cloudwatch, eventbridge, scheduler
 
-ANCHORS = (
-    "services.cloudwatch:_dispatch_alarm_actions",
-    "services.eventbridge:_put_events",
-    "services.eventbridge:_invoke_target",
-    "services.scheduler:_SCHEDULE_TICK_INTERVAL",
-)
+from local.ministack_compat import fit
 
 # Scheduler is precise to a minute (EventBridge Scheduler user guide, "Schedule types"); ministack looks every ten
 # seconds, which is long in a test.
@@ -35,9 +30,9 @@ Alarm = dict[str, Any]
 
 def apply() -> None:
     """Put the patches of this module in place."""
-    cloudwatch._dispatch_alarm_actions = dispatch_alarm_actions
-    eventbridge._invoke_target = invoke_target
-    scheduler._SCHEDULE_TICK_INTERVAL = TICK_SECONDS
+    fit.replace(cloudwatch, _dispatch_alarm_actions=dispatch_alarm_actions)
+    fit.replace(eventbridge, _invoke_target=invoke_target)
+    fit.replace(scheduler, _SCHEDULE_TICK_INTERVAL=TICK_SECONDS)
 
 
 def dispatch_alarm_actions(alarm: Alarm, old_state: str, new_state: str, reason: str) -> None:

@@ -10,23 +10,13 @@ from typing import Any
 
 from ministack.services import eventbridge, lambda_svc, sqs, stepfunctions
 
-ANCHORS = (
-    "services.eventbridge:_invoke_target",
-    "services.eventbridge:_pattern_event_view",
-    "services.lambda_svc:_get_func_record_for_ref",
-    "services.sqs:_queue_by_arn",
-    "services.sqs:_act_send_message",
-    "services.stepfunctions:_resolve_state_machine_arn",
-)
-
-_upstream: Any = None
+from local.ministack_compat import fit
+from local.ministack_compat.eventbridge import invoke_target as invoke_existing_target
 
 
 def apply() -> None:
-    """Put the patch of this module in place, around the function that invokes targets by then."""
-    global _upstream  # noqa: PLW0603
-    _upstream = eventbridge._invoke_target
-    eventbridge._invoke_target = invoke_target
+    """Put the patch of this module in place, around that of :mod:`local.ministack_compat.eventbridge`."""
+    fit.replace(eventbridge, _invoke_target=invoke_target)
 
 
 def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
@@ -39,7 +29,7 @@ def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str,
     arn = target.get("Arn", "")
     queue = sqs._queue_by_arn(target.get("DeadLetterConfig", {}).get("Arn", ""))
     if queue is None or _exists(arn):
-        _upstream(target, event, rule, view)
+        invoke_existing_target(target, event, rule, view)
         return
     view = view or eventbridge._pattern_event_view(event)
     texts = {

@@ -1,14 +1,13 @@
-"""Checks that the installed ministack is the one the patches were written for.
+"""Puts patches in place, if the installed ministack is the one that they were written for.
 
-``local.ministack_compat.apply`` calls it before it changes anything, so that another ministack fails at start with a
-clear message instead of somewhere in a test.
+``local.ministack_compat.apply`` checks the version first, and each module replaces what it patches by :func:`replace`.
+So another ministack fails at start with a clear message instead of somewhere in a test.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
-from collections.abc import Iterable
+from typing import Any
 
 PINNED_VERSION = "1.5.33"
 
@@ -31,28 +30,16 @@ def installed_version() -> str:
         return "(none)"
 
 
-def check(anchors: Iterable[str]) -> None:
-    """Check the version, and that each anchor exists.
-
-    Parameters
-    ----------
-    anchors
-        Dotted names below ``ministack``, such as ``services.sqs:_collect_msgs`` or
-        ``core.lambda_runtime:Worker._spawn``.
-
-    Raises
-    ------
-    MinistackMisfitError
-        The version is another one, or an anchor is missing.
-    """
+def check_version() -> None:
+    """Raise MinistackMisfitError if another version is installed."""
     version = installed_version()
     if version != PINNED_VERSION:
         raise MinistackMisfitError(version, f"version {PINNED_VERSION}")
-    for anchor in anchors:
-        module_name, _, attributes = anchor.partition(":")
-        try:
-            found = importlib.import_module(f"ministack.{module_name}")
-            for attribute in attributes.split("."):
-                found = getattr(found, attribute)
-        except (ImportError, AttributeError):
-            raise MinistackMisfitError(version, f"ministack.{module_name} to have {attributes}") from None
+
+
+def replace(owner: Any, **patches: Any) -> None:
+    """Replace attributes of a module or a class; raise MinistackMisfitError if it lacks one of them."""
+    for name, patch in patches.items():
+        if not hasattr(owner, name):
+            raise MinistackMisfitError(installed_version(), f"{owner.__name__} to have {name}")
+        setattr(owner, name, patch)

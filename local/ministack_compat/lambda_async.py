@@ -1,4 +1,4 @@
-"""Makes asynchronous invocations end in dead-letter queues and destinations with the envelopes AWS writes.
+"""Makes asynchronous invocations end in dead-letter queues and in queues as destinations, in the envelopes of AWS.
 
 ``local.ministack_compat.apply`` calls :func:`apply`.
 """
@@ -13,21 +13,9 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from ministack.services import eventbridge, lambda_svc, sns, sqs
+from ministack.services import lambda_svc, sqs
 
-ANCHORS = (
-    "services.lambda_svc:invoke_async_with_retry",
-    "services.lambda_svc:_execute_function",
-    "services.lambda_svc:_functions",
-    "services.lambda_svc:_LAMBDA_ASYNC_RETRY_BASE_SECONDS",
-    "services.lambda_svc:_LAMBDA_ASYNC_RETRY_MAX_SECONDS",
-    "services.lambda_svc:_account_region_from_function_config",
-    "services.lambda_svc:_request_account_id",
-    "services.lambda_svc:_request_region",
-    "services.lambda_svc:_get_func_record_for_ref",
-    "services.sns:publish_internal",
-    "services.eventbridge:_put_events",
-)
+from local.ministack_compat import fit
 
 # AWS Lambda Developer Guide, "Error handling for asynchronous invocation": two retries, events kept six hours.
 DEFAULT_RETRIES = 2
@@ -38,7 +26,7 @@ Function = dict[str, Any]
 
 def apply() -> None:
     """Put the patches of this module in place."""
-    lambda_svc.invoke_async_with_retry = invoke_asynchronously
+    fit.replace(lambda_svc, invoke_async_with_retry=invoke_asynchronously)
 
 
 def invoke_asynchronously(function: Function, event: Any) -> None:
@@ -63,10 +51,10 @@ def _run_to_the_end(function: Function, event: Any) -> None:
         record = _invocation_record(
             config, event, outcome, request_id=request_id, condition=condition, attempts=attempts
         )
-        _deliver_record(destination, record, failed)
-    dead_letter_target = (config.get("DeadLetterConfig") or {}).get("TargetArn")
-    if failed and dead_letter_target:
-        _deliver_dead_letter(dead_letter_target, event, request_id, outcome)
+        _send(destination, json.dumps(record), {})
+    dead_letter_queue = (config.get("DeadLetterConfig") or {}).get("TargetArn")
+    if failed and dead_letter_queue:
+        _send(dead_letter_queue, json.dumps(event), _dead_letter_attributes(request_id, outcome))
 
 
 def _event_invoke_config(name: str, function: Function) -> dict[str, Any]:
@@ -124,44 +112,20 @@ def _invocation_record(
     }
 
 
-def _deliver_record(destination_arn: str, record: dict[str, Any], failed: bool) -> None:
-    service = destination_arn.split(":")[2]
-    if service == "sqs":
-        _send(destination_arn, json.dumps(record), {})
-    elif service == "sns":
-        sns.publish_internal(destination_arn, json.dumps(record))
-    elif service == "lambda":
-        target, _config, _name = lambda_svc._get_func_record_for_ref(destination_arn)
-        if target:
-            invoke_asynchronously(target, record)
-    elif service == "events":
-        entry = {
-            "Source": "lambda",
-            "DetailType": f"Lambda Function Invocation Result - {'Failure' if failed else 'Success'}",
-            "Resources": [destination_arn, record["requestContext"]["functionArn"]],
-            "Detail": json.dumps(record),
-            "EventBusName": destination_arn,
-        }
-        eventbridge._put_events({"Entries": [entry]})
-
-
-def _deliver_dead_letter(target_arn: str, event: Any, request_id: str, outcome: dict[str, Any]) -> None:
-    # AWS Lambda Developer Guide, "Adding a dead-letter queue": the event itself, and these three attributes, the last
-    # of them cut to 1 KB.
+def _dead_letter_attributes(request_id: str, outcome: dict[str, Any]) -> dict[str, Any]:
+    # AWS Lambda Developer Guide, "Adding a dead-letter queue": three attributes, the last of them cut to 1 KB.
     body = outcome.get("body")
     message = str(body.get("errorMessage", "")) if isinstance(body, dict) else ""
-    attributes = {
+    return {
         "RequestID": {"DataType": "String", "StringValue": request_id},
         "ErrorCode": {"DataType": "Number", "StringValue": "200"},
         "ErrorMessage": {"DataType": "String", "StringValue": message[:1024] or "Unhandled"},
     }
-    if target_arn.split(":")[2] == "sqs":
-        _send(target_arn, json.dumps(event), attributes)
-    else:
-        sns.publish_internal(target_arn, json.dumps(event), message_attributes=attributes)
 
 
 def _send(queue_arn: str, body: str, attributes: dict[str, Any]) -> None:
     queue = sqs._queue_by_arn(queue_arn)
-    if queue is not None:
-        sqs._act_send_message({"MessageBody": body, "MessageAttributes": attributes}, queue["url"])
+    if queue is None:
+        lambda_svc.logger.error("%s isn't a queue here, so the event is lost", queue_arn)
+        return
+    sqs._act_send_message({"MessageBody": body, "MessageAttributes": attributes}, queue["url"])

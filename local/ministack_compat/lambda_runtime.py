@@ -16,25 +16,8 @@ from typing import Any
 from ministack.core import lambda_runtime
 from ministack.services import cloudwatch, lambda_svc
 
+from local.ministack_compat import fit
 from local.ministack_compat.python_worker import END_OF_LOG
-
-ANCHORS = (
-    "core.lambda_runtime:_PYTHON_WORKER_SCRIPT",
-    "core.lambda_runtime:Worker._spawn",
-    "core.lambda_runtime:Worker._drain_stderr_bounded",
-    "core.lambda_runtime:acquire_worker",
-    "core.lambda_runtime:release_worker",
-    "services.cloudwatch:record_metric",
-    "services.lambda_svc:_execute_function_warm",
-    "services.lambda_svc:_execute_function_dispatch",
-    "services.lambda_svc:_acquire_execution_slot",
-    "services.lambda_svc:_emit_lambda_metrics",
-    "services.lambda_svc:_LAMBDA_STATE_TRANSITION_DELAY",
-    "services.lambda_svc:_ensure_reaper_thread",
-    "services.lambda_svc:_throttle_response",
-    "services.lambda_svc:_xray_trace_id_for_invocation",
-    "services.lambda_svc:_invoke_depth",
-)
 
 _WORKER_PROGRAM = Path(__file__).with_name("python_worker.py").read_text()
 # How long to wait for the rest of a log whose end is not marked, because the process died or is not Python.
@@ -50,15 +33,17 @@ _upstream_acquire_slot = lambda_svc._acquire_execution_slot
 
 def apply() -> None:
     """Put the patches of this module in place."""
-    lambda_runtime._PYTHON_WORKER_SCRIPT = _WORKER_PROGRAM
-    lambda_runtime.Worker._spawn = spawn_worker
-    lambda_runtime.Worker._drain_stderr_bounded = read_log
-    lambda_svc._execute_function_warm = execute_in_worker
-    lambda_svc._execute_function_dispatch = execute_and_measure
-    lambda_svc._acquire_execution_slot = acquire_slot
-    lambda_svc._emit_lambda_metrics = leave_metrics_to_execution
+    fit.replace(lambda_runtime, _PYTHON_WORKER_SCRIPT=_WORKER_PROGRAM)
+    fit.replace(lambda_runtime.Worker, _spawn=spawn_worker, _drain_stderr_bounded=read_log)
+    fit.replace(
+        lambda_svc,
+        _execute_function_warm=execute_in_worker,
+        _execute_function_dispatch=execute_and_measure,
+        _acquire_execution_slot=acquire_slot,
+        _emit_lambda_metrics=leave_metrics_to_execution,
+    )
     # How long a new function is Pending, in seconds; ministack's half second adds up in a test run.
-    lambda_svc._LAMBDA_STATE_TRANSITION_DELAY = 0.02
+    fit.replace(lambda_svc, _LAMBDA_STATE_TRANSITION_DELAY=0.02)
 
 
 def leave_metrics_to_execution(*_arguments: object, **_options: object) -> None:

@@ -16,10 +16,9 @@ from typing import Any
 
 from ministack.services import sqs
 
+from local.ministack_compat import fit
 from local.ministack_compat.message_store import STORE_LOCK, Message
 from local.ministack_compat.sqs import sources_of
-
-ANCHORS = ("services.sqs:_HANDLERS", "services.sqs:_queue_by_arn", "services.sqs:_Err", "services.sqs:reset")
 
 # "The maximum is 500" (Amazon SQS API Reference, StartMessageMoveTask); without a rate AWS picks one itself.
 MAX_RATE = 500
@@ -44,7 +43,7 @@ def apply() -> None:
         ListMessageMoveTasks=list_message_move_tasks,
         CancelMessageMoveTask=cancel_message_move_task,
     )
-    sqs.reset = reset
+    fit.replace(sqs, reset=reset)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Lets state machines publish to SNS with every parameter, and SNS invoke functions asynchronously.
+"""Lets state machines publish to standard topics with attributes, and SNS invoke functions asynchronously.
 
 ``local.ministack_compat.apply`` calls :func:`apply`; ``local.ministack_compat.step_functions`` dispatches
 ``sns:publish`` tasks to :func:`publish`.
@@ -12,24 +12,9 @@ from typing import Any
 
 from ministack.services import lambda_svc, sns
 
-ANCHORS = (
-    "services.sns:_publish",
-    "services.sns:_parse_message_attributes",
-    "services.sns:_deliver_to_lambda",
-    "services.lambda_svc:_get_func_record_for_ref",
-    "services.lambda_svc:_execution_record_for_config",
-    "services.lambda_svc:invoke_async_with_retry",
-)
+from local.ministack_compat import fit
 
-PASSED_THROUGH = (
-    "TopicArn",
-    "TargetArn",
-    "PhoneNumber",
-    "Subject",
-    "MessageStructure",
-    "MessageGroupId",
-    "MessageDeduplicationId",
-)
+PASSED_THROUGH = ("TopicArn", "Subject", "MessageStructure")
 
 
 class PublishError(Exception):
@@ -42,7 +27,7 @@ class PublishError(Exception):
 
 def apply() -> None:
     """Put the patches of this module in place."""
-    sns._deliver_to_lambda = deliver_to_function
+    fit.replace(sns, _deliver_to_lambda=deliver_to_function)
 
 
 def deliver_to_function(
@@ -87,9 +72,7 @@ def publish(arguments: dict[str, Any]) -> dict[str, Any]:
     text = body.decode() if isinstance(body, bytes) else str(body)
     if status >= 400:
         raise PublishError(_element(text, "Code") or "SnsException", _element(text, "Message") or text)
-    result = {"MessageId": _element(text, "MessageId")}
-    sequence_number = _element(text, "SequenceNumber")
-    return {**result, "SequenceNumber": sequence_number} if sequence_number else result
+    return {"MessageId": _element(text, "MessageId")}
 
 
 def _element(xml: str, name: str) -> str | None:

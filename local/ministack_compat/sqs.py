@@ -14,28 +14,8 @@ from typing import Any
 from ministack.core import responses
 from ministack.services import sqs
 
+from local.ministack_compat import fit
 from local.ministack_compat.message_store import STORE_LOCK, Message, MessageStore, ReceiptHandleError
-
-ANCHORS = (
-    "core.responses:AccountRegionScopedDict",
-    "services.sqs:_queues",
-    "services.sqs:_HANDLERS",
-    "services.sqs:_Err",
-    "services.sqs:_get_q",
-    "services.sqs:_queue_by_arn",
-    "services.sqs:_act_list_queues",
-    "services.sqs:_act_receive_message",
-    "services.sqs:_act_send_message",
-    "services.sqs:_validate_batch_entries",
-    "services.sqs:_collect_msgs",
-    "services.sqs:_ensure_msg_fields",
-    "services.sqs:_dlq_sweep",
-    "services.sqs:_expire_retained",
-    "services.sqs:_refresh_counts",
-    "services.sqs:_prune_dedup",
-    "services.sqs:_receive_messages_for_esm",
-    "services.sqs:_delete_messages_for_esm",
-)
 
 # "The minimum is 1 byte … the maximum is 1,048,576 bytes (1 MiB)"; a batch has the same limit for the sum of its
 # messages. Attributes count: name, type and value (Amazon SQS Developer Guide, "Amazon SQS message quotas").
@@ -55,15 +35,18 @@ Request = dict[str, Any]
 
 def apply() -> None:
     """Put the patches of this module in place."""
-    sqs._queues = _QueuesWithMessageStores()
-    sqs._collect_msgs = receive
-    sqs._dlq_sweep = leave_redrive_policy_to_receive
-    sqs._expire_retained = expire_retained
-    sqs._refresh_counts = refresh_counts
-    sqs._prune_dedup = prune_deduplication_ids
-    sqs._receive_messages_for_esm = receive_for_lambda
-    sqs._delete_messages_for_esm = delete_for_lambda
-    sqs._act_send_message = send_message
+    fit.replace(
+        sqs,
+        _queues=_QueuesWithMessageStores(),
+        _collect_msgs=receive,
+        _dlq_sweep=leave_redrive_policy_to_receive,
+        _expire_retained=expire_retained,
+        _refresh_counts=refresh_counts,
+        _prune_dedup=prune_deduplication_ids,
+        _receive_messages_for_esm=receive_for_lambda,
+        _delete_messages_for_esm=delete_for_lambda,
+        _act_send_message=send_message,
+    )
     sqs._HANDLERS.update(
         SendMessage=send_message,
         SendMessageBatch=send_message_batch,

@@ -16,41 +16,7 @@ from typing import Any
 
 from ministack.services import cloudwatch, stepfunctions
 
-ANCHORS = (
-    "services.stepfunctions:_ExecutionError",
-    "services.stepfunctions:_SFN_WAIT_SCALE",
-    "services.stepfunctions:_add_event",
-    "services.stepfunctions:_apply_catcher",
-    "services.stepfunctions:_apply_jsonata_arguments",
-    "services.stepfunctions:_apply_jsonata_output",
-    "services.stepfunctions:_apply_jsonata_template",
-    "services.stepfunctions:_apply_state_assign",
-    "services.stepfunctions:_emit_execution_status_event",
-    "services.stepfunctions:_error_matches",
-    "services.stepfunctions:_execute_choice",
-    "services.stepfunctions:_execute_map",
-    "services.stepfunctions:_execute_pass",
-    "services.stepfunctions:_execute_task",
-    "services.stepfunctions:_execute_wait",
-    "services.stepfunctions:_executions",
-    "services.stepfunctions:_fail_state_error",
-    "services.stepfunctions:_find_matching_catcher",
-    "services.stepfunctions:_find_matching_retrier",
-    "services.stepfunctions:_invoke_resource",
-    "services.stepfunctions:_invoke_resource_with_timeout",
-    "services.stepfunctions:_jsonata_state_field",
-    "services.stepfunctions:_next_or_end",
-    "services.stepfunctions:_run_execution",
-    "services.stepfunctions:_run_sub_machine",
-    "services.stepfunctions:_scaled_sleep",
-    "services.stepfunctions:_start_execution",
-    "services.stepfunctions:_state_machines",
-    "services.stepfunctions:_state_query_language",
-    "services.stepfunctions:_stop_execution",
-    "services.stepfunctions:_task_tokens",
-    "services.stepfunctions:_with_retry_and_catch",
-    "services.stepfunctions:reset",
-)
+from local.ministack_compat import fit
 
 # Step Functions Developer Guide, "Step Functions service quotas": input or output of a state or task, in bytes.
 MAX_PAYLOAD_BYTES = 262_144
@@ -79,18 +45,21 @@ class ExecutionOverError(Exception):
 
 def apply() -> None:
     """Put the patches of this module in place."""
-    stepfunctions._add_event = add_event
-    stepfunctions._apply_state_assign = assign
-    stepfunctions._error_matches = error_matches
-    stepfunctions._execute_choice = execute_choice
-    stepfunctions._execute_task = execute_task
-    stepfunctions._run_execution = run_execution
-    stepfunctions._run_sub_machine = run_states
-    stepfunctions._scaled_sleep = pause
-    stepfunctions._start_execution = start_execution
-    stepfunctions._stop_execution = stop_execution
-    stepfunctions._with_retry_and_catch = with_retry_and_catch
-    stepfunctions.reset = reset
+    fit.replace(
+        stepfunctions,
+        _add_event=add_event,
+        _apply_state_assign=assign,
+        _error_matches=error_matches,
+        _execute_choice=execute_choice,
+        _execute_task=execute_task,
+        _run_execution=run_execution,
+        _run_sub_machine=run_states,
+        _scaled_sleep=pause,
+        _start_execution=start_execution,
+        _stop_execution=stop_execution,
+        _with_retry_and_catch=with_retry_and_catch,
+        reset=reset,
+    )
 
 
 # Executions -------------------------------------------------------------------------------------------------
@@ -220,10 +189,6 @@ def finish(
     stepfunctions._add_event(execution, event, {f"{event[0].lower()}{event[1:]}EventDetails": details})
     stepfunctions._emit_execution_status_event(execution)
     _record(execution["stateMachineArn"], f"Executions{names[status]}")
-    started = stepfunctions._iso_to_epoch_ms(execution["startDate"])
-    elapsed_ms = stepfunctions._iso_to_epoch_ms(execution["stopDate"]) - started
-    dimensions = {"StateMachineArn": execution["stateMachineArn"]}
-    cloudwatch.record_metric("AWS/States", "ExecutionTime", elapsed_ms, "Milliseconds", dimensions)
 
 
 def _record(state_machine_arn: str, metric: str) -> None:

@@ -12,22 +12,8 @@ from typing import Any
 from ministack.core import responses
 from ministack.services import lambda_svc, sqs, stepfunctions
 
-from local.ministack_compat import sns
+from local.ministack_compat import fit, sns
 from local.ministack_compat.step_functions import ExecutionError, check_not_over
-
-ANCHORS = (
-    "core.responses:_service_model",
-    "services.lambda_svc:_execution_record_for_config",
-    "services.lambda_svc:_execute_function_with_config_scope",
-    "services.lambda_svc:_get_func_record_for_ref",
-    "services.stepfunctions:_AWS_SDK_ERROR_PREFIX",
-    "services.stepfunctions:_SERVICE_DISPATCH",
-    "services.stepfunctions:_call_lambda",
-    "services.stepfunctions:_invoke_nested_start_execution",
-    "services.stepfunctions:_invoke_nested_start_execution_sync",
-    "services.stepfunctions:_invoke_resource",
-    "services.stepfunctions:_nested_start_execution_request",
-)
 
 # By the service of an integration: the model that declares its errors.
 MODELS = {"sqs": "sqs", "sns": "sns", "sfn": "states"}
@@ -41,10 +27,13 @@ def apply() -> None:
     """Put the patches of this module in place."""
     stepfunctions._SERVICE_DISPATCH["arn:aws:states:::sns:publish"] = publish
     stepfunctions._SERVICE_DISPATCH["arn:aws:states:::sqs:sendMessage"] = send_message
-    stepfunctions._call_lambda = call_lambda
-    stepfunctions._invoke_nested_start_execution = start_execution
-    stepfunctions._invoke_nested_start_execution_sync = start_execution_and_wait
-    stepfunctions._invoke_resource = invoke_resource
+    fit.replace(
+        stepfunctions,
+        _call_lambda=call_lambda,
+        _invoke_nested_start_execution=start_execution,
+        _invoke_nested_start_execution_sync=start_execution_and_wait,
+        _invoke_resource=invoke_resource,
+    )
 
 
 def invoke_resource(resource: str, arguments: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ministack.services import stepfunctions
 
+from local.ministack_compat import fit
 from local.ministack_compat.step_functions import (
     Context,
     Execution,
@@ -24,11 +25,6 @@ from local.ministack_compat.step_functions import (
     under_ender,
 )
 
-ANCHORS = (
-    "services.stepfunctions:_execute_map",
-    "services.stepfunctions:_with_retry_and_catch",
-)
-
 # Step Functions Developer Guide, "Map state processing modes": an inline Map runs up to 40 iterations at a time.
 MAX_CONCURRENCY = 40
 
@@ -37,7 +33,7 @@ Outcome = tuple[Any, str | None]
 
 def apply() -> None:
     """Put the patches of this module in place."""
-    stepfunctions._execute_map = execute_map
+    fit.replace(stepfunctions, _execute_map=execute_map)
 
 
 def execute_map(state: State, value: Any, execution: Execution, ctx: Context) -> Outcome:

@@ -53,7 +53,8 @@ def _play(stage: Stage, run_name: str) -> bool:
     )
     no_tasks = _send_no_tasks(stage, run_name)
     expected = {*ids_by_subject.values(), *no_tasks}
-    dead = _wait_for_dead_letters(stage, len(expected))
+    # Five receives, and the visibility timeout after each.
+    dead = stage.wait_for_dead_letters(queue, dlq, len(expected), "tasks")
     _duplicate(stage, list(ids_by_subject)[:TWICE], ids_by_subject)
     console.print(f"{dead} messages are in the dead-letter queue; {TWICE} are there twice, as after a failed delete.\n")
 
@@ -133,20 +134,6 @@ def _task(subject: str, task_id: str) -> str:
             "task_id": task_id,
         }
     )
-
-
-def _wait_for_dead_letters(stage: Stage, expected: int) -> int:
-    """Wait for all tasks to fail: five receives, and the visibility timeout after each."""
-    queue, dlq = stage.resource("EmailTasksQueue"), stage.resource("EmailTasksDLQ")
-    with stage.progress("Waiting for tasks to reach the dead-letter queue", expected) as report_progress:
-
-        def dead() -> bool:
-            empty = stage.depth(queue) == 0
-            report_progress(stage.depth(dlq))
-            return empty
-
-        stage.until(dead, "the tasks to reach the dead-letter queue")
-    return stage.depth(dlq)
 
 
 def _task_id(message: Mapping[str, Any]) -> str | None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.table import Table
 
-from local.stage import PATIENCE_SECONDS, Stage, StageError
+from local.stage import PATIENCE_SECONDS, Stage, StageError, id_in_body
 
 PAYOUTS = 2000
 MEMBERS = 150
@@ -51,9 +51,10 @@ def play(stage: Stage) -> bool:
         f"{count} payouts to {len(owed)} members sent, {_euro(sum(owed.values()))} in all. Each carries its "
         "campaign in a header and can't be paid without it."
     )
-    dlq = stage.resource("RewardsDLQ")
-    _wait_for_dead_letters(stage, count)
-    stage.console.print(f"{stage.depth(dlq)} payouts are in the dead-letter queue.\n")
+    queue, dlq = stage.resource("RewardsQueue"), stage.resource("RewardsDLQ")
+    # Two receives, and the visibility timeout after each.
+    dead = stage.wait_for_dead_letters(queue, dlq, count, "payouts", _patience(count))
+    stage.console.print(f"{dead} payouts are in the dead-letter queue.\n")
 
     stage.console.rule("2. The gateway is back, the redrive starts")
     stage.put_parameter(stage.resource("PaymentGatewaySwitch"), "none")
@@ -62,11 +63,7 @@ def play(stage: Stage) -> bool:
     report = stage.redrive(request, prefix, _patience(count))
     stage.console.print_json(json.dumps({name: report[name] for name in ("status", "counts", "rate")}))
     with stage.progress("Waiting for the consumer"):
-        stage.until(
-            lambda: stage.depth(stage.resource("RewardsQueue")) == 0,
-            "the consumer to pay the redriven payouts",
-            _patience(count),
-        )
+        stage.until(lambda: stage.depth(queue) == 0, "the consumer to pay the redriven payouts", _patience(count))
 
     stage.console.rule("3. Load on the payment gateway")
     calls = _calls(stage, prefix)
@@ -77,13 +74,14 @@ def play(stage: Stage) -> bool:
     right = _show_books(stage, owed, ledger, prefix)
 
     stage.console.rule("5. Where every payout is now")
+    payout_id = id_in_body("payout_id")
     accounted = stage.reconcile(
         {f"{prefix}-{number:05}" for number in range(count)},
         {
             "paid and in the ledger": [item["payout_id"] for item in ledger],
-            "in quarantine": stage.ids_in_queue(stage.resource("QuarantineQueue"), _payout_id),
-            "in the source queue": stage.ids_in_queue(stage.resource("RewardsQueue"), _payout_id),
-            "in the dead-letter queue": stage.ids_in_queue(dlq, _payout_id),
+            "in quarantine": stage.ids_in_queue(stage.resource("QuarantineQueue"), payout_id),
+            "in the source queue": stage.ids_in_queue(queue, payout_id),
+            "in the dead-letter queue": stage.ids_in_queue(dlq, payout_id),
         },
     )
     return accounted and gentle and right and report["status"] == "SUCCEEDED"
@@ -116,19 +114,6 @@ def _count() -> int:
 def _patience(count: int) -> float:
     """Return how many seconds any of the steps may take: ten payouts a second on a busy machine."""
     return PATIENCE_SECONDS + count / 10
-
-
-def _wait_for_dead_letters(stage: Stage, count: int) -> None:
-    """Wait for all payouts to fail: two receives, and the visibility timeout after each."""
-    queue, dlq = stage.resource("RewardsQueue"), stage.resource("RewardsDLQ")
-    with stage.progress("Waiting for payouts to reach the dead-letter queue", count) as report_progress:
-
-        def dead() -> bool:
-            empty = stage.depth(queue) == 0
-            report_progress(stage.depth(dlq))
-            return empty
-
-        stage.until(dead, "the payouts to reach the dead-letter queue", _patience(count))
 
 
 def _calls(stage: Stage, prefix: str) -> list[Call]:
@@ -186,11 +171,3 @@ def _is_ours(item: Mapping[str, Any], prefix: str) -> bool:
 
 def _euro(minor: int) -> str:
     return f"{minor // 100:,}.{minor % 100:02} EUR"
-
-
-def _payout_id(message: Mapping[str, Any]) -> str | None:
-    try:
-        body = json.loads(message["Body"])
-    except ValueError:
-        return None
-    return body.get("payout_id") if isinstance(body, dict) else None

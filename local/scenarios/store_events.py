@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
 
-from local.stage import Stage, StageError
+from local.stage import Stage, StageError, id_in_body
 
 EVENTS = 200
 BAD_SHARE = 0.2
@@ -70,13 +69,14 @@ def _play(stage: Stage, prefix: str) -> bool:
     stage.console.rule("6. Where every event is now")
     with stage.progress("Waiting for the consumer"):
         stage.until(lambda: stage.depth(stage.resource("StoreEventsQueue")) == 0, "the consumer to process the events")
+    event_id = id_in_body("event_id")
     accounted = stage.reconcile(
         {f"{prefix}-{number:05}" for number in range(EVENTS)} | invalid,
         {
             "processed by the consumer": _processed(stage, prefix),
-            "in quarantine": stage.ids_in_queue(stage.resource("QuarantineQueue"), _event_id),
-            "in the source queue": stage.ids_in_queue(stage.resource("StoreEventsQueue"), _event_id),
-            "in the dead-letter queue": stage.ids_in_queue(stage.resource("StoreEventsDLQ"), _event_id),
+            "in quarantine": stage.ids_in_queue(stage.resource("QuarantineQueue"), event_id),
+            "in the source queue": stage.ids_in_queue(stage.resource("StoreEventsQueue"), event_id),
+            "in the dead-letter queue": stage.ids_in_queue(stage.resource("StoreEventsDLQ"), event_id),
         },
     )
     for run in (report, repair):
@@ -197,11 +197,3 @@ def _processed(stage: Stage, prefix: str) -> set[str]:
     """Return the ids of the events that the consumer has processed."""
     items = stage.scan(stage.resource("StoreEventsTable"))
     return {item["event_id"] for item in items if item["event_id"].startswith(prefix)}
-
-
-def _event_id(message: Mapping[str, Any]) -> str | None:
-    try:
-        body = json.loads(message["Body"])
-    except ValueError:
-        return None
-    return body.get("event_id") if isinstance(body, dict) else None
