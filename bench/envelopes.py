@@ -99,7 +99,6 @@ def _judge(find_contract: FindContract = lambda _: None, **changes: Any) -> Judg
         request=RedriveRequest(dlq="orders-dlq", **changes),
         quarantine=_QUEUE.model_copy(update={"arn": "arn:aws:sqs:us-east-1:1:quarantine", "url": "https://sqs/1/q"}),
         rate=50,
-        max_rate=None,
         retention=1_209_600,
         waiting=100,
     )

@@ -71,6 +71,7 @@ def moved(
         RateLimiter(5000),
         already_sent,
         random.Random(1).random,
+        destination_rates={},
     )
     kept: list[HeldRecord] = []
 

@@ -9,6 +9,7 @@ import pytest
 from examples.store_events.contract import STORE_EVENT
 from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.pipeline import Pipeline
+from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import sqs_client
 from redrive.domain.errors import LockLostError
@@ -21,10 +22,12 @@ from redrive.workflow import move
 from redrive.workflow.move import Mover, in_hand_limit
 from tests.support import factories
 from tests.support.definitions import template
+from tests.support.fakes import FakeExecutions
 from tests.support.faulty_sqs import ObservedSqs
 from tests.support.moto_cloud import MotoCloud, in_a_moment, moto_cloud
 
 THREADS = 8
+RUNNING = "arn:aws:states:us-east-1:123456789012:execution:redrive:other"
 
 
 class Stage:
@@ -35,7 +38,9 @@ class Stage:
         self.dlq = cloud.queue("orders-dlq")
         self.orders = cloud.queue("orders", dlq=self.dlq)
         self.quarantine = cloud.queue("quarantine")
-        self.table = RunTable(cloud.run_table())
+        name = cloud.run_table()
+        self.table = RunTable(name)
+        self.shares = RateShares(name, FakeExecutions({RUNNING}))
 
     def plan(self, **changes: Any) -> RunPlan:
         plan = factories.plan(
@@ -58,10 +63,12 @@ class Stage:
             lane_runner=lambda url: Pipeline(
                 client, url, move.VISIBILITY_SECONDS, THREADS, time.monotonic, Deliveries(THREADS)
             ),
-            find_queue=self.cloud.queues.find,
+            queues=lambda: self.cloud.queues,
             store=self.table,
+            shares=self.shares,
             contracts=lambda: (contracts or {}).get,
             delivery_policy=DeliveryPolicy(),
+            time=time.time,
         )
         return mover.move(plan, work or factories.work(rate=5000), seconds=20, seconds_left=60)
 

@@ -14,6 +14,7 @@ from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.results import Counts, LaneWork, SliceResult
 from redrive.domain.plan.planning import QueueFacts
+from redrive.domain.plan.rates import MaxRate
 from redrive.domain.plan.request import RedriveRequest
 from redrive.domain.plan.run_plan import Execution, RunPlan
 from redrive.domain.runs.tally import Tally
@@ -40,6 +41,8 @@ def plan(**changes: Any) -> RunPlan:
     keys = (RedriveRequest.model_fields.keys() - RunPlan.model_fields.keys()) & changes.keys()
     requested = {key: changes.pop(key) for key in keys}
     requested["rate"] = changes.pop("requested_rate", changes.get("rate", 50))
+    if (max_rate := changes.pop("max_rate", None)) is not None:
+        changes["max_rates"] = (limit(max_rate, changes.get("rate", max_rate)),)
     values: dict[str, Any] = {
         "run_id": "run-1",
         "execution_arn": "arn:aws:states:us-east-1:123456789012:execution:redrive:run-1",
@@ -50,11 +53,14 @@ def plan(**changes: Any) -> RunPlan:
         "destination": None,
         "quarantine": queue("quarantine"),
         "rate": 50,
-        "max_rate": None,
         "retention": 1_209_600,
         "waiting": 100,
     }
     return RunPlan(**(values | changes))
+
+
+def limit(max_rate: float, share: float, name: str = "orders") -> MaxRate:
+    return MaxRate(queue=queue(name), max_rate=max_rate, share=share)
 
 
 def facts(**changes: Any) -> QueueFacts:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.planning import QueueFacts
+from redrive.domain.plan.rates import MaxRate
 from redrive.domain.plan.run_plan import RunPlan
 
 
@@ -59,6 +61,28 @@ class FakeLocks:
             return holder
         self.holders[plan.dlq.arn] = plan.execution_arn
         return None
+
+    def unlock(self, plan: RunPlan) -> None:
+        if self.holders.get(plan.dlq.arn) == plan.execution_arn:
+            del self.holders[plan.dlq.arn]
+
+
+@dataclass
+class FakeShares:
+    """What is left of each queue's max rate, by name, and what runs have reserved of it."""
+
+    left: dict[str, float] = field(default_factory=dict)
+    reserved: list[tuple[str, str, float]] = field(default_factory=list)
+
+    def reserve(self, run_id: str, execution_arn: str, queue: QueueRef, wanted: float, max_rate: float) -> MaxRate:
+        share = min(wanted, self.left.get(queue.name, max_rate))
+        if not share:
+            raise RejectedError(f"{queue.name}: nothing is left for {execution_arn}")
+        self.reserved.append((run_id, queue.name, share))
+        return MaxRate(queue=queue, max_rate=max_rate, share=share)
+
+    def release(self, run_id: str) -> None:
+        self.reserved = [reserved for reserved in self.reserved if reserved[0] != run_id]
 
 
 @dataclass

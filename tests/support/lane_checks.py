@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from redrive.domain.judging.verdicts import Reason
+from redrive.domain.messages.destinations import Destination
 from redrive.domain.moving.lane import Lane
 from redrive.domain.moving.retries import MAX_ATTEMPTS
 from tests.support.lane_player import Evidence
@@ -107,10 +108,16 @@ def check_limits(world: World, lane: Lane, evidence: Evidence) -> None:
         assert len(world.sqs.deleted) <= world.quota
     assert evidence.most_in_flight <= world.concurrency
     assert evidence.most_in_hand <= world.in_hand
-    batch = max(1, min(10, round(world.rate / 5)))
-    for start, _, _ in evidence.sends:
-        window = sum(count for at, count, _ in evidence.sends if start <= at < start + 1)
-        assert window <= world.rate + batch
+    check_pace(evidence.sends, world.rate)
+    for address, max_rate in world.max_rates.items():
+        check_pace([send for send in evidence.sends if send[2].address == address], max_rate)
+
+
+def check_pace(sends: list[tuple[float, int, Destination]], rate: float) -> None:
+    """No second has more than the rate and one batch."""
+    batch = max(1, min(10, round(rate / 5)))
+    for start, _, _ in sends:
+        assert sum(count for at, count, _ in sends if start <= at < start + 1) <= rate + batch + 1e-9
 
 
 def check_order(world: World, evidence: Evidence) -> None:

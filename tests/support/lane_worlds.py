@@ -20,13 +20,17 @@ from redrive.domain.messages.destinations import Destination, Kind, quarantine, 
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.outbound import outbound
 from redrive.domain.moving.actions import Action, ApiError, ErrorKind, Receive
+from redrive.domain.moving.destination_rate import destination_rate
 from redrive.domain.moving.lane import Lane, LaneSettings
 from redrive.domain.moving.rate_limiter import RateLimiter
+from redrive.domain.plan.rates import MaxRate
 from tests.support import factories
 from tests.support.lane_player import Evidence, play
 from tests.support.model_sqs import CALM, Fate, ModelSqs, kind_of, name_of
 
 VISIBILITY = 30
+# The worlds begin at a time of day like any other.
+EPOCH = 1_760_000_000.123
 _HOME = "us-east-1:123456789012"
 ORDERS = queue(factories.queue("orders"))
 INVOICES = queue(factories.queue("invoices"))
@@ -95,6 +99,8 @@ class World:
     in_hand: int = 320
     in_hand_bytes: int = 48 * 1024 * 1024
     hold: int = 3600
+    #: What destinations accept in messages per second, by address.
+    max_rates: Mapping[str, float] = field(default_factory=dict)
     stop_at: float = float("inf")
     fate: Callable[[Action], Fate] = lambda _: CALM
     #: Characters that make messages longer, by their place.
@@ -135,11 +141,27 @@ class World:
             "in_hand_bytes": self.in_hand_bytes,
         }
         settings = LaneSettings(**(values | changes))
-        return Lane(settings, self.judge, RateLimiter(self.rate), sent_before, random.Random(1).random)
+        rates = {
+            address: destination_rate(_limit(address, max_rate), 0, 1, EPOCH)
+            for address, max_rate in self.max_rates.items()
+        }
+        return Lane(
+            settings,
+            self.judge,
+            RateLimiter(self.rate),
+            sent_before,
+            random.Random(1).random,
+            destination_rates=rates,
+        )
 
     def play(self, lane: Lane, **keys: Any) -> Evidence:
         start = keys.get("start", 0.0)
         return play(lane, self.sqs, stops_at=start + self.seconds + self.grace, stop_at=self.stop_at, **keys)
+
+
+def _limit(address: str, max_rate: float) -> MaxRate:
+    (place,) = (place for place in (ORDERS, INVOICES, ORDERS_FIFO) if place.address == address)
+    return factories.limit(max_rate, max_rate, place.name)
 
 
 @cache
@@ -241,6 +263,10 @@ _ENTRY_KINDS = 9
 _FATAL = 13
 
 
+_QUEUES = [ORDERS.address, INVOICES.address, ORDERS_FIFO.address]
+_MAX_RATES = [0.3, 1, 1.9, 4, 7.5, 20, 100, 600]
+
+
 @st.composite
 def worlds(draw: st.DrawFn, *, fifo: bool = False, calm: bool = False) -> World:
     """Draw a world: up to 40 messages, and 300 bytes of failures."""
@@ -261,5 +287,6 @@ def worlds(draw: st.DrawFn, *, fifo: bool = False, calm: bool = False) -> World:
         concurrency=draw(st.sampled_from([16, 4, 1])),
         in_hand=draw(st.sampled_from([320, 20, 10])),
         stop_at=float("inf") if unhurried else draw(st.just(float("inf")) | st.floats(0, 15)),
+        max_rates=draw(st.dictionaries(st.sampled_from(_QUEUES), st.sampled_from(_MAX_RATES), max_size=3)),
         fate=script,
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queue_names import Home, QueueId, other_account, parse_queue
@@ -124,9 +124,22 @@ class Queues:
         return tuple(sources)
 
     def tags(self, queue: QueueRef) -> dict[str, str]:
-        """Return a queue's tags."""
-        with _denied_as_rejected(queue.name):
-            return self._client.list_queue_tags(QueueUrl=queue.url).get("Tags", {})
+        """Return a queue's tags.
+
+        Raises
+        ------
+        RejectedError
+            If they can't be read.
+        """
+        try:
+            with _denied_as_rejected(queue.name):
+                return self._client.list_queue_tags(QueueUrl=queue.url).get("Tags", {})
+        except (ClientError, BotoCoreError) as error:
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+            raise RejectedError(
+                f"The tags of the queue {queue.name} can't be read ({code}), so the rate that it accepts isn't known. "
+                "Start the run again."
+            ) from None
 
     def peek(self, peek: Peek, seconds: float) -> Generator[dict[str, Any]]:
         """Yield each message once. When the generator ends, for any reason, all are visible again.

@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.executions import Executions
+from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
 from redrive.domain.model import Model
@@ -30,6 +31,7 @@ _settings = settings()
 _queues = Queues(sqs_client())
 _table = RunTable(_settings.run_table)
 _executions = Executions()
+_shares = RateShares(_settings.run_table, _executions)
 _metrics = RunMetrics(_table)
 
 
@@ -79,6 +81,7 @@ def _plan(event: PlanTask, _context: LambdaContext) -> Planned:
         queues=_queues,
         locks=_table,
         executions=_executions,
+        shares=_shares,
         find_contract=ContractStore(_settings.queue_contracts).find,
     )
     made = planned.plan
@@ -109,7 +112,7 @@ def _tally(event: TallyTask, _context: LambdaContext) -> Tally:
 
 @task
 def _clean_up(event: CleanUpTask, _context: LambdaContext) -> Tally:
-    done = clean_up(event.plan, event.tally, queues=_queues, store=_table, metrics=_metrics)
+    done = clean_up(event.plan, event.tally, queues=_queues, store=_table, shares=_shares, metrics=_metrics)
     logger.info("cleaned up", released=done.released, notReleased=done.not_released)
     return done.tally
 

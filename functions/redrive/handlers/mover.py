@@ -4,12 +4,15 @@ Called by the state MoveSlice, once for each lane in each round.
 """
 
 import time
+from functools import cache
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.deliveries import Deliveries
+from redrive.adapters.executions import Executions
 from redrive.adapters.pipeline import Pipeline
+from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
 from redrive.domain.model import Model
@@ -28,10 +31,12 @@ _deliveries = Deliveries(THREADS)
 _mover = Mover(
     lane_runner=lambda url: Pipeline(_client, url, VISIBILITY_SECONDS, THREADS, time.monotonic, _deliveries),
     # Few runs meet a message of a queue that they don't know, so the client isn't created in every cold start.
-    find_queue=lambda arn: Queues(sqs_client()).find(arn),
+    queues=cache(lambda: Queues(sqs_client())),
     store=RunTable(_settings.run_table),
+    shares=RateShares(_settings.run_table, Executions()),
     contracts=lambda: ContractStore(_settings.queue_contracts).find,
     delivery_policy=_settings.delivery_policy,
+    time=time.time,
 )
 
 

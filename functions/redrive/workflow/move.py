@@ -13,11 +13,14 @@ from redrive.domain.judging.judge import FindContract, Judge
 from redrive.domain.judging.verdicts import Reason
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.queues import QueueRef
+from redrive.domain.moving.destination_rate import DestinationRate, destination_rate
 from redrive.domain.moving.failures import explain
 from redrive.domain.moving.lane import Lane, LaneSettings
 from redrive.domain.moving.rate_limiter import RateLimiter
-from redrive.domain.moving.results import LaneWork, SliceResult
+from redrive.domain.moving.results import LaneWork, SliceResult, smallest
 from redrive.domain.moving.transitions import HeldRecord
+from redrive.domain.plan.planning import QueueDirectory
+from redrive.domain.plan.rates import MaxRate, RateShares, declared_max_rate
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.workflow.ports import ContractFinder, LaneRunner, RunStore
 
@@ -45,12 +48,15 @@ class Mover:
 
     #: Runs lanes on a dead-letter queue, by its URL.
     lane_runner: Callable[[str], LaneRunner]
-    #: Finds a queue by ARN; may raise RejectedError if this deployment may not access it.
-    find_queue: Callable[[str], QueueRef | None]
+    #: Makes the directory of queues, for messages of a queue that the plan doesn't know.
+    queues: Callable[[], QueueDirectory]
     store: RunStore
+    shares: RateShares
     #: Creates the contract finder, once for each slice; it may raise RejectedError if a contract can't be used.
     contracts: Callable[[], ContractFinder]
     delivery_policy: DeliveryPolicy
+    #: The time in seconds since 1970.
+    time: Callable[[], float]
 
     def move(self, plan: RunPlan, work: LaneWork, seconds: float, seconds_left: float) -> SliceResult:
         """Move messages and return what was done.
@@ -85,15 +91,26 @@ class Mover:
             in_hand=in_hand_limit(work.rate),
             in_hand_bytes=IN_HAND_BYTES,
         )
-        judge = Judge(plan, cache(_usable(self.contracts())), cache(self._find), self.delivery_policy, runner.clock)
-        lane = Lane(settings, judge, RateLimiter(work.rate), self.store.undeleted(plan), random.random)
+        met = _MetQueues(plan, work, self.queues, self.shares, self.time() - runner.clock())
+        judge = Judge(plan, cache(_usable(self.contracts())), cache(met.find), self.delivery_policy, runner.clock)
+        lane = Lane(
+            settings,
+            judge,
+            RateLimiter(work.rate),
+            self.store.undeleted(plan),
+            random.random,
+            destination_rates=met.rates,
+        )
+
+        def so_far() -> SliceResult:
+            return lane.result().model_copy(update={"max_rate": met.max_rate}).after(before)
 
         def heartbeat(records: list[HeldRecord]) -> bool:
             self.store.record_held(plan, work, records)
             # A FIFO destination drops what arrives twice, and a lane that has finished has nothing in hand.
             safe = plan.dlq.fifo or lane.finished
             in_hand = 0 if safe else settings.in_hand
-            self.store.checkpoint(plan, work, lane.result().after(before), in_hand=in_hand)
+            self.store.checkpoint(plan, work, so_far(), in_hand=in_hand)
             return self.store.wants_stop(plan)
 
         heartbeat([])
@@ -101,17 +118,66 @@ class Mover:
             runner.run(lane, heartbeat, HEARTBEAT_SECONDS)
         finally:
             self.store.record_undeleted(plan, work, sorted(lane.undeleted))
-        result = lane.result().after(before)
+        result = so_far()
         if lane.failure is not None:
             result = result.model_copy(update={"failure": explain(plan, *lane.failure)})
         return result
 
-    def _find(self, arn: str) -> QueueRef | None:
+
+class _MetQueues:
+    """The queues that a lane delivers to: those of the plan, and those it meets while messages move.
+
+    Parameters
+    ----------
+    plan, work : RunPlan, LaneWork
+        The run and the lane's part in it.
+    queues : Callable[[], QueueDirectory]
+        Makes the directory of queues.
+    shares : RateShares
+        Where the run's shares are reserved.
+    epoch : float
+        What to add to the lane's clock to get seconds since 1970.
+    """
+
+    def __init__(
+        self, plan: RunPlan, work: LaneWork, queues: Callable[[], QueueDirectory], shares: RateShares, epoch: float
+    ) -> None:
+        #: The rates to keep to, by the address of the destination; grows.
+        self.rates: dict[str, DestinationRate] = {}
+        #: The smallest rate that a queue declares which the plan doesn't know; None if none does.
+        self.max_rate: float | None = None
+        self._plan = plan
+        self._work = work
+        self._queues = queues
+        self._shares = shares
+        self._epoch = epoch
+        for limit in plan.max_rates:
+            self._keep(limit)
+
+    def find(self, arn: str) -> QueueRef | Reason | None:
+        """Return a queue that the plan doesn't know, or why nothing may be sent to it."""
         try:
-            return self.find_queue(arn)
+            found = self._queues().find(arn)
         except RejectedError:
             # A queue that this deployment may not access: its messages stay where they are.
             return None
+        if found is None:
+            return None
+        plan = self._plan
+        try:
+            max_rate = declared_max_rate(found, self._queues().tags(found))
+            if max_rate is not None:
+                self.max_rate = smallest(self.max_rate, max_rate)
+                wanted = min(plan.request.rate, max_rate)
+                self._keep(self._shares.reserve(plan.run_id, plan.execution_arn, found, wanted, max_rate))
+        except RejectedError:
+            return Reason.RATE_UNAVAILABLE
+        return found
+
+    def _keep(self, limit: MaxRate) -> None:
+        # Every lane has the same part of the run's rate.
+        lanes = round(self._plan.rate / self._work.rate)
+        self.rates[limit.queue.url] = destination_rate(limit, self._work.lane, lanes, self._epoch)
 
 
 def _usable(find: ContractFinder) -> FindContract:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.model import Model
 from redrive.domain.plan.planning import (
@@ -12,8 +13,10 @@ from redrive.domain.plan.planning import (
     RunLocks,
     check_contracts,
     plan_run,
+    reserve_shares,
     take_lock,
 )
+from redrive.domain.plan.rates import RateShares
 from redrive.domain.plan.request import parse_request
 from redrive.domain.plan.run_plan import Execution, RunPlan
 from redrive.domain.runs.tally import Tally, first_tally
@@ -35,6 +38,7 @@ def plan(
     queues: QueueDirectory,
     locks: RunLocks,
     executions: ExecutionDirectory,
+    shares: RateShares,
     find_contract: ContractFinder,
 ) -> Planned:
     """Return the plan of a run, which holds the queue's lock from now on.
@@ -47,7 +51,7 @@ def plan(
         The execution that the run is.
     quarantine : QueueRef
         Where messages go that must not be redriven.
-    queues, locks, executions, find_contract
+    queues, locks, executions, shares, find_contract
         Ports.
 
     Raises
@@ -58,4 +62,11 @@ def plan(
     planned = plan_run(parse_request(given), execution, queues, quarantine)
     check_contracts(planned, find_contract)
     take_lock(planned, locks, executions)
+    if not planned.request.dry_run:
+        try:
+            planned = reserve_shares(planned, shares)
+        except RejectedError:
+            shares.release(planned.run_id)
+            locks.unlock(planned)
+            raise
     return Planned(plan=planned, tally=first_tally(planned))

@@ -5,10 +5,10 @@ import pytest
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueRef
-from redrive.domain.plan.planning import check_contracts, plan_run, take_lock
+from redrive.domain.plan.planning import check_contracts, plan_run, reserve_shares, take_lock
 from redrive.domain.plan.request import OnInvalid, RedriveRequest
 from tests.support import factories
-from tests.support.fakes import FakeExecutions, FakeLocks, FakeQueues
+from tests.support.fakes import FakeExecutions, FakeLocks, FakeQueues, FakeShares
 
 QUARANTINE = factories.queue("quarantine")
 DLQ = factories.queue("orders-dlq")
@@ -68,15 +68,36 @@ def with_max_rates(**max_rates: str) -> FakeQueues:
         (500, {}, 500, None),
         (500, {"orders": "40"}, 40, 40),
         (20, {"orders": "40"}, 20, 40),
-        (500, {"orders": "40", "invoices": "2.5"}, 2.5, 2.5),
-        (500, {"invoices": "0.1"}, 0.1, 0.1),
+        (500, {"orders": "40", "invoices": "2.5"}, 42.5, 2.5),
+        (500, {"invoices": "0.1"}, 500, 0.1),
     ],
 )
-def test_a_run_keeps_to_the_smallest_of_the_requested_rate_and_what_the_receiving_queues_declare(
+def test_a_run_is_as_fast_as_requested_and_as_its_receiving_queues_can_take_together(
     requested, declared, rate, max_rate
 ):
     plan = planned(rate=requested, queues=with_max_rates(**declared))
     assert (plan.rate, plan.request.rate, plan.max_rate) == (rate, requested, max_rate)
+
+
+def test_each_receiving_queue_that_declares_a_max_rate_has_its_own_limit():
+    plan = planned(rate=30, queues=with_max_rates(orders="40", invoices="2.5"))
+    assert [(limit.queue.name, limit.max_rate, limit.share) for limit in plan.max_rates] == [
+        ("orders", 40, 30),
+        ("invoices", 2.5, 2.5),
+    ]
+
+
+def test_a_run_gets_what_other_runs_leave():
+    plan = planned(rate=30, queues=with_max_rates(orders="40"))
+    reserved = reserve_shares(plan, FakeShares({"orders": 12}))
+    assert (reserved.rate, reserved.max_rate) == (12, 40)
+    assert reserved.max_rates == (factories.limit(40, 12),)
+
+
+def test_a_run_without_a_max_rate_reserves_nothing():
+    shares, plan = FakeShares(), planned(rate=30)
+    assert reserve_shares(plan, shares) == plan
+    assert shares.reserved == []
 
 
 def test_only_the_destination_of_a_run_limits_its_rate():

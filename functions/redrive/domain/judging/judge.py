@@ -49,8 +49,9 @@ class Judge:
     find_contract : Callable[[str], MessageContract | Reason | None]
         The contract for the name of a queue or function; None if it has none, so that a message is judged on its
         envelope alone; a reason if it has one that can't be used.
-    find_queue : Callable[[str], QueueRef | None]
-        Finds a queue by ARN, for messages whose origin is none of the run's sources; None if there is no such queue.
+    find_queue : Callable[[str], QueueRef | Reason | None]
+        Finds a queue by ARN, for messages whose origin is none of the run's sources; None if there is no such queue,
+        a reason if nothing may be sent to it.
     delivery_policy : DeliveryPolicy
         What besides queues may be delivered to.
     clock : Callable[[], float]
@@ -61,7 +62,7 @@ class Judge:
         self,
         plan: RunPlan,
         find_contract: FindContract,
-        find_queue: Callable[[str], QueueRef | None],
+        find_queue: Callable[[str], QueueRef | Reason | None],
         delivery_policy: DeliveryPolicy,
         clock: Callable[[], float],
     ) -> None:
@@ -164,7 +165,9 @@ class Judge:
         if arn in self._sources:
             return self._sources[arn]
         found = self._find_queue(arn)
-        return Reason.NO_DESTINATION if found is None else queue(found)
+        if isinstance(found, QueueRef):
+            return queue(found)
+        return found or Reason.NO_DESTINATION
 
     def _invalid(self, opened: OpenedMessage, reason: str, problems: tuple[str, ...] = ()) -> Verdict:
         if self._leaves_invalid:

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     NOT_SELECTED = "not-selected"
     UNDECIDED = "undecided"
     CONTRACT_UNUSABLE = "contract-unusable"
+    RATE_UNAVAILABLE = "rate-unavailable"
 
 
 @dataclass(frozen=True, slots=True)

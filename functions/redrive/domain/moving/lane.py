@@ -8,7 +8,7 @@ outcomes, and the tests drive it against a model of SQS with every failure injec
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from redrive.domain.judging.verdicts import Verdict
@@ -27,6 +27,7 @@ from redrive.domain.moving.actions import (
     error_at,
 )
 from redrive.domain.moving.counting import LaneCounts
+from redrive.domain.moving.destination_rate import DestinationRate
 from redrive.domain.moving.hand import Hand
 from redrive.domain.moving.intake import Intake
 from redrive.domain.moving.rate_limiter import RateLimiter
@@ -82,6 +83,8 @@ class Lane:
         Ids of messages that earlier slices sent but perhaps didn't delete.
     jitter : Callable[[], float]
         Random numbers from 0 to 1 for the pauses between attempts.
+    destination_rates : Mapping[str, DestinationRate]
+        Of destinations that declare a max rate, by address. The judge may add some while messages move.
     """
 
     def __init__(
@@ -91,11 +94,14 @@ class Lane:
         rate_limiter: RateLimiter,
         sent_before: Iterable[str],
         jitter: Callable[[], float],
+        *,
+        destination_rates: Mapping[str, DestinationRate],
     ) -> None:
         self.rate_limiter = rate_limiter
         #: What ended the lane early: the action and its error.
         self.failure: tuple[Action, ApiError] | None = None
         self._settings = settings
+        self._destination_rates = destination_rates
         self._counts = LaneCounts()
         self._intake = Intake(settings.fifo, settings.quota, settings.in_hand, settings.in_hand_bytes)
         self._hand = Hand(
@@ -220,13 +226,17 @@ class Lane:
     def _take_batch(self, buffer: SendBuffer, now: float) -> list[InHand] | None:
         """Return the next batch, which may turn out empty, or None if none may leave now."""
         destination = buffer.destination
+        limiter = self._destination_rates.get(destination.address) if destination.throttled else None
         most = self.rate_limiter.batch_size if destination.throttled else MAX_BATCH_ENTRIES
+        most = most if limiter is None else min(most, limiter.batch_size(now))
         most = most if destination.takes_batches else 1
         ripe_at = buffer.oldest() + _SEND_LINGER
         if len(buffer) < most and now < ripe_at and self._intake.receiving and not self._closing:
             self._wake = min(self._wake, ripe_at)
             return None
-        if destination.throttled and (ready_at := self.rate_limiter.ready_at(now)) > now:
+        ready_at = self.rate_limiter.ready_at(now) if destination.throttled else now
+        ready_at = ready_at if limiter is None else max(ready_at, limiter.ready_at(now))
+        if ready_at > now:
             self._wake = min(self._wake, ready_at)
             return None
         batch = []
@@ -238,6 +248,8 @@ class Lane:
                 self._hand.expired(held, now)
         if batch and destination.throttled:
             self.rate_limiter.take(len(batch), now)
+            if limiter is not None:
+                limiter.take(len(batch), now)
             self._counts.throttled_send(now, now + len(batch) / self.rate_limiter.rate)
         return batch
 

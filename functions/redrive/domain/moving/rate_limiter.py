@@ -19,6 +19,8 @@ class RateLimiter:
     ----------
     rate : float
         Messages per second, above 0.
+    largest_batch : int
+        Messages per send, at most.
 
     Examples
     --------
@@ -33,8 +35,9 @@ class RateLimiter:
     10.3
     """
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, largest_batch: int = MAX_BATCH_ENTRIES) -> None:
         self._next = float("-inf")
+        self._largest_batch = largest_batch
         self.rate = rate
 
     @property
@@ -54,8 +57,8 @@ class RateLimiter:
 
     @property
     def batch_size(self) -> int:
-        """Messages per send: enough for five sends a second, at least one, and at most what SQS accepts."""
-        return max(1, min(MAX_BATCH_ENTRIES, round(self._rate / 5)))
+        """Messages per send: enough for five sends a second, at least one, and at most the largest batch."""
+        return max(1, min(self._largest_batch, round(self._rate / 5)))
 
     def ready_at(self, now: float) -> float:
         """Return when the next batch may be sent, in the clock's seconds."""

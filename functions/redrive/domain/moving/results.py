@@ -96,11 +96,22 @@ class SliceResult(Totals):
     stopped: bool = False
     #: Why the run can't continue, worded for an operator.
     failure: str | None = None
+    #: The smallest rate that a queue declares which the lane met in this slice; None if none does.
+    max_rate: float | None = None
 
     def after(self, before: SliceResult) -> SliceResult:
         """Return this slice together with an earlier attempt at it, which was interrupted."""
-        update = {"calls": _sum(self.calls, before.calls), "seconds": self.seconds + before.seconds}
+        update = {
+            "calls": _sum(self.calls, before.calls),
+            "seconds": self.seconds + before.seconds,
+            "max_rate": smallest(self.max_rate, before.max_rate),
+        }
         return self.plus(before).model_copy(update=update)
+
+
+def smallest(*rates: float | None) -> float | None:
+    """Return the smallest of some rates; None if there are none."""
+    return min((rate for rate in rates if rate is not None), default=None)
 
 
 class LaneWork(Model):

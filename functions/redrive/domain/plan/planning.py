@@ -5,21 +5,18 @@ Called by the plan step with the queues and the lock as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
-
-from pydantic import TypeAdapter, ValidationError
 
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.arns import arn_name
 from redrive.domain.messages.queues import QueueRef
-from redrive.domain.plan.request import Rate, RedriveRequest
+from redrive.domain.plan.rates import MaxRate, RateShares, declared_max_rate
+from redrive.domain.plan.request import RedriveRequest
 from redrive.domain.plan.run_plan import Execution, RunPlan
 
-# The tag by which the owners of a queue say how many messages per second a redrive may send to it at most.
-MAX_RATE_TAG = "redrive:max-rate"
 # Source queues that a text names.
 _MAX_NAMES = 5
 
@@ -65,6 +62,9 @@ class RunLocks(Protocol):
     def lock(self, plan: RunPlan, instead_of: str | None = None) -> str | None:
         """Take the lock, or return the ARN of the execution that has it."""
 
+    def unlock(self, plan: RunPlan) -> None:
+        """Release the queue's lock if this run holds it."""
+
 
 class ExecutionDirectory(Protocol):
     """What planning needs to know about other executions."""
@@ -100,8 +100,7 @@ def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirecto
     facts = queues.facts(dlq)
     if facts.has_redrive_policy and not request.allow_nested_dlq:
         raise RejectedError(_has_dead_letter_queue(dlq, arn_name(facts.dead_letter_queue) or "another queue", sources))
-    max_rate = _max_rate(queues, sources if destination is None else (destination,))
-    return RunPlan(
+    plan = RunPlan(
         run_id=execution.name,
         execution_arn=execution.id,
         started_at=int(execution.started_at.timestamp() * 1000),
@@ -110,10 +109,18 @@ def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirecto
         sources=sources,
         destination=destination,
         quarantine=quarantine,
-        rate=request.rate if max_rate is None else min(request.rate, max_rate),
-        max_rate=max_rate,
+        rate=request.rate,
         retention=facts.retention,
         waiting=facts.messages,
+    )
+    declared = ((receiver, declared_max_rate(receiver, queues.tags(receiver))) for receiver in plan.receivers)
+    return _within(
+        plan,
+        [
+            MaxRate(queue=receiver, max_rate=max_rate, share=min(request.rate, max_rate))
+            for receiver, max_rate in declared
+            if max_rate is not None
+        ],
     )
 
 
@@ -125,7 +132,7 @@ def check_contracts(plan: RunPlan, find_contract: Callable[[str], MessageContrac
     RejectedError
         If one can't be read or isn't a JSON Schema.
     """
-    for queue in (plan.destination,) if plan.destination else plan.sources:
+    for queue in plan.receivers:
         find_contract(queue.name)
 
 
@@ -146,6 +153,33 @@ def take_lock(plan: RunPlan, locks: RunLocks, executions: ExecutionDirectory) ->
         raise RejectedError(
             f"Another run is moving the messages of {plan.dlq.name}: {holder}. Wait until it ends, or stop it first."
         )
+
+
+def reserve_shares(plan: RunPlan, shares: RateShares) -> RunPlan:
+    """Return the plan with what the run may send to each receiving queue that declares a max rate.
+
+    Other runs may deliver to the same queues: from now on, they leave these shares to this run.
+
+    Raises
+    ------
+    RejectedError
+        If nothing is left of a queue's max rate; names the runs that have it.
+    """
+    return _within(
+        plan,
+        [
+            shares.reserve(plan.run_id, plan.execution_arn, limit.queue, limit.share, limit.max_rate)
+            for limit in plan.max_rates
+        ],
+    )
+
+
+def _within(plan: RunPlan, limits: list[MaxRate]) -> RunPlan:
+    """Return the plan with shares; if every receiver has one, the run needs no more than their sum."""
+    rate = plan.request.rate
+    if plan.receivers and len(limits) == len(plan.receivers):
+        rate = min(rate, sum(limit.share for limit in limits))
+    return plan.model_copy(update={"max_rates": tuple(limits), "rate": rate})
 
 
 def _found(queues: QueueDirectory, given: str, key: str) -> QueueRef:
@@ -176,24 +210,6 @@ def _has_dead_letter_queue(queue: QueueRef, next_queue: str, sources: tuple[Queu
         f'the run with {{"dlq": "{next_queue}"}} if you meant that queue. Otherwise remove the redrive policy of '
         f"{queue.name} while the run is on, or accept that with allowNestedDlq: true."
     )
-
-
-def _max_rate(queues: QueueDirectory, receivers: Iterable[QueueRef]) -> float | None:
-    """Return the smallest rate that a receiving queue declares: how much each gets isn't known yet."""
-    declared = ((queue, queues.tags(queue).get(MAX_RATE_TAG)) for queue in receivers)
-    return min((_declared_rate(queue, value) for queue, value in declared if value is not None), default=None)
-
-
-def _declared_rate(queue: QueueRef, value: str) -> float:
-    try:
-        # As JSON, so that what is refused as the input's rate is refused here too: nan, 1_000, spaces.
-        return TypeAdapter[float](Rate).validate_json(value)
-    except ValidationError:
-        raise RejectedError(
-            f"{queue.name}: the tag {MAX_RATE_TAG} is invalid. Expected messages per second as a number from 0.1 to "
-            f"10000, such as 40 or 2.5; found {value!r}. Correct it with: aws sqs tag-queue "
-            f"--queue-url {queue.url} --tags {MAX_RATE_TAG}=40"
-        ) from None
 
 
 def _check_destination(dlq: QueueRef, destination: QueueRef, quarantine: QueueRef) -> None:

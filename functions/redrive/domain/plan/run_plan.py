@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.model import Model
+from redrive.domain.plan.rates import MaxRate
 from redrive.domain.plan.request import OnInvalid, RedriveRequest
 
 
@@ -35,14 +36,24 @@ class RunPlan(Model):
     #: The queue that all messages go to, if the request names one.
     destination: QueueRef | None
     quarantine: QueueRef
-    #: Messages per second that the run keeps to: what was requested, up to `max_rate`.
+    #: Messages per second that the run keeps to: what was requested, as far as its receiving queues allow.
     rate: float
-    #: Messages per second that the owners of the receiving queues allow; None if they don't say.
-    max_rate: float | None
+    #: The receiving queues that declare a max rate, with the run's shares. Others may be met in mid-run.
+    max_rates: tuple[MaxRate, ...] = ()
     #: Seconds that the dead-letter queue keeps a message.
     retention: int
     #: Messages in the queue when the run began, approximately.
     waiting: int
+
+    @property
+    def receivers(self) -> tuple[QueueRef, ...]:
+        """The queues that messages are known to go to."""
+        return self.sources if self.destination is None else (self.destination,)
+
+    @property
+    def max_rate(self) -> float | None:
+        """The smallest rate that a known receiving queue declares; None if none does."""
+        return min((limit.max_rate for limit in self.max_rates), default=None)
 
     @property
     def in_quarantine(self) -> bool:

@@ -16,7 +16,7 @@ from pydantic import Field
 from redrive.domain import errors
 from redrive.domain.messages.queue_names import displayed
 from redrive.domain.model import Model
-from redrive.domain.moving.results import Counts, Totals
+from redrive.domain.moving.results import Counts, Totals, smallest
 from redrive.domain.plan.run_plan import Execution, RunPlan
 from redrive.domain.runs.tally import Tally
 from redrive.domain.sampling.sample import Sample
@@ -121,7 +121,7 @@ def make_report(
         finished_at=now,
         rate=RateReport(
             requested=plan.request.rate if plan else None,
-            max_rate=plan.max_rate if plan else None,
+            max_rate=smallest(plan.max_rate if plan else None, tally.max_rate),
             measured=round(tally.counts.redriven / tally.seconds, 2) if tally.seconds else None,
         ),
         sample=sample,

@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import reduce
 
 from redrive.domain.judging.verdicts import Reason
-from redrive.domain.moving.results import LaneWork, SliceResult, Totals
+from redrive.domain.moving.results import LaneWork, SliceResult, Totals, smallest
 from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.run_plan import RunPlan
 
@@ -49,6 +49,8 @@ class Tally(Totals):
     drained: bool = False
     stopped: bool = False
     failure: str | None = None
+    #: The smallest rate that a queue declares which was first met in mid-run; None if none does.
+    max_rate: float | None = None
     rounds: int = 0
     #: Pauses in a row.
     waits: int = 0
@@ -168,7 +170,9 @@ def stayed_behind(tally: Tally) -> dict[str, int]:
 
 
 def _plus_all(tally: Tally, slices: Iterable[SliceResult]) -> Tally:
-    return reduce(Tally.plus, slices, tally)
+    slices = list(slices)
+    max_rate = smallest(tally.max_rate, *(result.max_rate for result in slices))
+    return reduce(Tally.plus, slices, tally).model_copy(update={"max_rate": max_rate})
 
 
 def _lanes(plan: RunPlan, tally: Tally) -> tuple[LaneWork, ...]:
