@@ -1,6 +1,6 @@
 """The measurements: each returns its part of bench/results.json.
 
-`bench.__main__` runs all of them or the requested ones. Tools that are compared run in turns, so other load on the
+`bench.__main__` runs all of them or the requested ones. Tools that are compared take turns, so other load on the
 machine affects them equally, and medians are compared.
 """
 

@@ -134,7 +134,7 @@ def _not_deployed(logical_id: str, sample: Sample | None) -> str:
 
 
 def localized(event: Any, stack: Stack) -> Any:
-    """Return a sample event with the names, ARNs, and URLs of the stack's resources in place of its own."""
+    """Return a sample event with the names, ARNs, and URLs of the stack's resources instead of the sample's."""
     names = {}
     if alarm := stack.resources.get("StoreEventsDLQAlarm"):
         names[SAMPLE_ALARM] = alarm

@@ -1,7 +1,7 @@
 """Runs ministack with the patches of ``local.ministack_compat`` on 127.0.0.1 and the port in GATEWAY_PORT.
 
 ``local.embedded_cloud`` starts it with the Python of the cloud environment: ``python -m local.launch``. Its temporary
-files are in TMPDIR, a directory of its own.
+files are in TMPDIR, a separate directory.
 """
 
 from __future__ import annotations

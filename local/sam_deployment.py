@@ -157,7 +157,7 @@ def tool_environment(cloud_environment: dict[str, str]) -> dict[str, str]:
 
 
 def _run(command: list[str], directory: Path, variables: dict[str, str]) -> None:
-    # In a session of its own: Ctrl-C reaches this process only, which then ends sam and whatever sam started.
+    # In a separate session: Ctrl-C reaches this process only, which then ends sam and whatever sam started.
     process = subprocess.Popen(
         command,
         cwd=directory,

@@ -13,7 +13,7 @@ from typing import Any
 
 from local.stage import Stage
 
-# They are invoked all at once, so each gets a process of its own.
+# They are invoked all at once, so each gets its own process.
 NOTICES = 12
 BAD = 3
 TWICE = 3

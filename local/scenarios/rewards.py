@@ -88,7 +88,7 @@ def play(stage: Stage) -> bool:
 
 
 def most_at_once(calls: Iterable[Call]) -> int:
-    """Return the largest number of calls that were under way at the same time."""
+    """Return the largest number of calls that were in progress at the same time."""
     # If one ends when another begins, the end comes first.
     changes = sorted([(call.began, 1) for call in calls] + [(call.ended, -1) for call in calls])
     most = now = 0

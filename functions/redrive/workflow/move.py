@@ -35,7 +35,7 @@ _IN_HAND_SECONDS = 2
 _IN_HAND = (20, 320)
 # Their bytes. Each is there as received, opened, and ready to be sent, and must fit in the smallest MoveMemory.
 IN_HAND_BYTES = 48 * 1024 * 1024
-# Requests in flight: at least one of each kind, and one more for each so many messages per second.
+# Requests in flight: at least one of each kind, and one more of each per this many messages per second.
 _FEWEST_REQUESTS = 4
 _RATE_OF_A_REQUEST = 25
 # A message can be kept invisible for 12 hours in all (SQS developer guide, "Visibility timeout").

@@ -271,7 +271,7 @@ class Lane:
             # What was sent or released meanwhile must not become invisible again.
             hand.extending = deque(held for held in hand.extending if held.unsent)
 
-    # Learning what came of it
+    # Processing outcomes
 
     def outcome(self, action: Action, outcome: Outcome, now: float) -> None:
         """Take note of the outcome of an action that `next` returned."""
