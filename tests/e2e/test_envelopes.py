@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from tests.support import factories
+from tests.support import factories, wrapped
 from tests.support.app import App, Queue
 from tests.support.eventually import eventually
 
@@ -182,3 +182,30 @@ def test_a_target_out_of_reach_leaves_the_message_where_it_is(app: App, target: 
     report = app.redrive(dlq).report
     assert report["skipReasons"] == {"destination-not-allowed": 1}
     assert app.visible(dlq) == 1
+
+
+def test_a_pointer_into_s3_goes_back_as_it_is_and_its_contract_is_not_applied(app: App):
+    app.put_contract("order", {"type": "object", "required": ["id"]})
+    pair = app.pair("by-parameter")
+    pointer = {"MessageBody": wrapped.pointer(), "MessageAttributes": wrapped.size_attribute()}
+    app.bury(pair, [pointer, {"MessageBody": wrapped.pointer()}])
+    report = app.redrive(pair.dlq).report
+    assert (report["counts"]["redriven"], report["withoutContract"]) == (1, 1)
+    assert report["quarantineReasons"] == {"invalid-body": 1}
+    redrivable = [group for group in report["sample"]["groups"] if group["verdict"] == "redrivable"]
+    assert [(group["envelope"], group["contract"]) for group in redrivable] == [("s3-pointer", None)]
+    (message,) = app.take(pair.source)
+    assert message["Body"] == wrapped.pointer()
+    assert message["MessageAttributes"].keys() == {"redrive", "ExtendedPayloadSize"}
+    app.take(app.quarantine)
+
+
+def test_records_of_a_failure_are_never_sent_to_the_destination_that_the_run_names(app: App):
+    dlq, destination = app.queue("rule-errors"), app.queue("replay")
+    records = [wrapped.iot_record(), wrapped.pipe_record(), wrapped.lambda_record({}, version="2.0")]
+    app.send(dlq, [{"MessageBody": json.dumps(record)} for record in records])
+    app.send(dlq, [{"MessageBody": wrapped.notification(json.dumps(wrapped.iot_record()))}])
+    report = app.redrive(dlq, destination=destination.name).report
+    assert report["quarantineReasons"] == {"not-redrivable": 2, "no-payload": 1, "unknown-version": 1}
+    assert (app.depth(destination), app.depth(dlq)) == (0, 0)
+    assert len(app.take(app.quarantine)) == 4

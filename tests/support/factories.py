@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from redrive.domain.judging.judge import Judge
+from redrive.domain.judging.judge import FindContract, Judge
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.queues import QueueRef
@@ -107,9 +107,9 @@ def tally(**values: Any) -> Tally:
     return Tally(**totals(**values))
 
 
-def judge(plan: RunPlan) -> Judge:
-    """Return the judge of a run whose queues have no contracts."""
-    return Judge(plan, lambda _: None, lambda _: None, DeliveryPolicy(), time.monotonic)
+def judge(plan: RunPlan, find_contract: FindContract = lambda _: None) -> Judge:
+    """Return the judge of a run whose queues have no contracts unless `find_contract` finds one."""
+    return Judge(plan, find_contract, lambda _: None, DeliveryPolicy(functions=("*",)), time.monotonic)
 
 
 def string(value: str) -> dict[str, str]:

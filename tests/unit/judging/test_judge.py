@@ -15,7 +15,7 @@ from redrive.domain.messages.provenance import ATTRIBUTE, Provenance
 from redrive.domain.plan.request import OnInvalid
 from redrive.domain.rules.repair import Repair
 from redrive.domain.rules.selection import Selection
-from tests.support import factories
+from tests.support import factories, wrapped
 
 ORDERS, INVOICES = factories.queue("orders"), factories.queue("invoices")
 POLICY = DeliveryPolicy(functions=("on-*",), state_machines=("orders-*",))
@@ -406,3 +406,42 @@ def test_a_judgment_on_an_undecided_message_shows_it():
     message = factories.received(json.dumps("x" * 5000))
     judgment = judge({"orders": slow}).judge(message)
     assert (judgment.verdict, judgment.opened.received) == (Skip(Reason.UNDECIDED), message)
+
+
+# Payloads in S3
+
+
+@pytest.mark.parametrize("kind", wrapped.POINTER_CLASSES)
+@pytest.mark.parametrize("size", wrapped.SIZE_ATTRIBUTES)
+def test_a_pointer_is_redriven_as_it_is_although_it_breaks_the_contract(kind, size):
+    message = factories.received(wrapped.pointer(kind), attributes={size: wrapped.number("300000")})
+    judgment = judge({"orders": STORE_EVENT}).judge(message)
+    assert (judgment.contract, judgment.verdict.contract) == (None, None)
+    assert sent(judgment.verdict) == as_received(message)
+
+
+def test_a_pointer_in_a_notification_is_delivered_raw_if_the_contract_says_so():
+    raw = SchemaContract("order", {"type": "object", "x-sns-delivery": "raw"})
+    size = wrapped.size_attribute()
+    verdict = judge({"orders": raw})(factories.received(wrapped.notification(wrapped.pointer(), size)))
+    assert sent(verdict) == {"MessageBody": wrapped.pointer(), "MessageAttributes": size}
+    assert verdict.contract is None
+
+
+def test_a_pointer_that_was_redriven_too_often_is_quarantined_all_the_same():
+    provenance = Provenance("run-0", 3, "m-1", 5, None).to_json()
+    attributes = wrapped.size_attribute() | {ATTRIBUTE: factories.string(provenance)}
+    verdict = judge(max_redrives=3)(factories.received(wrapped.pointer(), attributes=attributes))
+    assert (verdict.reason, verdict.outbound.request["MessageBody"]) == ("redriven-too-often", wrapped.pointer())
+
+
+def test_a_pointer_is_selected_by_its_envelope_and_not_by_what_it_says():
+    message = factories.received(wrapped.pointer(), attributes=wrapped.size_attribute())
+    assert isinstance(judge(select=Selection(envelope=("s3-pointer",)))(message), Redrive)
+    assert judge(select=Selection(jmespath="length(@) == `2`"))(message) == Skip(Reason.NOT_SELECTED)
+
+
+def test_a_function_that_failed_again_through_a_topic_came_back():
+    body = wrapped.notification(json.dumps(wrapped.lambda_record({})))
+    late = factories.received(body, source=None, sent_at=factories.STARTED_AT)
+    assert judge()(late) == Skip(Reason.CAME_BACK)

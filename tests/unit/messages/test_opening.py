@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.json_text import NotJsonError
 from redrive.domain.messages.opened import BlockedReason
 from redrive.domain.messages.opening import MAX_DEPTH, open_message, raw_delivery, with_forward
 from redrive.domain.messages.provenance import ATTRIBUTE, Provenance
-from tests.support import factories
+from tests.support import factories, wrapped
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:f"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:t"
@@ -144,6 +145,97 @@ def test_a_mebibyte_made_to_be_slow_is_opened_within_a_second():
 def test_the_payload_of_a_function_comes_back_character_for_character(value):
     payload = json.dumps(value)
     assert opened(of_function(payload)).forward.body == payload
+
+
+# Payloads in S3, records inside notifications
+
+
+@pytest.mark.parametrize("source", ["orders", None])
+def test_a_pointer_into_s3_has_a_payload_that_nothing_can_read(source):
+    found = opened(wrapped.pointer(), source, attributes=wrapped.size_attribute())
+    assert (found.envelopes, found.forward) == ((Envelope.S3_POINTER,), found.received)
+    assert found.payload.is_in_s3
+    with pytest.raises(NotJsonError):
+        assert found.payload.content
+
+
+def test_a_pointer_inside_a_notification_is_recognized_with_the_notifications_attributes():
+    attributes = {"SQSLargePayloadSize": wrapped.number("300000")}
+    found = opened(wrapped.notification(wrapped.pointer(wrapped.POINTER_CLASSES[1]), attributes), source="orders")
+    assert found.envelopes == (Envelope.SNS_NOTIFICATION, Envelope.S3_POINTER)
+    assert (found.envelope, found.payload.attributes) == (Envelope.S3_POINTER, attributes)
+    raw = raw_delivery(found)
+    assert (raw.forward.body, raw.forward.attributes) == (wrapped.pointer(wrapped.POINTER_CLASSES[1]), attributes)
+    assert raw.payload.is_in_s3
+
+
+def test_a_pointer_stays_one_when_a_repair_adds_an_attribute():
+    before = opened(wrapped.pointer(), attributes=wrapped.size_attribute())
+    after = with_forward(before, before.forward.with_content(before.forward.body, factories.store_id()))
+    assert after.payload.is_in_s3
+
+
+def test_an_iot_record_says_which_action_failed():
+    found = opened(json.dumps(wrapped.iot_record()))
+    assert (found.envelopes, found.blocked_reason) == ((Envelope.IOT_ERROR_ACTION,), BlockedReason.NOT_REDRIVABLE)
+    assert (found.failure.error_type, found.failure.message) == ("S3Action", "No such bucket")
+
+
+@pytest.mark.parametrize(
+    ("record", "origin"),
+    [
+        (wrapped.batch_record(), wrapped.FUNCTION),
+        (wrapped.batch_record("KafkaBatchInfo"), wrapped.FUNCTION),
+        (wrapped.pipe_record(), "arn:aws:pipes:us-east-1:123456789012:pipe/p"),
+    ],
+)
+def test_a_failed_batch_says_what_failed_on_it(record, origin):
+    found = opened(json.dumps(record))
+    assert (found.envelopes, found.origin) == ((Envelope.STREAM_BATCH_POINTER,), origin)
+    assert (found.blocked_reason, found.failure.code) == (BlockedReason.NO_PAYLOAD, "RetryAttemptsExhausted")
+
+
+def test_a_record_in_a_notification_is_opened_as_if_it_had_come_to_the_queue():
+    found = opened(wrapped.notification(json.dumps(wrapped.lambda_record({"a": 1}))))
+    assert found.envelopes == (Envelope.SNS_NOTIFICATION, Envelope.LAMBDA_DESTINATION)
+    assert (found.forward.body, found.claimed_destination) == ('{"a": 1}', wrapped.FUNCTION)
+    assert found.payload.content == {"a": 1}
+
+
+def test_lambdas_attributes_in_a_notification_are_the_failure_and_do_not_go_on():
+    added = {
+        "RequestID": factories.string("r"),
+        "ErrorCode": wrapped.number("200"),
+        "ErrorMessage": factories.string("m"),
+    }
+    body = wrapped.notification('{"a": 1}', added | factories.store_id())
+    found = opened(body)
+    assert found.envelopes == (Envelope.SNS_NOTIFICATION, Envelope.LAMBDA_ASYNC_DLQ)
+    assert (found.failure.code, found.failure.message) == ("200", "m")
+    assert (found.forward.body, found.payload.attributes) == (body, factories.store_id())
+    assert raw_delivery(found).forward.attributes == factories.store_id()
+    moved = opened(body, source="orders")
+    assert (moved.envelopes, moved.failure) == ((Envelope.SNS_NOTIFICATION,), None)
+    assert raw_delivery(moved).forward.attributes == added | factories.store_id()
+
+
+def test_the_contract_looks_into_a_notification_that_a_function_could_not_process():
+    added = {
+        "RequestID": factories.string("r"),
+        "ErrorCode": wrapped.number("200"),
+        "ErrorMessage": factories.string("m"),
+    }
+    found = opened(notification('{"a": 1}'), attributes=added)
+    assert found.envelopes == (Envelope.LAMBDA_ASYNC_DLQ, Envelope.SNS_NOTIFICATION)
+    assert (found.forward.body, found.payload.text) == (notification('{"a": 1}'), '{"a": 1}')
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH, MAX_DEPTH + 1])
+def test_a_record_is_found_as_deep_as_envelopes_are_opened(depth):
+    body = json.dumps(wrapped.iot_record())
+    for _ in range(depth):
+        body = notification(body)
+    assert (opened(body).blocked_reason is None) is (depth > MAX_DEPTH)
 
 
 # The origin: one name, decided in one place

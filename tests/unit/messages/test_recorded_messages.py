@@ -122,6 +122,9 @@ def test_a_function_that_failed_gets_its_payload_again_at_the_version_that_faile
     [
         ("kinesis-stream-on-failure", "no-payload"),
         ("eventbridge-subscriber", "no-payload"),
+        ("iot-error-action", "not-redrivable"),
+        ("kafka-on-failure", "no-payload"),
+        ("pipe-on-failure", "no-payload"),
         ("lambda-destination-on-success", "succeeded"),
     ],
 )
@@ -139,6 +142,14 @@ def test_a_message_that_does_not_say_where_it_belongs_needs_a_destination(name):
 def test_a_queues_consumer_gets_a_notification_in_the_form_that_it_reads(name):
     request = verdict_on(name, destination=DESTINATION).outbound.request
     assert request["MessageBody"] == RECORDED[name]["message"]["Body"]
+
+
+@pytest.mark.parametrize("name", ["s3-pointer", "s3-pointer-legacy", "sns-subscription-dlq-raw"])
+def test_a_pointer_and_what_sns_could_not_deliver_go_on_with_everything_that_they_carry(name):
+    request = verdict_on(name, destination=DESTINATION).outbound.request
+    raw = RECORDED[name]["message"]
+    attributes = {key: value for key, value in request["MessageAttributes"].items() if key != "redrive"}
+    assert (request["MessageBody"], attributes) == (raw["Body"], raw["MessageAttributes"])
 
 
 def test_the_trace_header_of_a_message_is_read():

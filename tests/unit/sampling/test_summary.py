@@ -25,7 +25,7 @@ from redrive.domain.sampling.summary import (
     Summary,
     interval,
 )
-from tests.support import factories
+from tests.support import factories, wrapped
 
 NOW = datetime.fromtimestamp(factories.STARTED_AT / 1000, UTC)
 REDRIVE = Redrive(outbound(factories.received(), queue(factories.queue("orders")), "ours", "id"))
@@ -315,3 +315,31 @@ def test_unroutable_messages_end_the_run_with_what_to_do():
         RejectedError, match=r"^1 of 2 sampled messages in orders-dlq.*2 queues use this.*with a destination"
     ):
         summarize(judged, plan)
+
+
+# Envelopes that say more than the notification around them
+
+
+@pytest.mark.parametrize(
+    ("body", "attributes", "envelope"),
+    [
+        (wrapped.pointer(), wrapped.size_attribute(), "s3-pointer"),
+        (
+            wrapped.notification(wrapped.pointer(), wrapped.size_attribute()),
+            None,
+            "s3-pointer",
+        ),
+        (wrapped.notification("hello"), None, "sns-notification"),
+        ("hello", None, "none"),
+    ],
+)
+def test_a_group_shows_the_envelope_that_matters_most(body, attributes, envelope):
+    sample = summarize([judgment(factories.received(body, attributes=attributes))])
+    (group,) = sample.groups
+    assert (group.envelope, group.contract) == (envelope, None)
+
+
+def test_an_example_of_a_pointer_shows_only_its_size():
+    pointer = factories.received(wrapped.pointer(key="jane"), attributes=wrapped.size_attribute())
+    (group,) = summarize([judgment(pointer)]).groups
+    assert group.example.body == f"<text {len(pointer.body)} bytes>"

@@ -98,7 +98,7 @@ class Judge:
             return Skip(Reason.CAME_BACK)
         if opened.received.sent_at >= self._plan.started_at:
             # A message that a function failed on again can't carry our attribute: it is recognized by its time.
-            again = opened.envelopes[0] is Envelope.LAMBDA_DESTINATION
+            again = Envelope.LAMBDA_DESTINATION in opened.envelopes
             return Skip(Reason.CAME_BACK if again else Reason.ARRIVED_AFTER_START)
         if self._selects is not None and not self._selects(opened):
             return Skip(Reason.NOT_SELECTED)
@@ -114,6 +114,9 @@ class Judge:
         if isinstance(contract, Reason):
             return Judgment(Skip(contract), opened)
         delivered = raw_delivery(opened) if contract and contract.sns_delivery == "raw" else opened
+        if delivered.payload.is_in_s3:
+            # The contract describes what is in S3, not the pointer to it.
+            contract = None
         repaired = self._repaired(delivered)
         verdict = self._judged(repaired or delivered, destination, contract, repaired=repaired is not None)
         return Judgment(verdict, opened, contract, repaired)

@@ -5,10 +5,17 @@ Read by `redrive.domain.messages.opening`. Each model is a format from the AWS d
 
 from __future__ import annotations
 
+from base64 import b64decode
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from redrive.domain.messages.message import AttributeMap
+
+# The version of the records that Lambda, Pipes, and custom event buses write. What another one contains isn't known.
+RECORD_VERSION = "1.0"
 
 
 class Envelope(StrEnum):
@@ -23,12 +30,22 @@ class Envelope(StrEnum):
     EVENTBRIDGE_SCHEDULER = "eventbridge-scheduler"
     EVENTBRIDGE_SUBSCRIBER = "eventbridge-subscriber"
     S3_EVENT = "s3-event"
+    S3_POINTER = "s3-pointer"
+    IOT_ERROR_ACTION = "iot-error-action"
 
 
 class Form(BaseModel):
     """Base: what isn't named is ignored, because services add fields over time."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, defer_build=True)
+
+    @classmethod
+    def of(cls, content: Any) -> Self | None:
+        """Return what was parsed from `content`, or None if it hasn't this form."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError:
+            return None
 
 
 class RequestContext(Form):
@@ -56,11 +73,47 @@ class LambdaDestination(Form):
     response: Any = Field(default=None, alias="responsePayload")
 
 
-class StreamBatchPointer(Form):
-    """A failed batch of a stream: shard and range, no data (Lambda developer guide, "Kinesis")."""
+class FailedInvocation(Form):
+    """The least that says which function failed, in a record of any version."""
+
+    function_arn: str = Field(alias="functionArn", pattern="^arn:")
+
+
+class BatchPointer(Form):
+    """A failed batch of a function: shards, ranges, or offsets, and no data.
+
+    Lambda developer guide, "Retain discarded batch records" (Kinesis, DynamoDB), and "Capturing discarded batches for
+    Amazon MSK and self-managed Apache Kafka".
+    """
 
     timestamp: str
     context: RequestContext = Field(alias="requestContext")
+
+
+class PipeContext(Form):
+    """The pipe whose batch failed (EventBridge user guide, "Pipes error handling and troubleshooting")."""
+
+    pipe: str = Field(alias="partnerResourceArn", pattern="^arn:[a-z-]+:pipes:")
+    condition: str
+
+
+class FailedAction(Form):
+    """An action of an IoT rule that failed."""
+
+    action: str = Field(alias="failedAction")
+    message: str | None = Field(default=None, alias="errorMessage")
+
+
+class IotErrorAction(Form):
+    """What IoT sends to a rule's error action: the original message in base64, and which actions failed.
+
+    IoT Core developer guide, "Error handling (error action)".
+    """
+
+    rule: str = Field(alias="ruleName")
+    topic: str
+    payload: str = Field(alias="base64OriginalPayload")
+    failures: list[FailedAction] = Field(min_length=1)
 
 
 class SubscriberRecord(Form):
@@ -78,40 +131,73 @@ class SubscriberRecord(Form):
     failed: list[dict[str, Any]] = Field(alias="failedMessages")
 
 
-class DeliveryAttributes(Form):
+class ServiceAttributes(Form):
+    """Base: message attributes that a service added."""
+
+    #: The data types of those that aren't a String, by name.
+    types: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    @classmethod
+    def on(cls, attributes: AttributeMap) -> Self | None:
+        """Return what the service wrote, or None if one is missing or hasn't the service's data type."""
+        values: dict[str, Any] = {}
+        for name in cls.names() & attributes.keys():
+            value = attributes[name]
+            if value.get("DataType") not in cls.types.get(name, ("String",)):
+                return None
+            values[name] = value.get("StringValue")
+        return cls.of(values)
+
+    @classmethod
+    def names(cls) -> frozenset[str]:
+        """Return the names of the attributes."""
+        return frozenset(field.alias for field in cls.model_fields.values() if field.alias)
+
+    @classmethod
+    def stripped(cls, attributes: AttributeMap) -> AttributeMap:
+        """Return the attributes without those that the service added."""
+        added = cls.names()
+        return {name: value for name, value in attributes.items() if name not in added}
+
+
+class DeliveryAttributes(ServiceAttributes):
     """Message attributes of an event that EventBridge could not deliver; not all are always there."""
 
+    types: ClassVar = {"RETRY_ATTEMPTS": ("String", "Number")}
+
     target: str = Field(alias="TARGET_ARN")
-    error_code: str | None = Field(default=None, alias="ERROR_CODE")
-    error_message: str | None = Field(default=None, alias="ERROR_MESSAGE")
-    exhausted: str | None = Field(default=None, alias="EXHAUSTED_RETRY_CONDITION")
-    attempts: str | None = Field(default=None, alias="RETRY_ATTEMPTS")
+    error_code: str = Field(default="", alias="ERROR_CODE")
+    error_message: str = Field(default="", alias="ERROR_MESSAGE")
+    exhausted: str = Field(default="", alias="EXHAUSTED_RETRY_CONDITION")
+    attempts: str = Field(default="", alias="RETRY_ATTEMPTS")
 
 
 class RuleAttributes(DeliveryAttributes):
     """Attributes of a rule's event (EventBridge user guide, "Using dead-letter queues")."""
 
-    rule: str = Field(alias="RULE_ARN")
+    rule: str = Field(alias="RULE_ARN", pattern="^arn:")
 
 
 class ScheduleAttributes(DeliveryAttributes):
     """Attributes of a schedule's event (EventBridge Scheduler user guide, "Configuring a dead-letter queue")."""
 
-    schedule: str = Field(alias="SCHEDULE_ARN")
-    scheduled_time: str | None = Field(default=None, alias="SCHEDULED_TIME")
-    execution_id: str | None = Field(default=None, alias="EXECUTION_ID")
+    schedule: str = Field(alias="SCHEDULE_ARN", pattern="^arn:")
+    scheduled_time: str = Field(default="", alias="SCHEDULED_TIME")
+    execution_id: str = Field(default="", alias="EXECUTION_ID")
     truncated: str = Field(default="false", alias="IS_PAYLOAD_TRUNCATED")
 
 
-class AsyncDlqAttributes(Form):
+class AsyncDlqAttributes(ServiceAttributes):
     """Message attributes of an event in a function's dead-letter queue; the error text is cut at 1 KB.
 
-    Lambda developer guide, "Adding a dead-letter queue".
+    Lambda developer guide, "Adding a dead-letter queue": all three, and the code is an HTTP status.
     """
 
+    types: ClassVar = {"ErrorCode": ("Number",)}
+
     request_id: str = Field(alias="RequestID")
-    error_code: str = Field(alias="ErrorCode")
-    error_message: str | None = Field(default=None, alias="ErrorMessage")
+    error_code: str = Field(alias="ErrorCode", pattern="^[1-5][0-9][0-9]$")
+    error_message: str = Field(alias="ErrorMessage")
 
 
 class S3Event(Form):
@@ -141,11 +227,37 @@ class S3TestEvent(Form):
     event: Literal["s3:TestEvent"] = Field(alias="Event")
 
 
+class SnsAttribute(Form):
+    """A message attribute in a notification; bytes are in base64 (SNS API reference, MessageAttributeValue)."""
+
+    type: Annotated[str, Field(alias="Type", pattern=r"^(String|Number|Binary)(\.|$)")]
+    value: Annotated[str, Field(alias="Value")]
+
+    @model_validator(mode="after")
+    def _decodable(self) -> Self:
+        self.to_sqs()
+        return self
+
+    def to_sqs(self) -> Mapping[str, Any]:
+        """Return the attribute as SNS delivers it to a queue with raw delivery."""
+        if self.type.partition(".")[0] == "Binary":
+            return {"DataType": self.type, "BinaryValue": b64decode(self.value, validate=True)}
+        return {"DataType": self.type, "StringValue": self.value}
+
+
 class SnsNotification(Form):
-    """The message that SNS sends to a queue without raw delivery (SNS developer guide, "Parsing message formats")."""
+    """The message that SNS sends to a queue without raw delivery (SNS developer guide, "Parsing message formats").
+
+    A subscription's dead-letter queue gets the same message, with raw delivery or without; SNS adds no attributes that
+    say why (SNS developer guide, "Dead-letter queues": the reason is in the delivery status logs).
+    """
 
     type: str = Field(alias="Type", pattern="^Notification$")
     message_id: str = Field(alias="MessageId")
     topic: str = Field(alias="TopicArn", pattern="^arn:")
     message: str = Field(alias="Message")
-    attributes: dict[str, dict[str, Any]] = Field(default_factory=dict, alias="MessageAttributes")
+    attributes: dict[str, SnsAttribute] = Field(default_factory=dict, alias="MessageAttributes")
+
+    def sqs_attributes(self) -> AttributeMap:
+        """Return the message's attributes as SQS has them."""
+        return {name: attribute.to_sqs() for name, attribute in self.attributes.items()}

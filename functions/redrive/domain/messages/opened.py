@@ -21,6 +21,8 @@ class BlockedReason(StrEnum):
     NO_PAYLOAD = "no-payload"
     SUCCEEDED = "succeeded"
     PAYLOAD_TRUNCATED = "payload-truncated"
+    NOT_REDRIVABLE = "not-redrivable"
+    UNKNOWN_VERSION = "unknown-version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,25 @@ class Failure:
     failed_at: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Recognized:
+    """What the outermost envelope says about the message in it."""
+
+    envelope: Envelope
+    #: The message as it goes on.
+    forward: ReceivedMessage
+    failure: Failure | None = None
+    #: ARN of what the message came from.
+    origin: str | None = None
+    #: ARN that the envelope says the message was meant for.
+    claimed_destination: str | None = None
+    #: Why it can't be redriven.
+    blocked_reason: BlockedReason | None = None
+
+
 _UNREAD = object()
 _NOT_JSON = object()
+_IN_S3 = object()
 
 
 class Payload:
@@ -63,6 +82,16 @@ class Payload:
         self.attributes = attributes
         self._content = content
 
+    @classmethod
+    def in_s3(cls, pointer: str, attributes: AttributeMap) -> Payload:
+        """Return the payload of a message that only points to it: no query and no contract can read its content."""
+        return cls(pointer, attributes, _IN_S3)
+
+    @property
+    def is_in_s3(self) -> bool:
+        """Whether the text only points to the content."""
+        return self._content is _IN_S3
+
     @property
     def content(self) -> Any:
         """The text as parsed JSON, numbers exact.
@@ -70,14 +99,14 @@ class Payload:
         Raises
         ------
         NotJsonError
-            If it isn't JSON.
+            If it isn't JSON, or isn't in the message.
         """
         if self._content is _UNREAD:
             try:
                 self._content = parse(self.text)
             except NotJsonError:
                 self._content = _NOT_JSON
-        if self._content is _NOT_JSON:
+        if self._content is _NOT_JSON or self._content is _IN_S3:
             raise NotJsonError
         return self._content
 
@@ -105,3 +134,8 @@ class OpenedMessage:
     claimed_destination: str | None = None
     #: Why it can't be redriven.
     blocked_reason: BlockedReason | None = None
+
+    @property
+    def envelope(self) -> Envelope:
+        """The envelope to report: the outermost that isn't a notification, which says more than one around it."""
+        return next((kind for kind in self.envelopes if kind is not Envelope.SNS_NOTIFICATION), self.envelopes[0])

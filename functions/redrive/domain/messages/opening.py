@@ -5,37 +5,23 @@ Called by the judging. Recognition goes by structure and attributes, never by gu
 
 from __future__ import annotations
 
-from base64 import b64decode
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import ValidationError
-
-from redrive.domain.messages.envelopes import (
-    AsyncDlqAttributes,
-    DeliveryAttributes,
-    Envelope,
-    Form,
-    LambdaDestination,
-    ResponsePayload,
-    RuleAttributes,
-    S3Event,
-    S3TestEvent,
-    ScheduleAttributes,
-    SnsNotification,
-    StreamBatchPointer,
-    SubscriberRecord,
-)
-from redrive.domain.messages.json_text import NotJsonError, member_text, parse
+from redrive.domain.messages.envelopes import AsyncDlqAttributes, Envelope, S3Event, S3TestEvent, SnsNotification
+from redrive.domain.messages.failure_records import RECORD_MARKS, by_body
+from redrive.domain.messages.json_text import NotJsonError, parse
 from redrive.domain.messages.message import AttributeMap, ReceivedMessage
-from redrive.domain.messages.opened import BlockedReason, Failure, OpenedMessage, Payload
-from redrive.domain.messages.provenance import provenance_of
+from redrive.domain.messages.opened import Failure, OpenedMessage, Payload, Recognized
+from redrive.domain.messages.provenance import Provenance, provenance_of
+from redrive.domain.messages.s3_pointers import is_pointer
+from redrive.domain.messages.service_attributes import async_failure, by_attributes
 
 # Envelopes in envelopes are opened to this depth; what is deeper stays as it is.
 MAX_DEPTH = 5
 # A body without any of these is raw. Most are, and needn't be parsed to know it.
-_MARKS = ("requestContext", "TopicArn", "aws:s3", "s3:TestEvent", "subscriberArn")
+_MARKS = ("TopicArn", "aws:s3", "s3:TestEvent", *RECORD_MARKS)
 
 type JsonObject = Mapping[str, Any]
 
@@ -43,23 +29,26 @@ type JsonObject = Mapping[str, Any]
 def open_message(received: ReceivedMessage) -> OpenedMessage:
     """Return the message with what is inside it.
 
-    A message that an SQS redrive policy moved goes back to its queue as it is, because its consumer reads what was
-    in that queue. Only its contract looks inside.
+    A message that an SQS redrive policy moved, even if it has been in the quarantine since, goes back to its queue as
+    it is, because its consumer reads what was in that queue. Only its contract looks inside.
     """
-    if received.source_arn is None:
-        for recognize in (_of_scheduler, _of_rule, _of_async_dlq):
-            found = recognize(received)
-            if found is not None:
-                return found
-    inside = _object_in(received.body) if any(mark in received.body for mark in _MARKS) else None
-    if inside is None:
-        return _opened(received, Envelope.NONE)
-    if received.source_arn is None:
-        found = _of_lambda(received, *inside) or _of_subscriber(received, inside[1])
-        if found is not None:
-            return found
-    envelopes, payload, origin = _inner(received, inside)
-    return replace(_opened(received, *envelopes, origin=origin), payload=payload)
+    provenance = provenance_of(received)
+    moved = provenance.source is not None
+    found = None if moved else by_attributes(received)
+    if found is not None:
+        inside = _look_inside(found.forward, moved=False)
+        return _opened(received, provenance, inside, [found.envelope, *inside.envelopes], found)
+    inside = _look_inside(received, moved=moved)
+    # What Lambda could not process is the message itself, even if it's the record of another failure.
+    content = None if moved or inside.failure is not None else inside.innermost
+    record = None if content is None else by_body(received, *content)
+    if record is None:
+        return _opened(received, provenance, inside, inside.envelopes)
+    envelopes = [*inside.envelopes, record.envelope]
+    if record.forward is not received:
+        inside = _look_inside(record.forward, moved=False)
+        envelopes += inside.envelopes
+    return _opened(received, provenance, inside, envelopes, record)
 
 
 def with_forward(opened: OpenedMessage, forward: ReceivedMessage) -> OpenedMessage:
@@ -68,8 +57,7 @@ def with_forward(opened: OpenedMessage, forward: ReceivedMessage) -> OpenedMessa
         payload = opened.payload if forward.body == opened.forward.body else Payload(forward.body, {})
         return replace(opened, forward=forward, payload=payload.with_attributes(forward.attributes))
     # The body is still wrapped: what the repair changed may be anywhere in it.
-    _, payload, _ = _inner(forward, _object_in(forward.body))
-    return replace(opened, forward=forward, payload=payload)
+    return replace(opened, forward=forward, payload=_look_inside(forward, moved=_was_moved(opened)).payload)
 
 
 def raw_delivery(opened: OpenedMessage) -> OpenedMessage:
@@ -77,202 +65,117 @@ def raw_delivery(opened: OpenedMessage) -> OpenedMessage:
 
     SNS developer guide, "Raw message delivery". What isn't a notification comes back as it is.
     """
-    if opened.envelopes[0] is not Envelope.SNS_NOTIFICATION:
+    if Envelope.SNS_NOTIFICATION not in opened.envelopes:
         return opened
     inside = _object_in(opened.forward.body)
-    notification = None if inside is None else _parsed(SnsNotification, inside[1])
+    notification = None if inside is None else SnsNotification.of(inside[1])
     if notification is None:
         return opened
     # Our own attribute is outside of the notification.
-    attributes = {**opened.forward.attributes, **_attributes_of(notification)}
+    inner, _ = _delivered(notification, moved=_was_moved(opened))
+    attributes = {**opened.forward.attributes, **inner}
     forward = opened.forward.with_content(notification.message, attributes)
     return replace(opened, forward=forward, payload=opened.payload.with_attributes(attributes))
 
 
+def _was_moved(opened: OpenedMessage) -> bool:
+    return opened.provenance.source is not None
+
+
 def _opened(
     received: ReceivedMessage,
-    *envelopes: Envelope,
-    forward: ReceivedMessage | None = None,
-    origin: str | None = None,
-    **found: Any,
+    provenance: Provenance,
+    inside: _Inside,
+    envelopes: Sequence[Envelope],
+    found: Recognized | None = None,
 ) -> OpenedMessage:
     """Return the opened message; this is the one place that decides what its origin is.
 
     The queue that SQS names comes first, then the one that our attribute kept, then what the envelope says.
     """
-    forward = forward or received
-    provenance = provenance_of(received)
+    found = found or Recognized(Envelope.NONE, received, inside.failure)
     return OpenedMessage(
         received,
-        forward,
-        envelopes,
-        Payload(forward.body, forward.attributes),
+        found.forward,
+        tuple(envelopes) or (Envelope.NONE,),
+        inside.payload,
         provenance,
-        provenance.source or origin,
-        **found,
+        provenance.source or found.origin or inside.origin,
+        found.failure,
+        found.claimed_destination,
+        found.blocked_reason,
     )
 
 
-# Envelopes recognized by attributes
+@dataclass(slots=True)
+class _Inside:
+    """What a message goes on with, and what is in it."""
+
+    payload: Payload
+    #: Outermost first.
+    envelopes: list[Envelope] = field(default_factory=list)
+    origin: str | None = None
+    failure: Failure | None = None
+    #: The JSON object that the payload is: its text, and its content.
+    innermost: tuple[str, JsonObject] | None = None
 
 
-def _attributes_as[F: Form](received: ReceivedMessage, form: type[F]) -> F | None:
-    return _parsed(form, {name: value.get("StringValue") for name, value in received.attributes.items()})
+def _look_inside(forward: ReceivedMessage, *, moved: bool) -> _Inside:
+    """Open notifications, one inside another; the message itself goes on as it is.
+
+    Parameters
+    ----------
+    forward : ReceivedMessage
+        The message as it goes on.
+    moved : bool
+        Whether a redrive policy moved it.
+    """
+    inside = _Inside(Payload(forward.body, forward.attributes))
+    while True:
+        text, attributes = inside.payload.text, inside.payload.attributes
+        if is_pointer(text, attributes):
+            inside.payload, inside.innermost = Payload.in_s3(text, attributes), None
+            inside.envelopes.append(Envelope.S3_POINTER)
+            return inside
+        found = _object_in(text) if any(mark in text for mark in _MARKS) else None
+        inside.innermost = found
+        if found is None:
+            return inside
+        if found[0] == text:
+            inside.payload = Payload(text, attributes, found[1])
+        notification = SnsNotification.of(found[1]) if "TopicArn" in found[1] else None
+        if notification is None:
+            _recognize_event(inside, found[1])
+            return inside
+        if inside.envelopes.count(Envelope.SNS_NOTIFICATION) == MAX_DEPTH:
+            return inside
+        inside.envelopes.append(Envelope.SNS_NOTIFICATION)
+        inside.origin = inside.origin or notification.topic
+        inner, failure = _delivered(notification, moved=moved)
+        if failure is not None:
+            inside.envelopes.append(Envelope.LAMBDA_ASYNC_DLQ)
+            inside.failure = inside.failure or failure
+        inside.payload = Payload(notification.message, inner)
 
 
-def _without(received: ReceivedMessage, form: type[Form]) -> ReceivedMessage:
-    """Return the message without the attributes that the service added."""
-    added = {field.alias for field in form.model_fields.values()}
-    kept = {name: value for name, value in received.attributes.items() if name not in added}
-    return received.with_content(received.body, kept)
+def _recognize_event(inside: _Inside, content: JsonObject) -> None:
+    event = S3Event.of(content) if "Records" in content else None
+    if event is not None and event.is_of_s3:
+        inside.envelopes.append(Envelope.S3_EVENT)
+        inside.origin = inside.origin or event.bucket
+    elif S3TestEvent.of(content) is not None:
+        inside.envelopes.append(Envelope.S3_EVENT)
 
 
-def _of_scheduler(received: ReceivedMessage) -> OpenedMessage | None:
-    found = _attributes_as(received, ScheduleAttributes) if "SCHEDULE_ARN" in received.attributes else None
-    if found is None:
-        return None
-    blocked = BlockedReason.PAYLOAD_TRUNCATED if found.truncated.lower() == "true" else None
-    return _undelivered(received, Envelope.EVENTBRIDGE_SCHEDULER, found, origin=found.schedule, blocked_reason=blocked)
+def _delivered(notification: SnsNotification, *, moved: bool) -> tuple[AttributeMap, Failure | None]:
+    """Return a notification's attributes, and how a function failed on the event in it.
 
-
-def _of_rule(received: ReceivedMessage) -> OpenedMessage | None:
-    found = _attributes_as(received, RuleAttributes) if "RULE_ARN" in received.attributes else None
-    return None if found is None else _undelivered(received, Envelope.EVENTBRIDGE_RULE, found, origin=found.rule)
-
-
-def _undelivered(
-    received: ReceivedMessage,
-    envelope: Envelope,
-    found: DeliveryAttributes,
-    *,
-    origin: str,
-    blocked_reason: BlockedReason | None = None,
-) -> OpenedMessage:
-    """Return an event that EventBridge could not deliver to its target."""
-    attempts = found.attempts
-    return _opened(
-        received,
-        envelope,
-        forward=_without(received, type(found)),
-        failure=Failure(
-            message=found.error_message,
-            code=found.error_code,
-            attempts=int(attempts) if attempts is not None and attempts.isdecimal() else None,
-        ),
-        origin=origin,
-        claimed_destination=found.target,
-        blocked_reason=blocked_reason,
-    )
-
-
-def _of_async_dlq(received: ReceivedMessage) -> OpenedMessage | None:
-    # A Number, as Lambda writes it: other senders may have attributes of these names too.
-    if received.attributes.get("ErrorCode", {}).get("DataType") != "Number":
-        return None
-    found = _attributes_as(received, AsyncDlqAttributes)
-    if found is None:
-        return None
-    return _opened(
-        received,
-        Envelope.LAMBDA_ASYNC_DLQ,
-        forward=_without(received, AsyncDlqAttributes),
-        failure=Failure(message=found.error_message, code=found.error_code),
-    )
-
-
-# Envelopes recognized by the body
-
-
-def _of_lambda(received: ReceivedMessage, text: str, content: JsonObject) -> OpenedMessage | None:
-    if "requestContext" not in content:
-        return None
-    if "KinesisBatchInfo" in content or "DDBStreamBatchInfo" in content:
-        pointer = _parsed(StreamBatchPointer, content)
-        return None if pointer is None else _of_stream(received, pointer)
-    record = _parsed(LambdaDestination, content)
-    if record is None or "requestPayload" not in content:
-        return None
-    error = _parsed(ResponsePayload, record.response) if isinstance(record.response, Mapping) else None
-    succeeded = record.context.condition == "Success"
-    failure = Failure(
-        error_type=error.error_type if error else None,
-        message=error.error_message if error else None,
-        code=record.context.condition,
-        attempts=record.context.attempts,
-        failed_at=record.timestamp,
-    )
-    return _opened(
-        received,
-        Envelope.LAMBDA_DESTINATION,
-        forward=received.with_content(member_text(text, "requestPayload"), received.attributes),
-        failure=None if succeeded else failure,
-        origin=record.context.function_arn,
-        claimed_destination=record.context.function_arn,
-        blocked_reason=BlockedReason.SUCCEEDED if succeeded else None,
-    )
-
-
-def _of_subscriber(received: ReceivedMessage, content: JsonObject) -> OpenedMessage | None:
-    record = _parsed(SubscriberRecord, content) if "subscriberArn" in content else None
-    if record is None:
-        return None
-    return _opened(
-        received,
-        Envelope.EVENTBRIDGE_SUBSCRIBER,
-        failure=Failure(message=record.error_message, code=record.error_code, attempts=record.attempts),
-        origin=record.subscriber,
-        blocked_reason=BlockedReason.NO_PAYLOAD,
-    )
-
-
-def _of_stream(received: ReceivedMessage, pointer: StreamBatchPointer) -> OpenedMessage:
-    context = pointer.context
-    return _opened(
-        received,
-        Envelope.STREAM_BATCH_POINTER,
-        failure=Failure(code=context.condition, attempts=context.attempts, failed_at=pointer.timestamp),
-        origin=context.function_arn,
-        blocked_reason=BlockedReason.NO_PAYLOAD,
-    )
-
-
-def _inner(
-    forward: ReceivedMessage, inside: tuple[str, JsonObject] | None
-) -> tuple[tuple[Envelope, ...], Payload, str | None]:
-    """Open notifications, one inside another; the message itself goes on as it is."""
-    kinds: list[Envelope] = []
-    text, attributes, origin = forward.body, forward.attributes, None
-    content = inside[1] if inside is not None and inside[0] == text else None
-    while inside is not None and len(kinds) < MAX_DEPTH:
-        notification = _parsed(SnsNotification, inside[1]) if "TopicArn" in inside[1] else None
-        if notification is not None:
-            kinds.append(Envelope.SNS_NOTIFICATION)
-            origin = origin or notification.topic
-            text, attributes = notification.message, _attributes_of(notification)
-            inside = _object_in(text)
-            content = inside[1] if inside is not None and inside[0] == text else None
-            continue
-        event = _parsed(S3Event, inside[1]) if "Records" in inside[1] else None
-        if event is not None and event.is_of_s3:
-            kinds.append(Envelope.S3_EVENT)
-            origin = origin or event.bucket
-        elif _parsed(S3TestEvent, inside[1]) is not None:
-            kinds.append(Envelope.S3_EVENT)
-        break
-    payload = Payload(text, attributes) if content is None else Payload(text, attributes, content)
-    return tuple(kinds) or (Envelope.NONE,), payload, origin
-
-
-def _attributes_of(notification: SnsNotification) -> AttributeMap:
-    attributes: dict[str, dict[str, Any]] = {}
-    for name, value in notification.attributes.items():
-        kind, text = str(value.get("Type")), str(value.get("Value"))
-        if kind == "Binary":
-            # SNS writes bytes in base64 (SNS API reference, MessageAttributeValue).
-            attributes[name] = {"DataType": kind, "BinaryValue": b64decode(text)}
-        else:
-            attributes[name] = {"DataType": kind, "StringValue": text}
-    return attributes
+    What Lambda sends to a dead-letter topic has the attributes that it adds in a dead-letter queue. If a redrive policy
+    moved the message, they were in the source queue, and its consumer reads them.
+    """
+    attributes = notification.sqs_attributes()
+    failure = None if moved else async_failure(attributes)
+    return (attributes if failure is None else AsyncDlqAttributes.stripped(attributes)), failure
 
 
 def _object_in(text: str) -> tuple[str, JsonObject] | None:
@@ -287,10 +190,3 @@ def _object_in(text: str) -> tuple[str, JsonObject] | None:
             continue
         return (text, content) if isinstance(content, dict) else None
     return None
-
-
-def _parsed[F: Form](form: type[F], content: Any) -> F | None:
-    try:
-        return form.model_validate(content)
-    except ValidationError:
-        return None

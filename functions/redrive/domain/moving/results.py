@@ -61,7 +61,8 @@ class Totals(Model):
     skip_reasons: dict[str, int] = Field(default_factory=dict)
     #: Messages that their destination refused, by error code.
     failure_codes: dict[str, int] = Field(default_factory=dict)
-    #: Of the redriven, those that were judged on their envelope alone because their destination has no contract.
+    #: Of the redriven, those that were judged on their envelope alone because their destination has no contract or
+    #: their payload is in S3.
     without_contract: int = 0
     #: Messages that may have reached their destination twice, as far as is known.
     duplicates_possible: int = 0

@@ -14,6 +14,7 @@ from pydantic import Field, JsonValue, StrictBool, StrictFloat, StrictInt, field
 from redrive.domain.messages.json_text import NotJsonError, parse, write
 from redrive.domain.messages.message import MAX_ATTRIBUTES, MAX_BYTES, AttributeMap, ReceivedMessage
 from redrive.domain.messages.opened import Payload
+from redrive.domain.messages.s3_pointers import size_attributes
 from redrive.domain.model import Model
 from redrive.domain.rules.queries import Query, check
 
@@ -138,6 +139,11 @@ class Repairer:
         attributes = self._attributes(forward, payload)
         body = self._body(forward, payload)
         if attributes is None or body is None or (attributes == forward.attributes and body == forward.body):
+            return None
+        if payload.is_in_s3 and (
+            body != forward.body or size_attributes(attributes) != size_attributes(forward.attributes)
+        ):
+            # The consumer's client could no longer find the payload.
             return None
         repaired = forward.with_content(body, attributes)
         return None if repaired.size > MAX_BYTES or len(attributes) > MAX_ATTRIBUTES else repaired

@@ -94,7 +94,8 @@ def _readable(report: Report) -> str:
     if report.without_contract:
         lines += [
             "",
-            f"Judged on their envelope alone, because no contract is set: {report.without_contract}",
+            "Judged on their envelope alone, because their payload is in S3 or no contract is set: "
+            f"{report.without_contract}",
         ]
     if report.duplicates_possible:
         lines += ["", f"Possibly delivered twice: {report.duplicates_possible}"]

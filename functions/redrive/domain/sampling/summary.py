@@ -161,7 +161,7 @@ def _group_of(judgment: Judgment) -> SampleGroup:
         verdict="redrivable" if redrive else "skipped" if isinstance(verdict, Skip) else "quarantined",
         reason=None if isinstance(verdict, Redrive) else verdict.reason,
         destination=redrive.outbound.destination.name if redrive else None,
-        envelope=opened.envelopes[0],
+        envelope=opened.envelope,
         origin=origin[:_MAX_NAME] if origin else None,
         # A name, not a text: whatever else a function reports as its error type stays out of the report.
         error_type=error_type if error_type and _ERROR_NAME.fullmatch(error_type) else None,

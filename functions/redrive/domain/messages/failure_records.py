@@ -1,0 +1,149 @@
+"""Recognizes the records that services write about a failure, by the body.
+
+Called when a message is opened that no redrive policy moved. A record isn't the message that failed: it may contain
+that message, which is taken out, or it can't be redriven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from redrive.domain.messages.envelopes import (
+    RECORD_VERSION,
+    BatchPointer,
+    Envelope,
+    FailedInvocation,
+    IotErrorAction,
+    LambdaDestination,
+    PipeContext,
+    ResponsePayload,
+    SubscriberRecord,
+)
+from redrive.domain.messages.json_text import member_text
+from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.messages.opened import BlockedReason, Failure, Recognized
+
+# A body without any of these is no record.
+RECORD_MARKS = ("requestContext", "BatchInfo", "subscriberArn", "base64OriginalPayload")
+_BATCH = "BatchInfo"
+
+type JsonObject = Mapping[str, Any]
+
+
+def by_body(received: ReceivedMessage, text: str, content: JsonObject) -> Recognized | None:
+    """Return what a record of a failure says, or None if the body is none.
+
+    Parameters
+    ----------
+    received : ReceivedMessage
+        The message.
+    text, content : str, JsonObject
+        The JSON object in it, as text and parsed.
+    """
+    for recognize in (_of_invocation, _of_pipe, _of_subscriber, _of_iot):
+        found = recognize(received, text, content)
+        if found is not None:
+            # The records of IoT have no version.
+            known = _is_known(content) or found.envelope is Envelope.IOT_ERROR_ACTION
+            return found if known else replace(found, blocked_reason=BlockedReason.UNKNOWN_VERSION)
+    return None
+
+
+def _is_known(content: JsonObject) -> bool:
+    """Return whether a record's version is one that this release reads."""
+    version: object = content.get("version", RECORD_VERSION)
+    return version == RECORD_VERSION
+
+
+def _of_invocation(received: ReceivedMessage, text: str, content: JsonObject) -> Recognized | None:
+    context = content.get("requestContext")
+    if not isinstance(context, dict):
+        return None
+    batch = _has_batch(content)
+    if not batch and "requestPayload" not in content and "responseContext" not in content:
+        return None
+    if not _is_known(content):
+        # Its other fields may have other names.
+        function = FailedInvocation.of(context)
+        envelope = Envelope.STREAM_BATCH_POINTER if batch else Envelope.LAMBDA_DESTINATION
+        return None if function is None else Recognized(envelope, received, origin=function.function_arn)
+    return _of_batch(received, content) if batch else _of_asynchronous(received, text, content)
+
+
+def _of_batch(received: ReceivedMessage, content: JsonObject) -> Recognized | None:
+    record = BatchPointer.of(content)
+    if record is None:
+        return None
+    context = record.context
+    failure = Failure(code=context.condition, attempts=context.attempts, failed_at=record.timestamp)
+    return _without_payload(received, Envelope.STREAM_BATCH_POINTER, failure, context.function_arn)
+
+
+def _of_asynchronous(received: ReceivedMessage, text: str, content: JsonObject) -> Recognized | None:
+    record = LambdaDestination.of(content)
+    if record is None:
+        return None
+    function_arn, failure = record.context.function_arn, _failure_of(record)
+    if "requestPayload" not in content:
+        return _without_payload(received, Envelope.LAMBDA_DESTINATION, failure, function_arn)
+    succeeded = record.context.condition == "Success"
+    return Recognized(
+        Envelope.LAMBDA_DESTINATION,
+        received.with_content(member_text(text, "requestPayload"), received.attributes),
+        None if succeeded else failure,
+        origin=function_arn,
+        claimed_destination=function_arn,
+        blocked_reason=BlockedReason.SUCCEEDED if succeeded else None,
+    )
+
+
+def _failure_of(record: LambdaDestination) -> Failure:
+    error = ResponsePayload.of(record.response) if isinstance(record.response, Mapping) else None
+    return Failure(
+        error_type=error.error_type if error else None,
+        message=error.error_message if error else None,
+        code=record.context.condition,
+        attempts=record.context.attempts,
+        failed_at=record.timestamp,
+    )
+
+
+def _of_pipe(received: ReceivedMessage, _text: str, content: JsonObject) -> Recognized | None:
+    context = PipeContext.of(content.get("context")) if _has_batch(content) else None
+    if context is None:
+        return None
+    failed_at = content.get("timestamp")
+    failure = Failure(code=context.condition, failed_at=failed_at if isinstance(failed_at, str) else None)
+    return _without_payload(received, Envelope.STREAM_BATCH_POINTER, failure, context.pipe)
+
+
+def _of_subscriber(received: ReceivedMessage, _text: str, content: JsonObject) -> Recognized | None:
+    record = SubscriberRecord.of(content) if "subscriberArn" in content else None
+    if record is None:
+        return None
+    failure = Failure(message=record.error_message, code=record.error_code, attempts=record.attempts)
+    return _without_payload(received, Envelope.EVENTBRIDGE_SUBSCRIBER, failure, record.subscriber)
+
+
+def _of_iot(received: ReceivedMessage, _text: str, content: JsonObject) -> Recognized | None:
+    record = IotErrorAction.of(content) if "base64OriginalPayload" in content else None
+    if record is None:
+        return None
+    first = record.failures[0]
+    return Recognized(
+        Envelope.IOT_ERROR_ACTION,
+        received,
+        Failure(error_type=first.action, message=first.message),
+        blocked_reason=BlockedReason.NOT_REDRIVABLE,
+    )
+
+
+def _has_batch(content: JsonObject) -> bool:
+    """Return whether a record names a batch: `KinesisBatchInfo`, `DDBStreamBatchInfo`, or `KafkaBatchInfo`."""
+    return any(name.endswith(_BATCH) and isinstance(value, dict) for name, value in content.items())
+
+
+def _without_payload(received: ReceivedMessage, envelope: Envelope, failure: Failure, origin: str) -> Recognized:
+    return Recognized(envelope, received, failure, origin=origin, blocked_reason=BlockedReason.NO_PAYLOAD)
