@@ -23,6 +23,7 @@ from redrive.domain.moving.results import Counts
 from redrive.domain.plan.request import RedriveRequest
 from redrive.domain.rules.repair import AttributeRule, Repair
 from redrive.domain.rules.selection import Selection
+from redrive.domain.runs.forecast import Expected, Forecast
 from redrive.domain.runs.notification import notification_of
 from redrive.domain.runs.report import RateReport, Report
 from redrive.domain.runs.tally import Tally, moved_since, stayed_behind
@@ -209,7 +210,7 @@ def _mail() -> str:
 def _mail_summary() -> str:
     """Return the start of the mail: what the run was, and its counts."""
     text: str = json.loads(notification_of(example()).message)["email"]
-    return f"```text\n{text.partition('\n\nSkipped, by reason')[0]}\n```"
+    return f"```text\n{text.partition('\n\nQuarantined, by reason')[0]}\n```"
 
 
 SECTIONS: dict[str, Callable[[], str]] = {
@@ -220,6 +221,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "report": lambda: _model(Report),
     "counts": lambda: _model(Counts, "counts."),
     "rate": lambda: _model(RateReport, "rate."),
+    "forecast": lambda: _model(Forecast, "forecast."),
+    "expected": lambda: _model(Expected, "forecast.redriven."),
     "sample": lambda: _model(Sample, "sample."),
     "groups": lambda: _model(SampleGroup, "sample.groups[]."),
     "example": lambda: _model(Example, "sample.groups[].example."),

@@ -15,7 +15,9 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_pascal
 
-from redrive.domain.runs.report import Report, Status
+from redrive.domain.runs.ending import Status
+from redrive.domain.runs.notification import expected
+from redrive.domain.runs.report import Report
 
 # A notice lists the most frequent reasons; the report has all of them.
 _MAX_REASONS = 5
@@ -24,6 +26,7 @@ _CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-
 
 _TO_DO = {
     Status.SUCCEEDED: (),
+    Status.INCOMPLETE: ("Do what the reason says, then start a new run for the remaining messages.",),
     Status.DRY_RUN: ("Nothing was moved. If the sample looks right, start the same run without dryRun.",),
     Status.STOPPED: ("To redrive the remaining messages, start a new run.",),
     Status.HALTED: ("Too many messages came back. Fix the consumer, then start a new run at a lower rate.",),
@@ -131,6 +134,14 @@ def _of_report(report: Report, state_machine_arn: str) -> Notice:
     ]
     if report.duplicates_possible:
         facts.append(("Possibly delivered twice", str(report.duplicates_possible)))
+    if report.pushed_on != 0:
+        facts.append(("Pushed on to the next queue", "unknown" if report.pushed_on is None else str(report.pushed_on)))
+    if report.forecast:
+        facts += [
+            ("A run would redrive", expected(report.forecast.redriven)),
+            ("A run would quarantine", expected(report.forecast.quarantined)),
+            ("A run would skip", expected(report.forecast.skipped)),
+        ]
     return Notice(
         title=f"Redrive {report.status}: {dlq}",
         status=report.status,
@@ -149,7 +160,7 @@ def _follow_up(report: Report) -> list[str]:
     if report.counts.quarantined:
         to_do.append("Some messages were quarantined. See docs/reference/reasons.md for what to do about each reason.")
     if report.status is Status.SUCCEEDED and report.counts.remaining:
-        to_do.append("Some messages remain in the queue. The skip reasons say why.")
+        to_do.append("Some messages remain in the queue. The reason says why.")
     return to_do
 
 

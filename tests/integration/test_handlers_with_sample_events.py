@@ -263,6 +263,8 @@ def test_the_handlers_complete_a_whole_run(home, invoke):
         "skipped": 0,
         "bounced": 0,
         "failed": 0,
+        "released": 0,
+        "seen": 12,
         "remaining": 0,
     }
     assert (home.cloud.visible(home.queue), home.cloud.visible(home.quarantine)) == (9, 3)

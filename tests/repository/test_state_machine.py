@@ -13,8 +13,9 @@ from redrive.domain import errors
 from redrive.domain.automatic.decisions import Ended, Progress, Step
 from redrive.domain.plan.request import RedriveRequest
 from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.runs.ending import Status
 from redrive.domain.runs.notification import Notification
-from redrive.domain.runs.report import Report, Status
+from redrive.domain.runs.report import Report
 from redrive.domain.runs.tally import MAX_LANES, Next, Tally
 from redrive.domain.sampling.sample import Sample
 from tests.support.definitions import DEFINITIONS, Function, definition, functions, resources

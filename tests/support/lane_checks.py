@@ -67,6 +67,9 @@ def check_counts(world: World, lane: Lane, evidence: Evidence) -> None:
     assert result.counts.skipped == len(skipped)
     assert result.skip_reasons == Counter(skipped.values())
     assert result.counts.bounced == sum(reason == Reason.CAME_BACK for reason in skipped.values())
+    # Adds up to the messages that SQS returned to the lane, each once.
+    assert result.counts.all_seen == len(evidence.returned)
+    assert result.counts.released == len(evidence.returned - evidence.accepted.keys() - failed.keys() - skipped.keys())
 
 
 def check_what_stays(world: World, lane: Lane, evidence: Evidence) -> None:

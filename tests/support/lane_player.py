@@ -53,6 +53,8 @@ class Evidence:
     uncertain: Counter[str] = field(default_factory=Counter)
     #: Returned to the lane while it was still sending.
     taken_in: set[str] = field(default_factory=set)
+    #: Returned to the lane at any time.
+    returned: set[str] = field(default_factory=set)
     #: Sends that the rate applies to: when, how many messages, to where.
     sends: list[tuple[float, int, Destination]] = field(default_factory=list)
     #: When requests were made, by their kind or purpose.
@@ -114,8 +116,10 @@ class Evidence:
         self._receiving -= 1
         if isinstance(outcome, Received):
             self._failed_receives = 0
+            names = {name_of(message["Body"]) for message in outcome.messages}
+            self.returned |= names
             if self.gave_up is None:
-                self.taken_in.update(name_of(message["Body"]) for message in outcome.messages)
+                self.taken_in |= names
             return
         assert isinstance(outcome, ApiError)
         self._failed_receives += 1

@@ -6,7 +6,9 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from redrive.domain.runs.report import Report, StateError, make_report
+from redrive.domain.messages.queues import QueueCounts
+from redrive.domain.runs.ending import StateError
+from redrive.domain.runs.report import Report, make_report
 from redrive.domain.runs.tally import Tally
 from redrive.domain.sampling.sample import Sample
 from tests.support import factories
@@ -21,7 +23,10 @@ def state_error(error: str, text: str = "secret") -> StateError:
 
 
 def report(**changes: Any) -> Report:
-    """Return the report of a run; what isn't given is that of a run that found nothing to do."""
+    """Return the report of a run; what isn't given is that of a run that found nothing to do.
+
+    `in_queue` is the number of visible messages.
+    """
     values: dict[str, Any] = {
         "given": {"dlq": "orders-dlq"},
         "execution": factories.execution(),
@@ -29,7 +34,8 @@ def report(**changes: Any) -> Report:
         "sample": Sample(sampled=10),
         "tally": Tally(),
         "error": None,
-        "in_queue": 0,
+        "queue": QueueCounts(visible=changes.pop("in_queue", 0)),
+        "in_next_queue": None,
         "now": NOW,
     }
     return make_report(**(values | changes))

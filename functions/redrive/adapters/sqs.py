@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queue_names import Home, QueueId, other_account, parse_queue
-from redrive.domain.messages.queues import QueueRef
+from redrive.domain.messages.queues import IN_FLIGHT_LIMIT, QueueRef
 from redrive.domain.plan.planning import QueueFacts
 from redrive.workflow.ports import Peek
 
@@ -38,8 +38,6 @@ _RELEASE_THREADS = 8
 PEEK_THREADS = 16
 # Consecutive empty long polls after which the queue counts as empty.
 _EMPTY_POLLS = 2
-# In-flight messages of a queue (SQS developer guide, "Message quotas").
-MAX_IN_FLIGHT = 120_000
 
 
 def sqs_client(connections: int = 10, *, retries: bool = True) -> SQSClient:
@@ -105,12 +103,13 @@ class Queues:
             retention=int(attributes.get("MessageRetentionPeriod", "345600")),
             has_redrive_policy=bool(policy),
             dead_letter_queue=policy.get("deadLetterTargetArn"),
+            delay=int(attributes.get("DelaySeconds", "0")),
         )
 
-    def depth(self, queue: QueueRef) -> int | None:
-        """Return the approximate number of messages in a queue, or None if the queue can't be read."""
+    def readable_facts(self, queue: QueueRef) -> QueueFacts | None:
+        """Return a queue's attributes, or None if the queue can't be read."""
         try:
-            return self.facts(queue).messages
+            return self.facts(queue)
         except ClientError:
             return None
 
@@ -156,7 +155,7 @@ class Queues:
         RejectedError
             If this deployment may not read the queue.
         """
-        limit = MAX_IN_FLIGHT if peek.most is None else peek.most
+        limit = IN_FLIGHT_LIMIT if peek.most is None else peek.most
         visibility = int(max(60.0, seconds) + 60)
         ends_at = time.monotonic() + seconds
         handles: dict[str, str] = {}
@@ -179,7 +178,8 @@ class Queues:
                         handles[message["MessageId"]] = message["ReceiptHandle"]
                     empty_polls = 0 if fresh else empty_polls + 1
                     yield from fresh
-            peek.complete = empty_polls >= _EMPTY_POLLS
+            # At the limit of messages in flight, an empty answer says nothing.
+            peek.complete = empty_polls >= _EMPTY_POLLS and not self.facts(peek.queue).counts.near_limit
         finally:
             self.release(peek.queue, handles.values())
 

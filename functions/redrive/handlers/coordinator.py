@@ -13,10 +13,11 @@ from redrive.adapters.executions import Executions
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
+from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.model import Model
 from redrive.domain.moving.results import SliceResult
 from redrive.domain.plan.run_plan import Execution, RunPlan
-from redrive.domain.runs.report import StateError
+from redrive.domain.runs.ending import StateError
 from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, Tally
 from redrive.domain.sampling.sample import Sample
 from redrive.runtime.metrics import RunMetrics
@@ -119,8 +120,8 @@ def _clean_up(event: CleanUpTask, _context: LambdaContext) -> Tally:
 
 @task
 def _report(event: ReportTask, _context: LambdaContext) -> Reported:
-    in_queue = _queues.depth(event.plan.dlq) if event.plan else None
-    if event.plan and in_queue is None:
+    queue, in_next_queue = _counts_at_end(event.plan)
+    if event.plan and queue is None:
         # The report goes out all the same; what remains is what the lanes know.
         logger.warning("the queue can't be read", dlq=event.plan.dlq.name)
     reported = report(
@@ -130,13 +131,22 @@ def _report(event: ReportTask, _context: LambdaContext) -> Reported:
         sample=event.sample,
         tally=event.tally,
         error=event.failure,
-        in_queue=in_queue,
+        queue=queue,
+        in_next_queue=in_next_queue,
         metrics=_metrics,
         now=datetime.now(UTC),
     )
     made = reported.report
     logger.info("reported", status=made.status, dlq=made.dlq, **made.counts.model_dump())
     return reported
+
+
+def _counts_at_end(plan: RunPlan | None) -> tuple[QueueCounts | None, int | None]:
+    """Return the counts of the dead-letter queue and of the one that its own redrive policy names."""
+    facts = _queues.readable_facts(plan.dlq) if plan else None
+    following = plan.next_queue.queue if plan and plan.next_queue else None
+    next_facts = _queues.readable_facts(following) if following else None
+    return facts.counts if facts else None, next_facts.messages if next_facts else None
 
 
 handler = StepHandler({"plan": _plan, "tally": _tally, "clean-up": _clean_up, "report": _report})

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.model import Model
 from redrive.domain.plan.run_plan import Execution, RunPlan
+from redrive.domain.runs.ending import StateError
 from redrive.domain.runs.notification import Notification, notification_of
-from redrive.domain.runs.report import Report, StateError, make_report
+from redrive.domain.runs.report import Report, make_report
 from redrive.domain.runs.tally import Tally
 from redrive.domain.sampling.sample import Sample
 from redrive.workflow.ports import Metrics
@@ -32,7 +34,8 @@ def report(
     sample: Sample | None,
     tally: Tally | None,
     error: StateError | None,
-    in_queue: int | None,
+    queue: QueueCounts | None,
+    in_next_queue: int | None,
     metrics: Metrics,
     now: datetime,
 ) -> Reported:
@@ -46,8 +49,10 @@ def report(
         How far the run got.
     error : StateError | None
         What ended it early.
-    in_queue : int | None
-        Messages in the dead-letter queue now, approximately; None if it can't be read.
+    queue : QueueCounts | None
+        The dead-letter queue now; None if it can't be read.
+    in_next_queue : int | None
+        Messages in the queue that the dead-letter queue's own redrive policy names; None if it can't be read.
     metrics : Metrics
         Port.
     now : datetime
@@ -60,7 +65,8 @@ def report(
         sample=sample,
         tally=tally,
         error=error,
-        in_queue=in_queue,
+        queue=queue,
+        in_next_queue=in_next_queue,
         now=now,
     )
     dimensions = {"dlq": plan.dlq.name if plan else _NO_QUEUE, "status": made.status.value}

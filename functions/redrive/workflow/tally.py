@@ -31,13 +31,11 @@ def tally(
     max_history_events : int
         Events in an execution's history after which the run continues in a new one.
     """
-    facts = queues.facts(plan.dlq)
     after = tally_round(
         plan,
         before,
         slices,
-        in_queue=facts.waiting + facts.delayed,
-        in_flight=facts.in_flight,
+        queue=queues.facts(plan.dlq).counts,
         max_history_events=max_history_events,
     )
     metrics.publish_once(plan.run_id, f"round-{after.rounds}", {"dlq": plan.dlq.name}, moved_since(before, after))

@@ -10,7 +10,7 @@ from chat.formats import custom_notification, slack_message
 from chat.notices import Notice, notice_of
 from redrive.domain.automatic.decisions import Progress, notify, paused_text
 from redrive.domain.automatic.limits import Limits, Record
-from redrive.domain.runs.report import Status
+from redrive.domain.runs.ending import Status
 from tests.support.samples import EVENTS
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:redrive"
@@ -18,10 +18,12 @@ REPORT = json.loads((EVENTS / "webhook.json").read_text())["Records"][0]["Sns"][
 ALARM = json.loads((EVENTS / "amazon-q.json").read_text())["Records"][0]["Sns"]["Message"]
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:redrive:night-shift"
 LINK = f"https://us-east-1.console.aws.amazon.com/states/home?region=us-east-1#/v2/executions/details/{EXECUTION}"
+REASON = json.loads(REPORT)["reason"]
 SLACK_MESSAGE = {
     "text": "Redrive SUCCEEDED: store-events-dlq",
     "blocks": [
         {"type": "header", "text": {"type": "plain_text", "text": "Redrive SUCCEEDED: store-events-dlq"}},
+        {"type": "section", "text": {"type": "mrkdwn", "text": REASON}},
         {
             "type": "section",
             "fields": [
@@ -41,7 +43,7 @@ SLACK_MESSAGE = {
                 "type": "mrkdwn",
                 "text": "• Some messages were quarantined. See docs/reference/reasons.md for what to do about each "
                 "reason.\n"
-                "• Some messages remain in the queue. The skip reasons say why.",
+                "• Some messages remain in the queue. The reason says why.",
             },
         },
         {"type": "section", "text": {"type": "mrkdwn", "text": f"<{LINK}|Open in the console>"}},

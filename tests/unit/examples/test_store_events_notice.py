@@ -10,7 +10,8 @@ import pytest
 from examples.store_events.notice import make_notice
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.moving.results import Counts
-from redrive.domain.runs.report import RateReport, Report, Status
+from redrive.domain.runs.ending import Status
+from redrive.domain.runs.report import RateReport, Report
 from tests.support import factories
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.moving.results import Counts
+from redrive.domain.runs.ending import StateError, Status, error_text
 from redrive.domain.runs.notification import notification_of
-from redrive.domain.runs.report import StateError, Status, reason_of, status_of
 from redrive.domain.runs.tally import Tally
 from tests.support import factories
 from tests.support.reports import NOW, report, state_error
@@ -30,7 +31,7 @@ from tests.support.reports import NOW, report, state_error
     ],
 )
 def test_the_status_is_how_the_run_ended(plan, tally, error, status):
-    assert status_of(plan, tally, error) is status
+    assert report(plan=plan, tally=tally, error=error).status is status
 
 
 # Why
@@ -38,7 +39,7 @@ def test_the_status_is_how_the_run_ended(plan, tally, error, status):
 
 @pytest.mark.parametrize("error", ["RejectedError", "LockLostError"])
 def test_the_text_of_this_apps_own_errors_is_the_reason(error):
-    assert reason_of(state_error(error, "name another queue")) == "name another queue"
+    assert error_text(state_error(error, "name another queue")) == "name another queue"
 
 
 @pytest.mark.parametrize(
@@ -46,14 +47,14 @@ def test_the_text_of_this_apps_own_errors_is_the_reason(error):
     ["ValidationError", "ClientError", "States.TaskFailed", "Lambda.Unknown", "annotations", "__doc__"],
 )
 def test_only_the_name_of_a_foreign_error_is_reported_because_its_text_may_quote_a_message(error):
-    reason = reason_of(state_error(error))
+    reason = error_text(state_error(error))
     assert reason.startswith(f"{error}: see the logs")
     assert "secret" not in reason
 
 
 @pytest.mark.parametrize("cause", ["", "no json", "[]", "7", '{"other": 1}'])
 def test_an_own_error_whose_text_cannot_be_read_is_reported_by_name(cause):
-    assert reason_of(StateError.model_validate({"Error": "RejectedError", "Cause": cause})) == "RejectedError"
+    assert error_text(StateError.model_validate({"Error": "RejectedError", "Cause": cause})) == "RejectedError"
 
 
 def test_nothing_of_a_foreign_error_is_in_the_report_or_its_message():
@@ -87,12 +88,14 @@ def test_the_report_has_the_totals_of_the_tally_and_what_was_sampled_and_remains
     made = report(tally=tally, in_queue=50)
     assert made.counts.model_dump() == {
         "sampled": 10,
+        "seen": 100,
         "redriven": 90,
         "repaired": 60,
         "quarantined": 4,
         "skipped": 4,
         "bounced": 3,
         "failed": 2,
+        "released": 0,
         "remaining": 6,
     }
     assert (made.quarantine_reasons, made.failure_codes) == ({"missing-attribute": 4}, {"InternalError": 2})
@@ -114,11 +117,13 @@ def test_the_report_has_the_requested_rate_and_the_one_that_the_receiving_queues
         (Tally(drained=True, counts=Counts(failed=2, skipped=1)), 0, 3),
         (Tally(stopped=True), 40, 40),
         (Tally(stopped=True, counts=Counts(failed=2)), 0, 2),
+        (Tally(stopped=True, counts=Counts(failed=2, released=3)), 0, 5),
         (Tally(counts=Counts(failed=2)), None, 2),
     ],
 )
 def test_remaining_is_what_the_lanes_know_or_else_what_sqs_counts(tally, in_queue, remaining):
-    assert report(tally=tally, in_queue=in_queue).counts.remaining == remaining
+    queue = None if in_queue is None else QueueCounts(visible=in_queue)
+    assert report(tally=tally, queue=queue).counts.remaining == remaining
 
 
 def test_a_run_that_never_moved_anything_has_no_measured_rate():

@@ -1,9 +1,12 @@
 """The tally: how work is divided among lanes, and where a run goes after each round."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from redrive.domain.messages.queues import IN_FLIGHT_LIMIT, QueueCounts
 from redrive.domain.moving.results import Counts, SliceResult
 from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.runs.tally import (
@@ -35,8 +38,16 @@ def result(**counts: int) -> SliceResult:
     return SliceResult(counts=Counts(**counts))
 
 
-def after(*slices: SliceResult, before: Tally | None = None, in_queue: int = 0, in_flight: int = 0, **plan) -> Tally:
-    return tally_round(factories.plan(**plan), before or Tally(), slices, in_queue=in_queue, in_flight=in_flight)
+def after(
+    *slices: SliceResult,
+    before: Tally | None = None,
+    in_queue: int = 0,
+    delayed: int = 0,
+    in_flight: int = 0,
+    **plan: Any,
+) -> Tally:
+    queue = QueueCounts(visible=in_queue, delayed=delayed, in_flight=in_flight)
+    return tally_round(factories.plan(**plan), before or Tally(), slices, queue=queue)
 
 
 # Lanes and quotas
@@ -153,7 +164,7 @@ def test_messages_that_the_run_keeps_invisible_do_not_delay_its_end():
     assert after(stayed, in_flight=5).next is Next.CLEAN_UP
 
 
-@pytest.mark.parametrize("counts", [{"in_queue": 1}, {"in_flight": 1}])
+@pytest.mark.parametrize("counts", [{"in_queue": 1}, {"delayed": 1}, {"in_flight": 1}])
 def test_a_run_waits_for_messages_that_somebody_else_has_in_flight(counts):
     tally = after(DRAINED, **counts)
     assert (tally.next, tally.wait_seconds, tally.waits) == (Next.WAIT, WAIT_SECONDS, 1)
@@ -175,6 +186,13 @@ def test_a_run_does_not_wait_forever():
 def test_a_run_that_gave_up_waiting_does_not_report_the_queue_as_empty():
     gave_up = after(DRAINED, before=Tally(waits=MAX_WAITS), in_flight=7)
     assert (gave_up.next, gave_up.drained) == (Next.CLEAN_UP, False)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_an_empty_answer_at_the_limit_of_messages_in_flight_does_not_mean_that_the_queue_is_empty(others):
+    stayed = SliceResult(drained=True, counts=Counts(skipped=IN_FLIGHT_LIMIT))
+    tally = after(stayed, in_flight=IN_FLIGHT_LIMIT, in_queue=others)
+    assert (tally.next, tally.drained) == (Next.WAIT, False)
 
 
 def test_messages_that_appear_after_a_pause_reset_the_waits():
@@ -215,7 +233,7 @@ def test_the_end_takes_precedence_over_a_new_execution():
 
 
 def test_the_setting_decides_when_a_new_execution_starts():
-    tally = tally_round(factories.plan(), Tally(), [MOVED], in_queue=9, in_flight=0, max_history_events=1)
+    tally = tally_round(factories.plan(), Tally(), [MOVED], queue=QueueCounts(visible=9), max_history_events=1)
     assert tally.next is Next.CONTINUE
 
 
@@ -226,7 +244,27 @@ def test_the_tally_stays_far_below_the_limit_of_a_state():
     assert len(tally.model_dump_json()) < 256 * 1024 / 4
 
 
+def test_what_was_given_back_is_counted_in_the_last_round_only():
+    first = after(result(redriven=3, released=4), result(released=2), in_queue=80)
+    assert first.counts.released == 6
+    assert after(result(redriven=6, released=1), before=first).counts.released == 1
+
+
+def test_a_queue_that_messages_were_given_back_to_is_not_empty():
+    assert not after(SliceResult(drained=True, counts=Counts(released=1))).drained
+
+
+def test_the_tally_has_the_queue_as_the_round_left_it():
+    assert after(DRAINED, delayed=25, in_flight=3).queue == QueueCounts(delayed=25, in_flight=3)
+
+
 # The end
+
+
+def test_what_an_interrupted_round_gave_back_replaces_what_the_one_before_gave_back():
+    before = Tally(counts=Counts(released=5))
+    assert final_tally(before, [], []).counts.released == 5
+    assert final_tally(before, [result(released=2), result(released=1)], []).counts.released == 3
 
 
 def test_at_the_end_skipped_and_failed_are_the_messages_that_were_held():

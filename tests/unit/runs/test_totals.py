@@ -62,6 +62,8 @@ def test_adding_a_slice_leaves_what_only_a_tally_has(tally, result):
 @settings(deadline=None)
 def test_a_slice_after_an_interrupted_attempt_counts_both_and_ends_as_the_later_one(result, before):
     total = result.after(before)
+    # What the earlier attempt gave back was in reach of the later one.
+    before = before.model_copy(update={"counts": before.counts.model_copy(update={"released": 0})})
     for name in (*Totals.model_fields, "calls", "seconds"):
         assert getattr(total, name) == added(getattr(result, name), getattr(before, name)), name
     assert (total.drained, total.stopped, total.failure) == (result.drained, result.stopped, result.failure)

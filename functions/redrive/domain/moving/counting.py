@@ -21,6 +21,8 @@ class LaneCounts:
         self._failure_codes: Counter[str] = Counter()
         self._without_contract = 0
         self._duplicates_possible = 0
+        # Ids of messages given back and not received again since.
+        self._released: set[str] = set()
         self._calls: Counter[str] = Counter()
         self._sending_since = float("inf")
         self._sending_until = 0.0
@@ -56,6 +58,14 @@ class LaneCounts:
         self._counts["failed"] += 1
         self._failure_codes[code] += 1
 
+    def released(self, message_id: str) -> None:
+        """Count a message that was given back without having been moved."""
+        self._released.add(message_id)
+
+    def received(self, message_id: str) -> None:
+        """Take note that a message is in hand, perhaps one that was given back before."""
+        self._released.discard(message_id)
+
     def possible_duplicate(self) -> None:
         """Count a message that may arrive twice."""
         self._duplicates_possible += 1
@@ -64,7 +74,7 @@ class LaneCounts:
         """Return the numbers so far."""
         seconds = round(self._sending_until - self._sending_since, 3) if self._counts["redriven"] else 0.0
         return SliceResult(
-            counts=Counts(**self._counts),
+            counts=Counts(released=len(self._released), **self._counts),
             quarantine_reasons=dict(self._quarantine_reasons),
             skip_reasons=dict(self._skip_reasons),
             failure_codes=dict(self._failure_codes),

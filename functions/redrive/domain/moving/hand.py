@@ -101,6 +101,7 @@ class Hand:
             return
         held = self._messages[message_id] = InHand(message, visible_until, now)
         self._intake.bytes_in_hand += message.size
+        self._counts.received(message_id)
         if message_id in self.sent:
             self.sent.seen_again(message_id)
             self._advance(held, Event.SENT_BEFORE, now)
@@ -138,6 +139,7 @@ class Hand:
         self.buffers.done_with(held)
         self._intake.recommit()
         self._intake.not_empty()
+        self._counts.released(held.message.message_id)
         self._advance(held, Event.EXPIRED, now)
         for waiting in behind:
             self._release(waiting, now)
@@ -242,6 +244,7 @@ class Hand:
         stage = held.advance(event, now)
         if stage is Stage.RELEASING and before is not stage:
             self._releasing[held.message.group_id] += 1
+            self._counts.released(held.message.message_id)
             # It may be received again at any time.
             held.visible_until = now
         if stage is Stage.BUFFERED:

@@ -14,10 +14,15 @@ from redrive.domain.model import Model
 
 
 class Counts(Model):
-    """Messages by what happened to them. The repaired are among the redriven, the bounced among the skipped."""
+    """Messages by what happened to them. The repaired are among the redriven, the bounced among the skipped.
+
+    What was seen adds up: it is what was redriven, quarantined, skipped, failed, or released.
+    """
 
     #: Peeked at before anything moved.
     sampled: int = 0
+    #: Received by the run to move them: the sum of redriven, quarantined, skipped, failed, and released.
+    seen: int = 0
     #: Accepted by their destination.
     redriven: int = 0
     #: Redriven after a repair changed them.
@@ -30,6 +35,8 @@ class Counts(Model):
     bounced: int = 0
     #: Refused by their destination.
     failed: int = 0
+    #: Given back to the dead-letter queue without having been moved, because the run ended early.
+    released: int = 0
     #: In the dead-letter queue at the end, as far as is known.
     remaining: int = 0
 
@@ -48,6 +55,11 @@ class Counts(Model):
     def stayed(self) -> int:
         """Messages that the run has judged and left in the dead-letter queue."""
         return self.skipped + self.failed
+
+    @property
+    def all_seen(self) -> int:
+        """Messages that the run has received, each once."""
+        return self.moved + self.stayed + self.released
 
 
 class Totals(Model):
@@ -101,8 +113,12 @@ class SliceResult(Totals):
     max_rate: float | None = None
 
     def after(self, before: SliceResult) -> SliceResult:
-        """Return this slice together with an earlier attempt at it, which was interrupted."""
+        """Return this slice together with an earlier attempt at it, which was interrupted.
+
+        What the earlier attempt gave back has been in reach of this one since, so it isn't counted again.
+        """
         update = {
+            "counts": self.counts + before.counts.model_copy(update={"released": 0}),
             "calls": _sum(self.calls, before.calls),
             "seconds": self.seconds + before.seconds,
             "max_rate": smallest(self.max_rate, before.max_rate),

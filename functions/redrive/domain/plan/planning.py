@@ -12,10 +12,10 @@ from typing import Protocol
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.arns import arn_name
-from redrive.domain.messages.queues import QueueRef
+from redrive.domain.messages.queues import QueueCounts, QueueRef
 from redrive.domain.plan.rates import MaxRate, RateShares, declared_max_rate
 from redrive.domain.plan.request import RedriveRequest
-from redrive.domain.plan.run_plan import Execution, RunPlan
+from redrive.domain.plan.run_plan import Execution, NextQueue, RunPlan
 
 # Source queues that a text names.
 _MAX_NAMES = 5
@@ -23,7 +23,7 @@ _MAX_NAMES = 5
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """Attributes of a queue. Counts are approximate; retention is in seconds."""
+    """Attributes of a queue. Counts are approximate; retention and delay are in seconds."""
 
     waiting: int
     in_flight: int
@@ -33,11 +33,18 @@ class QueueFacts:
     has_redrive_policy: bool
     #: ARN of that queue; None if there is none.
     dead_letter_queue: str | None = None
+    #: Seconds that the queue delays a message that doesn't say otherwise.
+    delay: int = 0
 
     @property
     def messages(self) -> int:
         """All messages in the queue, approximately."""
-        return self.waiting + self.in_flight + self.delayed
+        return self.counts.total
+
+    @property
+    def counts(self) -> QueueCounts:
+        """How many messages are in the queue, in which state."""
+        return QueueCounts(visible=self.waiting, delayed=self.delayed, in_flight=self.in_flight)
 
 
 class QueueDirectory(Protocol):
@@ -112,6 +119,8 @@ def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirecto
         rate=request.rate,
         retention=facts.retention,
         waiting=facts.messages,
+        delay=facts.delay,
+        next_queue=_next_queue(queues, facts.dead_letter_queue),
     )
     declared = ((receiver, declared_max_rate(receiver, queues.tags(receiver))) for receiver in plan.receivers)
     return _within(
@@ -210,6 +219,18 @@ def _has_dead_letter_queue(queue: QueueRef, next_queue: str, sources: tuple[Queu
         f'the run with {{"dlq": "{next_queue}"}} if you meant that queue. Otherwise remove the redrive policy of '
         f"{queue.name} while the run is on, or accept that with allowNestedDlq: true."
     )
+
+
+def _next_queue(queues: QueueDirectory, arn: str | None) -> NextQueue | None:
+    """Return the queue that messages may be pushed on to, with its count; the run goes on if it can't be read."""
+    if arn is None:
+        return None
+    try:
+        found = queues.find(arn)
+        messages = None if found is None else queues.facts(found).messages
+    except RejectedError:
+        found = messages = None
+    return NextQueue(name=arn_name(arn) or arn, queue=found, messages=messages)
 
 
 def _check_destination(dlq: QueueRef, destination: QueueRef, quarantine: QueueRef) -> None:

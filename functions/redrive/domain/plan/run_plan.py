@@ -21,6 +21,16 @@ class Execution(Model):
     started_at: datetime
 
 
+class NextQueue(Model):
+    """The queue that a dead-letter queue's own redrive policy moves messages on to."""
+
+    name: str
+    #: None if there is no such queue, or this deployment may not access it.
+    queue: QueueRef | None
+    #: Messages in it when the run began, approximately; None if they can't be counted.
+    messages: int | None
+
+
 class RunPlan(Model):
     """What a run does."""
 
@@ -44,6 +54,10 @@ class RunPlan(Model):
     retention: int
     #: Messages in the queue when the run began, approximately.
     waiting: int
+    #: Seconds that the dead-letter queue delays a message that doesn't say otherwise.
+    delay: int = 0
+    #: Where the dead-letter queue's own redrive policy moves messages that are received too often, if it has one.
+    next_queue: NextQueue | None = None
 
     @property
     def receivers(self) -> tuple[QueueRef, ...]:

@@ -9,7 +9,9 @@ import json
 from collections.abc import Mapping
 
 from redrive.domain.model import Model
-from redrive.domain.runs.report import Report, Status
+from redrive.domain.runs.ending import Status
+from redrive.domain.runs.forecast import Expected, Forecast
+from redrive.domain.runs.report import Report
 from redrive.domain.sampling.sample import Sample
 
 # SNS refuses longer subjects, and any that hold line breaks or anything but printable ASCII (SNS API reference,
@@ -69,7 +71,9 @@ def _headline(report: Report) -> str:
     if report.status is Status.REJECTED:
         return "nothing was moved"
     if report.status is Status.DRY_RUN:
-        return f"{counts.sampled} sampled, {counts.remaining} in the queue"
+        forecast = report.forecast
+        redrivable = f", {expected(forecast.redriven)} redrivable" if forecast else ""
+        return f"{counts.sampled} sampled, {counts.remaining} in the queue{redrivable}"
     return f"{counts.redriven} redriven, {counts.quarantined} quarantined, {counts.remaining} remaining"
 
 
@@ -99,7 +103,31 @@ def _readable(report: Report) -> str:
         ]
     if report.duplicates_possible:
         lines += ["", f"Possibly delivered twice: {report.duplicates_possible}"]
+    if report.pushed_on != 0:
+        lines += ["", f"Pushed on to the next queue: {'unknown' if report.pushed_on is None else report.pushed_on}"]
+    lines += _forecast(report.forecast)
     return "\n".join([*lines, *_sampled(report.sample)])
+
+
+def _forecast(forecast: Forecast | None) -> list[str]:
+    """Return what a run would do, for a person."""
+    if forecast is None:
+        return []
+    return [
+        "",
+        f"A run would do this with the {forecast.messages} messages:",
+        f"  {'redrive':<24} {expected(forecast.redriven)}",
+        f"  {'quarantine':<24} {expected(forecast.quarantined)}",
+        *(f"    {reason:<22} {expected(number)}" for reason, number in sorted(forecast.quarantine_reasons.items())),
+        f"  {'skip':<24} {expected(forecast.skipped)}",
+        *(f"    {reason:<22} {expected(number)}" for reason, number in sorted(forecast.skip_reasons.items())),
+    ]
+
+
+def expected(number: Expected) -> str:
+    """Return how many messages are expected, with the bounds unless the number is exact."""
+    exact = number.low == number.high
+    return str(number.expected) if exact else f"about {number.expected} ({number.low} to {number.high})"
 
 
 def _sampled(sample: Sample | None) -> list[str]:

@@ -5,43 +5,25 @@ Called by the report step; `redrive.domain.runs.notification` makes the SNS mess
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from redrive.domain import errors
 from redrive.domain.messages.queue_names import displayed
+from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.model import Model
 from redrive.domain.moving.results import Counts, Totals, smallest
 from redrive.domain.plan.run_plan import Execution, RunPlan
+from redrive.domain.runs.ending import End, StateError, Status, reason_of, status_of
+from redrive.domain.runs.forecast import Forecast, forecast_of
 from redrive.domain.runs.tally import Tally
 from redrive.domain.sampling.sample import Sample
 
 # The report is the cause of a failed execution, which holds 32,768 characters (Step Functions API reference,
 # FailExecution).
 _TEXT_LENGTH = 2000
-
-
-class Status(StrEnum):
-    """How a run ended."""
-
-    SUCCEEDED = "SUCCEEDED"
-    DRY_RUN = "DRY_RUN"
-    HALTED = "HALTED"
-    STOPPED = "STOPPED"
-    REJECTED = "REJECTED"
-    FAILED = "FAILED"
-
-
-class StateError(Model):
-    """An error as Step Functions passes it to a Catch."""
-
-    error: Annotated[str, Field(alias="Error")]
-    cause: Annotated[str, Field(alias="Cause")] = ""
 
 
 class RateReport(Model):
@@ -62,7 +44,7 @@ class Report(Totals):
     run_id: str
     #: How the run ended.
     status: Status
-    #: Why, in one sentence; None if there is nothing to add.
+    #: What is left, why, and what to do, in one sentence; None if there is nothing to add.
     reason: str | None = None
     #: Name of the dead-letter queue, or what a rejected input names; None if that is no name, ARN, or URL of a queue.
     dlq: str | None
@@ -74,6 +56,11 @@ class Report(Totals):
     finished_at: datetime
     #: Messages per second.
     rate: RateReport
+    #: Messages that the dead-letter queue's own redrive policy moved on to the next queue, approximately; None if that
+    #: isn't known.
+    pushed_on: int | None = 0
+    #: What a run would do with the messages in the queue; None if this wasn't a dry run.
+    forecast: Forecast | None = None
     #: What peeking at messages showed; None if the run ended before that.
     sample: Sample | None = None
 
@@ -86,7 +73,8 @@ def make_report(
     sample: Sample | None,
     tally: Tally | None,
     error: StateError | None,
-    in_queue: int | None,
+    queue: QueueCounts | None,
+    in_next_queue: int | None,
     now: datetime,
 ) -> Report:
     """Return the report of a run.
@@ -101,20 +89,28 @@ def make_report(
         How far the run got.
     error : StateError | None
         What ended it early.
-    in_queue : int | None
-        Messages in the dead-letter queue now, approximately; None if it can't be read.
+    queue : QueueCounts | None
+        The dead-letter queue now; None if it can't be read.
+    in_next_queue : int | None
+        Messages in the queue that the dead-letter queue's own redrive policy names; None if it can't be read.
     now : datetime
         When the run ended.
     """
     tally = tally or Tally()
     requested = given if isinstance(given, Mapping) else {}
-    found = Counts(sampled=sample.sampled if sample else 0, remaining=_remaining(tally, in_queue))
+    counts = tally.counts + Counts(
+        sampled=sample.sampled if sample else 0,
+        seen=tally.counts.all_seen,
+        remaining=_remaining(tally, queue),
+    )
+    pushed_on = _pushed_on(plan, tally, queue, in_next_queue)
+    end = End(plan, sample, tally, error, queue, counts.remaining, pushed_on)
     return Report(
         **{name: getattr(tally, name) for name in Totals.model_fields if name != "counts"},
-        counts=tally.counts + found,
+        counts=counts,
         run_id=plan.run_id if plan else execution.name,
-        status=status_of(plan, tally, error),
-        reason=_short(reason_of(error) or tally.failure),
+        status=status_of(end),
+        reason=_short(reason_of(end)),
         dlq=plan.dlq.name if plan else _queue(requested.get("dlq")),
         destination=_destination(plan) if plan else _queue(requested.get("destination")),
         started_at=plan.started if plan else execution.started_at,
@@ -124,46 +120,28 @@ def make_report(
             max_rate=smallest(plan.max_rate if plan else None, tally.max_rate),
             measured=round(tally.counts.redriven / tally.seconds, 2) if tally.seconds else None,
         ),
+        pushed_on=pushed_on,
+        forecast=forecast_of(sample, counts.remaining) if sample and end.dry_run else None,
         sample=sample,
     )
 
 
-def status_of(plan: RunPlan | None, tally: Tally | None, error: StateError | None) -> Status:
-    """Return how the run ended."""
-    if error is not None:
-        return Status.REJECTED if error.error == errors.RejectedError.__name__ else Status.FAILED
-    if tally is not None and tally.failure is not None:
-        return Status.FAILED
-    if plan is not None and plan.request.dry_run:
-        return Status.DRY_RUN
-    return Status.STOPPED if tally is not None and tally.stopped else Status.SUCCEEDED
-
-
-def reason_of(error: StateError | None) -> str | None:
-    """Return what the report says about an error.
-
-    The texts of this app's own errors are written for operators. Of all others only the name is shown, because their
-    text may quote a message.
-    """
-    if error is None:
-        return None
-    kind = getattr(errors, error.error, None)
-    if isinstance(kind, type) and issubclass(kind, errors.RedriveError):
-        try:
-            return str(json.loads(error.cause)["errorMessage"])
-        except (ValueError, KeyError, TypeError):
-            return error.error
-    return (
-        f"{error.error}: see the logs of the run's functions. Messages that aren't counted as moved are still in the "
-        "queue."
-    )
-
-
-def _remaining(tally: Tally, in_queue: int | None) -> int:
+def _remaining(tally: Tally, queue: QueueCounts | None) -> int:
     # If the lanes saw the queue empty, what they left there is more exact than SQS's approximate count.
-    if tally.drained or in_queue is None:
-        return tally.counts.stayed
-    return max(in_queue, tally.counts.stayed)
+    left = tally.counts.stayed + tally.counts.released
+    return left if tally.drained or queue is None else max(queue.total, left)
+
+
+def _pushed_on(plan: RunPlan | None, tally: Tally, queue: QueueCounts | None, in_next_queue: int | None) -> int | None:
+    """Return how many messages went on to the next queue, from the counts of both queues before and after."""
+    following = plan.next_queue if plan else None
+    if plan is None or following is None:
+        return 0
+    if following.messages is None or in_next_queue is None or queue is None:
+        return None
+    # New messages in the dead-letter queue hide what left it, and consumers of the next one what arrived there.
+    missing = plan.waiting - tally.counts.moved - queue.total
+    return max(0, missing, in_next_queue - following.messages)
 
 
 def _destination(plan: RunPlan) -> str | None:

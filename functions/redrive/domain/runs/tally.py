@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import reduce
 
 from redrive.domain.judging.verdicts import Reason
+from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.moving.results import LaneWork, SliceResult, Totals, smallest
 from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.run_plan import RunPlan
@@ -44,6 +45,8 @@ class Next(StrEnum):
 class Tally(Totals):
     """The run so far, added up from what the lanes did themselves."""
 
+    #: The dead-letter queue after the last round; None before that. What the run keeps invisible is in flight.
+    queue: QueueCounts | None = None
     #: Seconds in which messages were sent.
     seconds: float = 0.0
     drained: bool = False
@@ -71,8 +74,7 @@ def tally_round(
     before: Tally,
     slices: Sequence[SliceResult],
     *,
-    in_queue: int,
-    in_flight: int,
+    queue: QueueCounts,
     max_history_events: int = MAX_HISTORY_EVENTS,
 ) -> Tally:
     """Return the tally after a round, with what comes next.
@@ -85,15 +87,17 @@ def tally_round(
         The tally before the round.
     slices : Sequence[SliceResult]
         What the lanes did.
-    in_queue : int
-        Messages visible in the dead-letter queue, approximately.
-    in_flight : int
-        Messages in flight there, approximately; those that this run keeps invisible are among them.
+    queue : QueueCounts
+        The dead-letter queue now; the messages that this run keeps invisible are in flight.
     max_history_events : int
         Events in an execution's history after which the run continues in a new one.
     """
-    counted = _plus_all(before, slices).model_copy(
+    total = _plus_all(before, slices)
+    counts = total.counts
+    counted = total.model_copy(
         update={
+            "counts": counts.model_copy(update={"released": _released(slices)}),
+            "queue": queue,
             "seconds": before.seconds + max((result.seconds for result in slices), default=0.0),
             "rounds": before.rounds + 1,
             "history_events": before.history_events + _ROUND_EVENTS + _LANE_EVENTS * len(slices),
@@ -105,7 +109,9 @@ def tally_round(
     finished = counted.stopped or counted.failure is not None or used_up
     seen_empty = all(result.drained for result in slices)
     # Counts that lag behind, and messages in flight that this run doesn't keep, get some time.
-    drained = seen_empty and in_queue == 0 and in_flight <= counted.counts.stayed
+    # At the limit of messages in flight, an empty answer says nothing.
+    others = queue.visible + queue.delayed + max(0, queue.in_flight - counted.counts.stayed)
+    drained = seen_empty and not others and not counted.counts.released and not queue.near_limit
     step, waits = Next.MOVE, 0
     if finished or drained or (seen_empty and before.waits >= MAX_WAITS):
         step = Next.CLEAN_UP
@@ -141,9 +147,11 @@ def final_tally(tally: Tally, unfinished: Iterable[SliceResult], held: Iterable[
     records = list(held)
     skipped = Counter(record.reason for record in records if not record.failed)
     failures = Counter(record.reason for record in records if record.failed)
-    total = _plus_all(tally, unfinished)
+    interrupted = list(unfinished)
+    total = _plus_all(tally, interrupted)
     counts = total.counts.model_copy(
         update={
+            "released": _released(interrupted) if interrupted else tally.counts.released,
             "skipped": skipped.total(),
             "bounced": skipped[Reason.CAME_BACK],
             "failed": failures.total(),
@@ -173,6 +181,11 @@ def _plus_all(tally: Tally, slices: Iterable[SliceResult]) -> Tally:
     slices = list(slices)
     max_rate = smallest(tally.max_rate, *(result.max_rate for result in slices))
     return reduce(Tally.plus, slices, tally).model_copy(update={"max_rate": max_rate})
+
+
+def _released(last: Iterable[SliceResult]) -> int:
+    """Return what was given back in the last round: earlier rounds' messages were in reach of a later one."""
+    return sum(result.counts.released for result in last)
 
 
 def _lanes(plan: RunPlan, tally: Tally) -> tuple[LaneWork, ...]:

@@ -82,6 +82,12 @@ class Sample(Model):
     sampled: int = 0
     #: The queue was seen empty while they were in hand: these were all.
     complete: bool = False
+    #: Messages that a run would redrive.
+    redrivable: int = 0
+    #: Messages that a run would quarantine, by reason code.
+    quarantined: dict[str, int] = Field(default_factory=dict)
+    #: Messages that a run would skip, by reason code.
+    skipped: dict[str, int] = Field(default_factory=dict)
     #: The largest first.
     groups: tuple[SampleGroup, ...] = ()
     #: Groups that aren't listed.
@@ -92,7 +98,6 @@ class Sample(Model):
     oldest_sent_at: datetime | None = None
     #: When the newest of them was sent.
     newest_sent_at: datetime | None = None
-    #: Sizes in bytes, as SQS counts them.
     #: Sizes in bytes, as SQS counts them.
     # Made when it is needed: an instance here would build its validator at each cold start.
     sizes: Sizes = Field(default_factory=Sizes)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.judging.judge import Judgment
-from redrive.domain.judging.verdicts import Reason, Redrive, Skip
+from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip
 from redrive.domain.messages.arns import arn_name
 from redrive.domain.messages.opened import OpenedMessage
 from redrive.domain.plan.run_plan import RunPlan
@@ -47,14 +47,22 @@ class Summary:
     _uncounted: int = 0
     _sent_at: list[int] = field(default_factory=list)
     _sizes: list[int] = field(default_factory=list)
-    _unroutable: int = 0
+    _redrivable: int = 0
+    _quarantined: Counter[str] = field(default_factory=Counter)
+    _skipped: Counter[str] = field(default_factory=Counter)
 
     def add(self, judgment: Judgment) -> None:
         """Count a message."""
         received, verdict = judgment.opened.received, judgment.verdict
         self._sent_at.append(received.sent_at)
         self._sizes.append(received.size)
-        self._unroutable += isinstance(verdict, Skip) and verdict.reason == Reason.NO_DESTINATION
+        match verdict:
+            case Redrive():
+                self._redrivable += 1
+            case Quarantine():
+                self._quarantined[verdict.reason] += 1
+            case Skip():
+                self._skipped[verdict.reason] += 1
         group = _group_of(judgment)
         if group not in self._groups and len(self._groups) >= _MAX_GROUPS_COUNTED:
             self._uncounted += 1
@@ -89,6 +97,9 @@ class Summary:
         return Sample(
             sampled=sampled,
             complete=complete,
+            redrivable=self._redrivable,
+            quarantined=dict(self._quarantined),
+            skipped=dict(self._skipped),
             groups=tuple(self._listed(group, messages, sampled, complete) for group, messages in listed),
             other_groups=len(self._groups) - len(listed) + bool(self._uncounted),
             in_other_groups=sampled - sum(messages for _, messages in listed),
@@ -99,7 +110,7 @@ class Summary:
         )
 
     def _refuse_unroutable(self, sampled: int) -> None:
-        plan, unroutable = self.plan, self._unroutable
+        plan, unroutable = self.plan, self._skipped[Reason.NO_DESTINATION]
         name, known = plan.dlq.name, plan.sources or plan.destination or plan.in_quarantine
         if known and not unroutable:
             return

@@ -1,0 +1,93 @@
+"""What a run would do with the messages in the queue, estimated from those that a dry run peeked at.
+
+Called when the report of a dry run is made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from redrive.domain.model import Model
+from redrive.domain.sampling.sample import Sample
+from redrive.domain.sampling.summary import interval
+
+
+class Expected(Model):
+    """How many messages of a kind are expected, and the bounds with 95 % confidence."""
+
+    #: The most likely number.
+    expected: int
+    #: At least so many.
+    low: int
+    #: At most so many.
+    high: int
+
+
+class Forecast(Model):
+    """What a run with this input would do, `maxMessages` aside. The expected numbers add up to the messages."""
+
+    #: Messages that the forecast is about: those peeked at if they were all, otherwise those in the queue.
+    messages: int
+    #: Messages that would be sent to their destination.
+    redriven: Expected
+    #: Messages that would be sent to the quarantine.
+    quarantined: Expected
+    #: Messages that would stay.
+    skipped: Expected
+    #: The quarantined by reason code.
+    quarantine_reasons: dict[str, Expected]
+    #: The skipped by reason code.
+    skip_reasons: dict[str, Expected]
+
+
+def forecast_of(sample: Sample, in_queue: int) -> Forecast | None:
+    """Return what a run would do with the whole queue; None if messages are there and none could be peeked at.
+
+    Parameters
+    ----------
+    sample : Sample
+        What was peeked at. If these were all messages that SQS returned, the numbers are exact.
+    in_queue : int
+        Messages in the queue, approximately.
+    """
+    sampled = sample.sampled
+    messages = sampled if sample.complete else max(in_queue, sampled)
+    if messages and not sampled:
+        return None
+    verdicts = {
+        "redriven": sample.redrivable,
+        "quarantined": sum(sample.quarantined.values()),
+        "skipped": sum(sample.skipped.values()),
+    }
+    shares = _apportioned(verdicts, messages)
+
+    def expected(found: int, share: int) -> Expected:
+        if not sampled:
+            return Expected(expected=0, low=0, high=0)
+        low, high = interval(found, sampled)
+        # What was found is in the queue, and what was found to be something else isn't of this kind.
+        lowest = max(found, math.floor(low * messages))
+        highest = min(messages - (sampled - found), math.ceil(high * messages))
+        return Expected(expected=share, low=min(lowest, share), high=max(highest, share))
+
+    def by_reason(found: Mapping[str, int], share: int) -> dict[str, Expected]:
+        return {reason: expected(found[reason], part) for reason, part in _apportioned(found, share).items()}
+
+    return Forecast(
+        messages=messages,
+        **{verdict: expected(found, shares[verdict]) for verdict, found in verdicts.items()},
+        quarantine_reasons=by_reason(sample.quarantined, shares["quarantined"]),
+        skip_reasons=by_reason(sample.skipped, shares["skipped"]),
+    )
+
+
+def _apportioned(found: Mapping[str, int], messages: int) -> dict[str, int]:
+    """Return the numbers scaled up to a sum, with the largest remainders rounded up."""
+    total = sum(found.values())
+    if not total:
+        return dict.fromkeys(found, 0)
+    scaled = {kind: divmod(number * messages, total) for kind, number in found.items()}
+    missing = messages - sum(whole for whole, _ in scaled.values())
+    largest = sorted(scaled, key=lambda kind: -scaled[kind][1])[:missing]
+    return {kind: whole + (kind in largest) for kind, (whole, _) in scaled.items()}

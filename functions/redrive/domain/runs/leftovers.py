@@ -1,0 +1,162 @@
+"""What a run left in the dead-letter queue: how many messages, why, and what to do about them.
+
+Called when a run ends; `redrive.domain.runs.ending` decides what that means for its status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from redrive.contracts.contract import Violation
+from redrive.domain.judging.verdicts import Reason
+from redrive.domain.messages.opened import BlockedReason
+from redrive.domain.messages.queues import IN_FLIGHT_LIMIT, QueueCounts
+from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.runs.refusals import MEANINGS
+from redrive.domain.runs.tally import Tally
+from redrive.domain.sampling.sample import Sample
+
+# A message timer is at most 15 minutes (SQS developer guide, "Amazon SQS message timers").
+_LONGEST_DELAY_MINUTES = 15
+# Codes that the sentence lists of each kind; the report has all of them.
+_MAX_CODES = 5
+
+_INVALID = "invalid, and this run leaves such messages; correct the producer, or repair them"
+_NOTHING_IN_IT = "the envelope has nothing to redrive, and this run leaves such messages"
+_PATTERNS = (
+    "deploy with a FunctionNamePattern or StateMachineNamePattern that matches, or start a run with a destination"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Skip:
+    """What a skip's reason means at the end of a run."""
+
+    #: The run would have moved these messages if it could: it is incomplete without them.
+    movable: bool
+    #: What they are, and what to do.
+    meaning: str
+
+
+#: Every reason why messages are skipped.
+SKIPS: Mapping[str, _Skip] = MappingProxyType(
+    {
+        Reason.CAME_BACK: _Skip(False, "redriven by this run and back again; find out why the consumer fails"),
+        Reason.ARRIVED_AFTER_START: _Skip(False, "sent after the run started; start another run for them"),
+        Reason.NOT_SELECTED: _Skip(False, "outside of select; start another run for them"),
+        Reason.REDRIVEN_TOO_OFTEN: _Skip(False, "redriven as often as maxRedrives allows; raise it to redrive them"),
+        **{violation: _Skip(False, _INVALID) for violation in Violation},
+        **{reason: _Skip(False, _NOTHING_IN_IT) for reason in BlockedReason},
+        Reason.GROUP_WAITS: _Skip(
+            True, "behind a message of their FIFO group that stays; deal with that message, then start another run"
+        ),
+        Reason.UNDECIDED: _Skip(True, "not judged within the bound on work; simplify the pattern, schema, or query"),
+        Reason.NO_DESTINATION: _Skip(True, "nothing says where they belong; start a run with a destination"),
+        Reason.DESTINATION_NOT_ALLOWED: _Skip(True, f"this deployment may not deliver to their target; {_PATTERNS}"),
+        Reason.RATE_UNAVAILABLE: _Skip(
+            True, "other runs have reserved the max rate of their queue, or it can't be read; start another run later"
+        ),
+        Reason.CONTRACT_UNUSABLE: _Skip(True, "the contract of their destination can't be used; correct it"),
+    }
+)
+# A reason that this table doesn't know must not make a run look complete.
+_UNKNOWN = _Skip(True, "docs/reference/reasons.md says what to do")
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Messages that were left for one reason."""
+
+    messages: int
+    #: The run would have moved them if it could.
+    movable: bool
+    #: How many, why, and what to do: a part of a sentence.
+    text: str
+
+
+def leftovers(plan: RunPlan, tally: Tally) -> Iterator[Leftover]:
+    """Yield what a run judged and left, and then what it couldn't get hold of."""
+    unselected = matched_none(tally)
+    if unselected:
+        yield Leftover(unselected, True, f"select matched none of {counted(unselected)}; check its conditions")
+    yield from _refused(plan, tally)
+    for reason, number in sorted(tally.skip_reasons.items()):
+        if not (unselected and reason == Reason.NOT_SELECTED):
+            skip = SKIPS.get(reason, _UNKNOWN)
+            yield Leftover(number, skip.movable, f"{number:,} skipped as {reason} ({skip.meaning})")
+    if tally.queue is not None:
+        yield from out_of_reach(plan, tally.queue, held=tally.counts.stayed)
+
+
+def matched_none(tally: Tally) -> int:
+    """Return how many messages the selection was asked about if it matched none of them, otherwise 0."""
+    unasked = {Reason.CAME_BACK, Reason.ARRIVED_AFTER_START, Reason.NOT_SELECTED, Reason.GROUP_WAITS}
+    matched = tally.counts.moved + tally.counts.failed + tally.counts.released
+    matched += sum(number for reason, number in tally.skip_reasons.items() if reason not in unasked)
+    return 0 if matched else tally.skip_reasons.get(Reason.NOT_SELECTED, 0)
+
+
+def none_selected(sample: Sample) -> bool:
+    """Return whether a selection matched none of the messages that were peeked at."""
+    unasked = {Reason.CAME_BACK, Reason.ARRIVED_AFTER_START, Reason.GROUP_WAITS}
+    asked = sample.sampled - sum(sample.skipped.get(reason, 0) for reason in unasked)
+    return 0 < asked == sample.skipped.get(Reason.NOT_SELECTED, 0)
+
+
+def out_of_reach(plan: RunPlan, queue: QueueCounts, *, held: int) -> Iterator[Leftover]:
+    """Yield what SQS doesn't return now.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        The run.
+    queue : QueueCounts
+        The dead-letter queue.
+    held : int
+        Messages that the run itself keeps in flight.
+    """
+    if queue.delayed:
+        seconds = plan.delay
+        when = f"{seconds} seconds" if seconds else f"{_LONGEST_DELAY_MINUTES} minutes"
+        text = f"{queue.delayed:,} delayed (they become visible within {when}; start another run then)"
+        yield Leftover(queue.delayed, True, text)
+    elsewhere = max(0, queue.in_flight - held)
+    if elsewhere:
+        text = (
+            f"{elsewhere:,} in flight elsewhere (another consumer or an interrupted run received them; they come back "
+            "when their visibility timeout expires, after 12 hours at most; start another run then)"
+        )
+        yield Leftover(elsewhere, True, text)
+    if queue.near_limit:
+        text = (
+            f"about {queue.in_flight:,} were in flight, and SQS returns no more than about {IN_FLIGHT_LIMIT:,} at a "
+            "time, so there may be others (start another run, with maxMessages or without select)"
+        )
+        yield Leftover(queue.visible, True, text)
+    elif queue.visible:
+        why = "of a FIFO group whose first message is in flight elsewhere" if plan.dlq.fifo else "sent meanwhile"
+        text = f"{queue.visible:,} visible that SQS didn't return ({why}; start another run)"
+        yield Leftover(queue.visible, True, text)
+
+
+def _refused(plan: RunPlan, tally: Tally) -> Iterator[Leftover]:
+    if not tally.counts.failed:
+        return
+    codes = sorted(tally.failure_codes.items(), key=lambda code: (-code[1], code[0]))
+    listed = [f"{number:,} with {code}{_meaning(code)}" for code, number in codes[:_MAX_CODES]]
+    if len(codes) > _MAX_CODES:
+        listed.append(f"{sum(number for _, number in codes[_MAX_CODES:]):,} with other codes")
+    who = plan.destination.name if plan.destination else "their destination"
+    text = f"{tally.counts.failed:,} refused by {who} ({', '.join(listed)}; correct the cause, then start another run)"
+    yield Leftover(tally.counts.failed, True, text)
+
+
+def _meaning(code: str) -> str:
+    return f": {MEANINGS[code]}" if code in MEANINGS else ""
+
+
+def counted(number: int) -> str:
+    """Return a number of messages in words."""
+    return "1 message" if number == 1 else f"{number:,} messages"
