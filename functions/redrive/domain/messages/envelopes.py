@@ -8,6 +8,7 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -149,6 +150,7 @@ class ServiceAttributes(Form):
         return cls.of(values)
 
     @classmethod
+    @cache
     def names(cls) -> frozenset[str]:
         """Return the names of the attributes."""
         return frozenset(field.alias for field in cls.model_fields.values() if field.alias)

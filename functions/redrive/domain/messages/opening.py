@@ -93,11 +93,14 @@ def _opened(
 
     The queue that SQS names comes first, then the one that our attribute kept, then what the envelope says.
     """
-    found = found or Recognized(Envelope.NONE, received, inside.failure)
+    kinds = tuple(envelopes) or (Envelope.NONE,)
+    if found is None:
+        origin = provenance.source or inside.origin
+        return OpenedMessage(received, received, kinds, inside.payload, provenance, origin, inside.failure)
     return OpenedMessage(
         received,
         found.forward,
-        tuple(envelopes) or (Envelope.NONE,),
+        kinds,
         inside.payload,
         provenance,
         provenance.source or found.origin or inside.origin,
@@ -163,7 +166,7 @@ def _recognize_event(inside: _Inside, content: JsonObject) -> None:
     if event is not None and event.is_of_s3:
         inside.envelopes.append(Envelope.S3_EVENT)
         inside.origin = inside.origin or event.bucket
-    elif S3TestEvent.of(content) is not None:
+    elif "Service" in content and S3TestEvent.of(content) is not None:
         inside.envelopes.append(Envelope.S3_EVENT)
 
 
