@@ -30,7 +30,7 @@ _CALLS = 2_000
 _ROUNDS = 5
 _QUEUE = QueueRef(name="orders", arn="arn:aws:sqs:us-east-1:1:orders", url="https://sqs/1/orders", fifo=False)
 _STARTED_AT = 1_990_000_000_000
-_REPAIR = {"setAttributes": {"store": {"type": "Number", "from": "event_id"}}}
+_REPAIR = {"setAttributes": {"event_id": {"type": "String", "from": "event_id"}}}
 
 
 class _AllowAll:

@@ -117,6 +117,7 @@ def ours(*, contract: bool = True, rate: float = 10_000, slices: int = 1000, sli
             "QUEUE_CONTRACTS": f"{queues.source}={_CONTRACT}" if contract else "",
             "POWERTOOLS_SERVICE_NAME": "redrive",
             "POWERTOOLS_LOG_LEVEL": "INFO",
+            "PYDANTIC_DISABLE_PLUGINS": "__all__",
         }
 
     return Tool("ours" if contract else "ours without a contract", command, environment)
