@@ -1,4 +1,4 @@
-"""Shares of max rates in the table of runs: never more than a queue declares, whoever reserves at the same time."""
+"""Shares of max rates in the runs table: never more than a queue declares, whoever reserves at the same time."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ RUNS = [f"run-{number}" for number in range(12)]
 
 
 class Account:
-    """A table of runs, and the executions that are running."""
+    """A runs table, and the executions that are running."""
 
     def __init__(self, cloud: MotoCloud) -> None:
         self.name = cloud.run_table()

@@ -1,4 +1,4 @@
-"""The shares that runs have of the max rates of queues, in the table of runs.
+"""The shares that runs have of the max rates of queues, in the runs table.
 
 Used by the plan step, by lanes that meet a queue in mid-run, and by the clean-up:
 
@@ -42,7 +42,7 @@ class RateShares:
     Parameters
     ----------
     name : str
-        The table of runs.
+        The runs table.
     executions : ExecutionDirectory
         Tells the shares of runs in progress from those of dead ones.
     pause : Callable[[float], None]

@@ -46,7 +46,7 @@ class Report(Totals):
     status: Status
     #: What is left, why, and what to do, in one sentence; None if there is nothing to add.
     reason: str | None = None
-    #: Name of the dead-letter queue, or what a rejected input names; None if that is no name, ARN, or URL of a queue.
+    #: Name of the dead-letter queue, or what a rejected input names; None if that can't be the name of a queue.
     dlq: str | None
     #: Name of the destination that was requested, or else of the queues that messages came from.
     destination: str | None
