@@ -47,6 +47,13 @@ lint: setup ## ruff, mypy, import-linter, and SAM's own check of the template
 unit: setup
 	@$(DEV) -m pytest -n $(CHECK_WORKERS) --dist worksteal tests/unit tests/neighbors tests/repository
 
+.PHONY: faults
+# SEED is the first schedule's seed, COUNT how many there are.
+SEED ?= 1
+COUNT ?= 50
+faults: setup ## whole runs under injected faults, judged by a ledger of their own: make faults SEED=100 COUNT=50
+	@$(DEV) -m tests.faults --seed $(SEED) --count $(COUNT)
+
 .PHONY: mutation
 mutation: setup ## whether the unit tests notice small changes of moving/ and judging/ (a fixed sample of 150)
 	@$(DEV) -m tools.mutation

@@ -19,6 +19,7 @@ MODULES = (
     "step_functions",
     "step_functions_map",
     "step_functions_integrations",
+    "task_gate",
     "sns",
     "cloudformation",
     "cloudwatch",
