@@ -40,12 +40,14 @@ def test_the_name_of_the_queue_is_enough_and_every_message_goes_back_as_it_was(a
     assert run.report["status"] == "SUCCEEDED"
     assert run.report["counts"] == {
         "sampled": 10,
+        "seen": 24,
         "redriven": 24,
         "repaired": 0,
         "quarantined": 0,
         "skipped": 0,
         "bounced": 0,
         "failed": 0,
+        "released": 0,
         "remaining": 0,
     }
     back = app.take(pair.source)

@@ -215,6 +215,27 @@ def test_interrupted_peeking_leaves_all_messages_visible(cloud, dlq):
     assert (cloud.visible(dlq), cloud.invisible(dlq)) == (30, 0)
 
 
+@pytest.mark.parametrize(("messages", "complete"), [(7, True), (25, False)])
+def test_a_full_scan_of_a_fifo_queue_is_complete_unless_messages_wait_behind_those_in_hand(cloud, messages, complete):
+    dlq = cloud.queue("orders-dlq.fifo")
+    cloud.send(
+        dlq,
+        [{"MessageBody": f"{n}", "MessageGroupId": "g", "MessageDeduplicationId": f"{n}"} for n in range(messages)],
+    )
+    peek = Peek(dlq, None)
+    assert len(list(cloud.queues.peek(peek, 120))) == min(10, messages)
+    assert peek.complete is complete
+
+
+def test_a_full_scan_at_the_limit_of_messages_in_flight_is_not_complete(cloud, dlq, monkeypatch):
+    monkeypatch.setattr("redrive.domain.messages.queues._NEAR_THE_LIMIT", 2)
+    cloud.send(dlq, ["a", "b"])
+    cloud.take_all(dlq)
+    peek = Peek(dlq, None)
+    assert list(cloud.queues.peek(peek, 120)) == []
+    assert not peek.complete
+
+
 def test_peeking_that_runs_out_of_time_is_not_complete(cloud, dlq):
     cloud.send(dlq, ["body"])
     peek = Peek(dlq, None)

@@ -178,10 +178,15 @@ class Queues:
                         handles[message["MessageId"]] = message["ReceiptHandle"]
                     empty_polls = 0 if fresh else empty_polls + 1
                     yield from fresh
-            # At the limit of messages in flight, an empty answer says nothing.
-            peek.complete = empty_polls >= _EMPTY_POLLS and not self.facts(peek.queue).counts.near_limit
+            peek.complete = empty_polls >= _EMPTY_POLLS and self._is_empty(peek.queue)
         finally:
             self.release(peek.queue, handles.values())
+
+    def _is_empty(self, queue: QueueRef) -> bool:
+        """Return whether an empty answer means that no message is visible."""
+        counts = self.facts(queue).counts
+        # SQS returns nothing of a FIFO group while one of its messages is in flight.
+        return not counts.near_limit and not (queue.fifo and counts.visible)
 
     def _receive(self, queue: QueueRef, limit: int, visibility: int) -> list[dict[str, Any]]:
         try:
