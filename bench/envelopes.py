@@ -103,7 +103,7 @@ def _judge(find_contract: FindContract = lambda _: None, **changes: Any) -> Judg
         waiting=100,
     )
     delivery_policy: Any = _AllowAll()
-    return Judge(plan, find_contract, lambda _: _QUEUE, delivery_policy, time.monotonic)
+    return Judge(plan, find_contract, lambda _: _QUEUE, delivery_policy)
 
 
 def _store_event() -> dict[str, Any]:

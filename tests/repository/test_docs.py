@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import time
 import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
@@ -141,7 +140,7 @@ def destination(*, run: bool, origin: bool, claim: bool, sources: int) -> str | 
         attributes = attributes | {"redrive": factories.string(json.dumps(note))}
     find_queue = {queue.arn: queue for queue in (BEFORE, factories.queue("claimed"))}.get
     message = factories.received(attributes=attributes, source=None)
-    verdict = Judge(plan, lambda _: None, find_queue, DeliveryPolicy(), time.monotonic)(message)
+    verdict = Judge(plan, lambda _: None, find_queue, DeliveryPolicy())(message)
     return verdict.outbound.destination.name if isinstance(verdict, Redrive) else None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -109,7 +108,7 @@ def tally(**values: Any) -> Tally:
 
 def judge(plan: RunPlan, find_contract: FindContract = lambda _: None) -> Judge:
     """Return the judge of a run whose queues have no contracts unless `find_contract` finds one."""
-    return Judge(plan, find_contract, lambda _: None, DeliveryPolicy(functions=("*",)), time.monotonic)
+    return Judge(plan, find_contract, lambda _: None, DeliveryPolicy(functions=("*",)))
 
 
 def string(value: str) -> dict[str, str]:

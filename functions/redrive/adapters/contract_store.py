@@ -7,6 +7,7 @@ change takes effect with the next.
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import boto3
@@ -60,13 +61,15 @@ class ContractStore:
 
 def _json_schema(location: str, name: str) -> MessageContract:
     # Only for queues with a JSON Schema: the library takes a good part of a cold start.
-    from redrive.contracts.json_schema import InvalidSchemaError, SchemaContract  # noqa: PLC0415
+    from redrive.contracts.json_schema import SchemaContract  # noqa: PLC0415
+    from redrive.contracts.schema_parts import InvalidSchemaError  # noqa: PLC0415
 
     try:
         text = _read(location)
         if len(text) > _MAX_BYTES:
             raise InvalidSchemaError(f"{len(text)} bytes; the limit is {_MAX_BYTES}")
-        return SchemaContract(location, json.loads(text))
+        # Its numbers are exact too: as a float, 0.1 is a little more.
+        return SchemaContract(location, json.loads(text, parse_float=Decimal))
     except (ClientError, BotoCoreError) as error:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
         raise RejectedError(

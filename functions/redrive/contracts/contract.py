@@ -80,7 +80,7 @@ class MessageContract(Protocol):
         """Whether the consumer of an SNS topic's queue expects raw messages or SNS envelopes; None: as received."""
 
     def parse(self, body: str, attributes: Mapping[str, Mapping[str, Any]]) -> Any:
-        """Return the parsed message, or raise ContractViolationError or TookTooLongError."""
+        """Return the parsed message, or raise ContractViolationError or TooMuchWorkError."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,21 @@
 """Contracts as JSON Schemas, for queues whose consumers aren't part of this app.
 
-Created by `redrive.adapters.contract_store` from a schema in SSM or S3. Only this module imports jsonschema, because
-few cold starts need it.
+Created by `redrive.adapters.contract_store` from a schema in SSM or S3. Only this module and its parts import
+jsonschema-rs, because few cold starts need it.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from itertools import islice
-from typing import Any, Literal, cast
+import json
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from copy import deepcopy
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, Literal
 
-import regex
-from jsonschema import SchemaError, ValidationError
-from jsonschema.protocols import Validator
-from jsonschema.validators import Draft202012Validator, extend, validator_for
-from pydantic_core import from_json
-from referencing import Registry, Resource
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
+from jsonschema_rs import FancyRegexOptions, ValidationError, validator_for, validator_map_for
 
 from redrive.contracts.contract import (
     MAX_PROBLEMS,
@@ -29,28 +25,38 @@ from redrive.contracts.contract import (
     attribute_value,
     property_names,
 )
-from redrive.contracts.time_limit import TimeLimit, TookTooLongError
+from redrive.contracts.schema_document import (
+    ATTRIBUTES,
+    SNS_DELIVERY,
+    check_metaschema,
+    check_own_keywords,
+    draft_of,
+    not_a_schema,
+)
+from redrive.contracts.schema_parts import InvalidSchemaError, Part, Parts
+from redrive.contracts.schema_patterns import Matcher, is_light
+from redrive.contracts.schema_problems import Problems
+from redrive.contracts.work import TooMuchWorkError, Work
 
-# This app's annotations at the top of a schema: the schema of the message attributes, and whether the consumer of an
-# SNS topic's queue expects raw messages or SNS envelopes.
-ATTRIBUTES = "x-attributes"
-SNS_DELIVERY = "x-sns-delivery"
-# Long enough to recognize a circular schema on a slow machine, too.
-_TRIAL_SECONDS = 3.0
-_TRIALS: tuple[Any, ...] = (None, {}, [], "", 0)
+# Stands for `pattern` where a pattern needs look-around, backreferences, or a large count.
+_BOUNDED = "sqs-redrive:pattern"
 
-type Keyword = Callable[..., Iterator[ValidationError] | None]
-
-
-class InvalidSchemaError(ValueError):
-    """A document isn't a usable JSON Schema; the text says where and why."""
+# A step is about 10 ns: a subschema applied to a value, a state of a pattern, a backtracking. An order of 200 kB with
+# 20,000 values takes some 0.2 million steps.
+_STEPS = 20_000_000
+_STEPS_PER_BYTE = 200
+# pydantic stops at the same depth.
+MAX_DEPTH = 200
+# JSON has no limit. Numbers of this size take arithmetic no longer than others; those of a million digits do.
+_MAX_DIGITS = 1_000
+_NUMBER = re.compile(r"[+-]?(\d+)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
 class SchemaContract:
     """A contract for messages whose body is JSON.
 
-    Attribute values are strings, numbers for the data type Number, and base64 strings for Binary. Pattern matching has
-    a time limit, `$ref` can't leave the document, and `format` is only an annotation.
+    Attribute values are strings, numbers for the data type Number, and base64 strings for Binary. Numbers are exact,
+    `$ref` can't leave the document, and `format` is only an annotation. The work on a message is bounded by its size.
 
     Parameters
     ----------
@@ -59,32 +65,31 @@ class SchemaContract:
     document : Any
         The schema of the body. May contain `x-attributes`, the schema of the message attributes (an object), and
         `x-sns-delivery`: `raw` if the consumer of an SNS topic's queue expects raw messages.
-    clock : Callable[[], float]
-        A monotonic clock in seconds.
 
     Raises
     ------
     InvalidSchemaError
-        If `document` isn't a JSON Schema, has a reference that leaves the document or never ends, or has a pattern that
-        isn't a regular expression.
+        If `document` isn't a JSON Schema of a supported draft, has a reference that leaves the document or never ends,
+        has a pattern that isn't a regular expression, or could take too much work for one value.
     """
 
-    def __init__(self, name: str, document: Any, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, document: Any) -> None:
         self.name = name
         if not isinstance(document, dict):
             raise InvalidSchemaError(f"expected a JSON object, found {type(document).__name__}")
-        delivery = document.get(SNS_DELIVERY)
-        if delivery not in {None, "raw", "wrapped"}:
-            raise InvalidSchemaError(f"{SNS_DELIVERY}: expected raw or wrapped, found {delivery!r}")
-        self.sns_delivery: Literal["raw", "wrapped"] | None = delivery
+        check_own_keywords(document)
+        self.sns_delivery: Literal["raw", "wrapped"] | None = document.get(SNS_DELIVERY)
         self.body_schema: dict[str, Any] = document
-        self.attributes_schema: dict[str, Any] = document.get(ATTRIBUTES) or {}
-        self._limit = TimeLimit(clock)
-        self._body = _compiled(self.body_schema, self._limit)
-        self._attributes = _compiled(self.attributes_schema, self._limit)
+        self.attributes_schema: dict[str, Any] = document.get(ATTRIBUTES, {})
+        work = Work(_STEPS, _STEPS_PER_BYTE)
+        try:
+            self._body = _Schema(self.body_schema, work)
+            self._attributes = _Schema(self.attributes_schema, work)
+        except RecursionError:
+            raise InvalidSchemaError("its subschemas are nested too deeply") from None
 
     def parse(self, body: str, attributes: Mapping[str, Mapping[str, Any]]) -> Any:
-        """Return the parsed body.
+        """Return the parsed body, its fractions as decimals.
 
         Parameters
         ----------
@@ -97,166 +102,189 @@ class SchemaContract:
         ------
         ContractViolationError
             If the message breaks the contract; lists the first problems, body before attributes.
-        TookTooLongError
-            If the message can't be checked in time or is nested too deeply.
+        TooMuchWorkError
+            If checking the message takes too much work, it is nested too deeply, or a number has too many digits.
         """
         try:
-            content = from_json(body, allow_inf_nan=False)
+            content = _parsed(body)
         except ValueError:
             problem = Problem("body", "json_invalid")
             raise ContractViolationError(self.name, Violation.NOT_JSON, [problem]) from None
         values = {name: _typed(value) for name, value in attributes.items()}
-        self._limit.start()
+        valid = self._body.is_valid(content, body)
+        if self._attributes.is_valid(values, "") and valid:
+            return content
+        problems = (
+            [] if valid else [(Violation.INVALID_BODY, one) for one in self._body.problems(content, body, "body")]
+        )
+        for problem in self._attributes.problems(values, "", "attributes"):
+            missing = problem.what == "required"
+            problems.append((Violation.MISSING_ATTRIBUTE if missing else Violation.INVALID_ATTRIBUTE, problem))
+        listed = [problem for _, problem in problems[:MAX_PROBLEMS]]
+        raise ContractViolationError(self.name, problems[0][0], listed)
+
+
+class _Schema:
+    """A compiled schema."""
+
+    def __init__(self, document: dict[str, Any], work: Work) -> None:
+        self._draft = draft_of(document)
+        check_metaschema(document)
+        schema = deepcopy(document)
+        self._parts = Parts(schema, self._draft)
+        self._work = work
+        self._matcher = Matcher(work)
+        self._name_patterns: set[str] = set()
+        for part in self._parts:
+            self._prepare(part)
+        # A name that the schema requires is one that it names, too.
+        required = (part.schema.get("required") for part in self._parts)
+        self._known = property_names(document).union(*(names for names in required if isinstance(names, list)))
+        self._schema = schema
+        self._options: dict[str, Any] = {
+            "pattern_options": FancyRegexOptions(),
+            "keywords": {_BOUNDED: self._matcher.keyword()},
+            "validate_formats": False,
+            "offline": True,
+        }
         try:
-            problems = [
-                (Violation.INVALID_BODY, problem)
-                for problem in _problems(self._body, content, "body", self.body_schema)
-            ]
-            for problem in _problems(self._attributes, values, "attributes", self.attributes_schema):
-                missing = problem.what == "required"
-                code = Violation.MISSING_ATTRIBUTE if missing else Violation.INVALID_ATTRIBUTE
-                problems.append((code, problem))
-        except (RecursionError, ArithmeticError):
-            raise TookTooLongError from None
-        if problems:
-            listed = [problem for _, problem in problems[:MAX_PROBLEMS]]
-            raise ContractViolationError(self.name, problems[0][0], listed)
-        return content
+            self._validator = validator_for(schema, **self._options)
+        except ValidationError as error:
+            raise not_a_schema(error) from None
+
+    def _prepare(self, part: Part) -> None:
+        schema, where = part.schema, part.pointer.removeprefix("#/")
+        # Annotations in current drafts, but draft 7 lets a validator check them.
+        schema.pop("contentEncoding", None)
+        schema.pop("contentMediaType", None)
+        if isinstance(schema.get("pattern"), str) and not is_light(schema["pattern"], f"{where}/pattern"):
+            schema[_BOUNDED] = schema.pop("pattern")
+        for pattern in schema.get("patternProperties") or ():
+            if not is_light(pattern, f"{where}/patternProperties"):
+                self._name_patterns.add(pattern)
+
+    def is_valid(self, content: Any, text: str) -> bool:
+        """Return whether a value is valid; `text` is its JSON, or empty for message attributes.
+
+        Raises
+        ------
+        TooMuchWorkError
+            If finding out takes too much work.
+        """
+        self._begin(content, text)
+        valid = self._validator.is_valid(content)
+        return self._decided(valid)
+
+    def problems(self, content: Any, text: str, where: str) -> list[Problem]:
+        """Return the first problems of a value; none if it is valid."""
+        if self.is_valid(content, text):
+            return []
+        self._work.start(len(text))
+        return self._decided(self._problems.of(content, where, self._known))
+
+    def _begin(self, content: Any, text: str) -> None:
+        self._matcher.gave_up = False
+        self._work.start(len(text))
+        # Every value is at the top, or follows one of these. They may also be in strings.
+        values = 1 + text.count(",") + text.count(":") + text.count("[")
+        if values * self._parts.weight > self._work.left:
+            raise TooMuchWorkError
+        # The library matches names itself, after it is known that no match takes too much work.
+        if self._name_patterns:
+            for name in _names(content):
+                for pattern in self._name_patterns:
+                    self._matcher.matches(pattern, name)
+            self._decided(valid=False)
+
+    def _decided[T](self, valid: T) -> T:
+        if self._matcher.gave_up:
+            raise TooMuchWorkError
+        return valid
+
+    @cached_property
+    def _problems(self) -> Problems:
+        validators = validator_map_for(self._schema, **self._options)
+        return Problems(self._parts, self._draft, validators, _BOUNDED, self._matcher.matches)
+
+
+# Messages
+
+
+def _parsed(text: str) -> Any:
+    """Return parsed JSON, numbers exact.
+
+    Raises
+    ------
+    ValueError
+        If it isn't JSON, or holds half of a surrogate pair.
+    TooMuchWorkError
+        If it is nested too deeply or has a number with too many digits.
+    """
+    try:
+        content = json.loads(text, parse_float=_decimal, parse_int=_integer, parse_constant=_refuse)
+    except RecursionError:
+        raise TooMuchWorkError from None
+    surrogates = "\\ud" in text or "\\uD" in text
+    if surrogates or text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_content(content, surrogates=surrogates)
+    return content
+
+
+def _check_content(content: Any, *, surrogates: bool) -> None:
+    level, depth = [content], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH and any(isinstance(value, (dict, list)) for value in level):
+            raise TooMuchWorkError
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                below += value.values()
+            elif isinstance(value, list):
+                below += value
+            if surrogates:
+                for string in value if isinstance(value, dict) else [value]:
+                    # UnicodeEncodeError is a ValueError.
+                    _ = string.encode() if isinstance(string, str) else None
+        level = below
+
+
+def _decimal(text: str) -> Decimal:
+    number = Decimal(text) if len(text) <= _MAX_DIGITS else None
+    if number is None or not -_MAX_DIGITS <= number.adjusted() <= _MAX_DIGITS:
+        raise TooMuchWorkError
+    return number
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise TooMuchWorkError
+    return int(text)
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)
 
 
 def _typed(value: Mapping[str, Any]) -> Any:
     found = attribute_value(value)
+    if isinstance(found, bytes):
+        return b64encode(found).decode()
     if str(value.get("DataType", "")).startswith("Number") and isinstance(found, str):
-        try:
-            return from_json(found, allow_inf_nan=False)
-        except ValueError:
-            return found
+        number = _NUMBER.fullmatch(found)
+        if number is not None:
+            return _decimal(found) if number[2] or number[3] else _integer(found)
     return found
 
 
-def _problems(validator: Validator, content: Any, part: str, schema: Mapping[str, Any]) -> list[Problem]:
-    known = property_names(schema)
-    found = []
-    for error in islice(validator.iter_errors(content), MAX_PROBLEMS):
-        # A key that the schema doesn't define comes from the message, so it can contain anything.
-        path = [str(step) if isinstance(step, int) or step in known else "*" for step in error.absolute_path]
-        if error.validator == "required":
-            names = cast("list[str]", error.validator_value)
-            path += [name for name in names if error.message.startswith(repr(name))][:1]
-        found.append(Problem(".".join([part, *path]), str(error.validator)))
-    return found
-
-
-# Compiling a schema
-
-
-def _compiled(schema: dict[str, Any], limit: TimeLimit) -> Validator:
-    # A schema that doesn't declare its dialect uses the current one, JSON Schema 2020-12.
-    base = validator_for(schema, default=Draft202012Validator)
-    try:
-        base.check_schema(schema)
-    except SchemaError as error:
-        path = "/".join(map(str, error.absolute_path)) or "the top level"
-        raise InvalidSchemaError(f"not a JSON Schema: {path} breaks the rule `{error.validator}`") from None
-    # An empty registry fetches nothing, so references can't leave the document.
-    registry: Registry[Any] = Registry()
-    _check_parts(schema, registry)
-    own: dict[str, Keyword] = {
-        "pattern": partial(_pattern, limit),
-        "patternProperties": partial(_pattern_properties, limit),
-        "uniqueItems": _unique_items,
-    }
-    keywords = {
-        name: partial(_timed, limit, own.get(name) or keyword)
-        for name, keyword in base.VALIDATORS.items()
-        if keyword is not None
-    }
-    # jsonschema's stubs leave `extend` untyped.
-    validator: Validator = extend(base, keywords)(schema, registry=registry)  # type: ignore[no-untyped-call]
-    try:
-        for content in _TRIALS:
-            limit.start(_TRIAL_SECONDS)
-            next(iter(validator.iter_errors(content)), None)
-    except RecursionError:
-        raise InvalidSchemaError("a $ref refers back to itself endlessly") from None
-    except TookTooLongError:
-        raise InvalidSchemaError(f"checking an empty message takes longer than {_TRIAL_SECONDS} s") from None
-    return validator
-
-
-def _check_parts(schema: Mapping[str, Any], registry: Registry[Any]) -> None:
-    """Check the patterns and references of all subschemas, which the metaschema doesn't cover."""
-    top = Resource.from_contents(schema, default_specification=DRAFT202012)
-    resolver = registry.resolver_with_root(top)
-    pending = [(top, resolver)]
+def _names(content: Any) -> set[str]:
+    names: set[str] = set()
+    pending = [content]
     while pending:
-        part, resolver = pending.pop()
-        if isinstance(part.contents, Mapping):
-            for pattern in (part.contents.get("pattern"), *part.contents.get("patternProperties", ())):
-                _check_pattern(pattern)
-            for name in ("$ref", "$dynamicRef"):
-                _check_reference(part.contents.get(name), resolver)
-        pending += [(below, resolver.in_subresource(below)) for below in part.subresources()]
-
-
-def _check_pattern(pattern: Any) -> None:
-    try:
-        if isinstance(pattern, str):
-            regex.compile(pattern)
-    except regex.error as error:
-        raise InvalidSchemaError(f"the pattern {pattern!r} is not a regular expression: {error}") from None
-
-
-def _check_reference(reference: Any, resolver: Any) -> None:
-    try:
-        if isinstance(reference, str):
-            resolver.lookup(reference)
-    except Unresolvable:
-        raise InvalidSchemaError(
-            f"the $ref {reference!r} refers to nothing in this document; define its target under $defs"
-        ) from None
-
-
-# Replacements for jsonschema's keywords, which match patterns without a time limit and compare all items pairwise.
-
-
-def _timed(limit: TimeLimit, keyword: Keyword, *arguments: Any) -> Iterator[ValidationError]:
-    limit.left()
-    yield from keyword(*arguments) or ()
-
-
-def _found(limit: TimeLimit, pattern: str, text: str) -> bool:
-    try:
-        return regex.search(pattern, text, timeout=limit.left()) is not None
-    except TimeoutError:
-        raise TookTooLongError from None
-
-
-def _pattern(limit: TimeLimit, validator: Any, pattern: str, content: Any, _schema: Any) -> Iterator[ValidationError]:
-    if validator.is_type(content, "string") and not _found(limit, pattern, content):
-        yield ValidationError("does not match the pattern")
-
-
-def _pattern_properties(
-    limit: TimeLimit, validator: Any, patterns: Mapping[str, Any], content: Any, _schema: Any
-) -> Iterator[ValidationError]:
-    if not validator.is_type(content, "object"):
-        return
-    for pattern, schema in patterns.items():
-        for name, value in content.items():
-            if _found(limit, pattern, name):
-                yield from validator.descend(value, schema, path=name, schema_path=pattern)
-
-
-def _unique_items(validator: Any, wanted: Any, content: Any, _schema: Any) -> Iterator[ValidationError]:
-    if wanted and validator.is_type(content, "array") and len({_hashable(item) for item in content}) < len(content):
-        yield ValidationError("has duplicate items")
-
-
-def _hashable(value: Any) -> Any:
-    """Return a value that is equal for equal JSON values: 1 equals 1.0, but not true."""
-    if isinstance(value, dict):
-        return "object", frozenset((name, _hashable(member)) for name, member in value.items())
-    if isinstance(value, list):
-        return "array", tuple(map(_hashable, value))
-    return isinstance(value, bool), value
+        value = pending.pop()
+        if isinstance(value, dict):
+            names.update(value)
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+    return names

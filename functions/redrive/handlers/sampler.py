@@ -3,7 +3,6 @@
 Called by the state Sample.
 """
 
-import time
 from datetime import UTC, datetime
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -39,7 +38,6 @@ def handler(event: SampleTask, context: LambdaContext) -> Sample:
         find_contract=ContractStore(_settings.queue_contracts).find,
         delivery_policy=_settings.delivery_policy,
         seconds=context.get_remaining_time_in_millis() / 1000 - _RESERVE,
-        clock=time.monotonic,
         now=lambda: datetime.now(UTC),
     )
     logger.info("sampled", dlq=event.plan.dlq.name, sampled=found.sampled, nearExpiry=found.near_expiry)

@@ -92,7 +92,7 @@ class Mover:
             in_hand_bytes=IN_HAND_BYTES,
         )
         met = _MetQueues(plan, work, self.queues, self.shares, self.time() - runner.clock())
-        judge = Judge(plan, cache(_usable(self.contracts())), cache(met.find), self.delivery_policy, runner.clock)
+        judge = Judge(plan, cache(_usable(self.contracts())), cache(met.find), self.delivery_policy)
         lane = Lane(
             settings,
             judge,

@@ -24,7 +24,6 @@ def sample(
     find_contract: ContractFinder,
     delivery_policy: DeliveryPolicy,
     seconds: float,
-    clock: Callable[[], float],
     now: Callable[[], datetime],
 ) -> Sample:
     """Return what the messages are.
@@ -37,8 +36,8 @@ def sample(
         Ports and what may be delivered to.
     seconds : float
         How long to keep receiving.
-    clock, now : Callable[[], float], Callable[[], datetime]
-        A monotonic clock in seconds, and the time.
+    now : Callable[[], datetime]
+        The time.
 
     Raises
     ------
@@ -54,7 +53,7 @@ def sample(
             # The ARN may come from the message: what is wrong with it is no reason to refuse the run.
             return None
 
-    judge = Judge(plan, find_contract, find_queue, delivery_policy, clock)
+    judge = Judge(plan, find_contract, find_queue, delivery_policy)
     summary, peek = Summary(plan), Peek(plan.dlq, None if request.full_scan else request.sample_size)
     # Closed here, so that the messages are visible again before an error ends the step.
     with closing(queues.peek(peek, seconds)) as messages:

@@ -1,7 +1,6 @@
 """Messages as AWS services put them into a dead-letter queue: opened, judged, and sent on in full."""
 
 import json
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -31,7 +30,7 @@ def verdict_on(name: str, **plan):
     plan = factories.plan(started_at=STARTED_AT, sources=(), **plan)
     # They come from several accounts: each is judged as by a deployment in its own.
     anything = SimpleNamespace(destination=lambda arn, _home: Destination(Kind.FUNCTION, arn, "function"))
-    judge = Judge(plan, {}.get, lambda _: factories.queue("found"), anything, time.monotonic)
+    judge = Judge(plan, {}.get, lambda _: factories.queue("found"), anything)
     return judge(message(name))
 
 

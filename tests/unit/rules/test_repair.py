@@ -1,12 +1,12 @@
 """Repair: what a rule makes of a message, and that a message it doesn't fit stays as it is."""
 
 import json
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.messages.message import MAX_BYTES, ReceivedMessage
 from redrive.domain.messages.opening import open_message
 from redrive.domain.rules.repair import Repair, Repairer
@@ -15,7 +15,7 @@ from tests.support import factories
 
 def repaired(message: ReceivedMessage, **rule) -> ReceivedMessage | None:
     opened = open_message(message)
-    return Repairer(Repair.model_validate(rule), time.monotonic)(opened.forward, opened.payload)
+    return Repairer(Repair.model_validate(rule))(opened.forward, opened.payload)
 
 
 # Attributes
@@ -132,7 +132,7 @@ def test_one_is_not_true():
 def test_a_patch_leaves_the_content_that_others_read_as_it_was():
     opened = open_message(factories.received('{"a": {"b": 1}}'))
     rule = Repair.model_validate({"patch": [{"op": "replace", "path": "/a/b", "value": 2}]})
-    assert Repairer(rule, time.monotonic)(opened.forward, opened.payload) is not None
+    assert Repairer(rule)(opened.forward, opened.payload) is not None
     assert opened.payload.content == {"a": {"b": 1}}
 
 
@@ -170,6 +170,56 @@ def test_a_projection_writes_numbers_as_they_were_read(number):
 def test_a_projection_calculates_with_decimals():
     found = repaired(factories.received('{"prices": [1.50, 2.25]}'), project="{total: sum(prices)}")
     assert json.loads(found.body) == {"total": 3.75}
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        ("to_number(text)", "123456789.123456789"),
+        ("price", "123456789.123456789"),
+        ("sum(prices)", "0.3"),
+        ("max(prices)", "0.2"),
+        ("avg(prices)", "0.15"),
+        ("to_string(price)", "123456789.123456789"),
+        ("abs(refund)", "12345678901234567.89"),
+        ("ceil(refund)", "-12345678901234567"),
+        ("floor(refund)", "-12345678901234568"),
+    ],
+)
+def test_an_attribute_that_is_calculated_is_exact(query, value):
+    body = (
+        '{"price": 123456789.123456789, "text": "123456789.123456789", "prices": [0.1, 0.2], '
+        '"refund": -12345678901234567.89}'
+    )
+    found = repaired(factories.received(body), setAttributes={"n": {"type": "Number", "from": query}})
+    assert found.attributes == {"n": {"DataType": "Number", "StringValue": value}}
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1_000", " 5 ", "0x10", "1.", ".5", ""])
+def test_a_text_that_is_no_number_does_not_become_one(text):
+    assert repaired(factories.received(json.dumps({"n": text})), project="{n: to_number(n)}").body == '{"n":null}'
+
+
+@pytest.mark.parametrize(("text", "number"), [("007", "7"), ("+5", "5"), ("01.50", "1.50"), ("-0", "-0")])
+def test_a_text_becomes_a_number_that_json_has(text, number):
+    found = repaired(factories.received(json.dumps({"n": text})), project="{n: to_number(n)}")
+    assert found.body == f'{{"n":{number}}}'
+
+
+def test_a_sum_that_cannot_be_exact_decides_nothing():
+    with pytest.raises(TooMuchWorkError):
+        repaired(factories.received('{"l": [1, 1e9999]}'), project="{n: sum(l)}")
+
+
+def test_a_patch_tests_decimals():
+    patch = [{"op": "test", "path": "/a", "value": 0.1}, {"op": "remove", "path": "/b"}]
+    assert repaired(factories.received('{"a": 0.10, "b": 1}'), patch=patch).body == '{"a":0.10}'
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "1e9999999999999999999", "-1e-9999999999999999999"])
+def test_a_patch_keeps_numbers_that_nothing_can_hold(number):
+    found = repaired(factories.received(f'{{"n": {number}}}'), patch=[{"op": "add", "path": "/x", "value": 1}])
+    assert found.body == f'{{"n":{number},"x":1}}'
 
 
 def test_a_number_written_differently_is_a_change():

@@ -100,7 +100,7 @@ def test_the_origin_of_a_quarantined_message_is_the_same_to_the_selection_and_to
     message = factories.received(source=None, attributes={ATTRIBUTE: factories.string(kept)})
     opened = open_message(message)
     assert message.source_arn is None
-    selected = Selector(Selection(source=("orders",)), factories.STARTED_AT, lambda: 0.0)(opened)
+    selected = Selector(Selection(source=("orders",)), factories.STARTED_AT)(opened)
     (group,) = summarize([Judgment(REDRIVE, opened)]).groups
     assert (selected, group.origin) == (True, "orders")
 

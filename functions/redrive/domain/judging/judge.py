@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from redrive.contracts.contract import ContractViolationError, MessageContract
-from redrive.contracts.time_limit import TookTooLongError
+from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip, Verdict
 from redrive.domain.messages.destinations import DeliveryPolicy, Destination, quarantine, queue
 from redrive.domain.messages.envelopes import Envelope
@@ -54,8 +54,6 @@ class Judge:
         a reason if nothing may be sent to it.
     delivery_policy : DeliveryPolicy
         What besides queues may be delivered to.
-    clock : Callable[[], float]
-        A monotonic clock in seconds, for queries that take too long.
     """
 
     def __init__(
@@ -64,7 +62,6 @@ class Judge:
         find_contract: FindContract,
         find_queue: Callable[[str], QueueRef | Reason | None],
         delivery_policy: DeliveryPolicy,
-        clock: Callable[[], float],
     ) -> None:
         request = plan.request
         self._plan = plan
@@ -76,8 +73,8 @@ class Judge:
         self._find_contract = find_contract
         self._find_queue = find_queue
         self._delivery_policy = delivery_policy
-        self._selects = None if request.select is None else Selector(request.select, plan.started_at, clock)
-        self._repair = None if request.repair is None else Repairer(request.repair, clock)
+        self._selects = None if request.select is None else Selector(request.select, plan.started_at)
+        self._repair = None if request.repair is None else Repairer(request.repair)
 
     def __call__(self, received: ReceivedMessage) -> Verdict:
         """Return the verdict on one message."""
@@ -89,7 +86,7 @@ class Judge:
         try:
             early = self._without_contract(opened)
             return self._with_contract(opened) if early is None else Judgment(early, opened)
-        except TookTooLongError:
+        except TooMuchWorkError:
             return Judgment(Skip(Reason.UNDECIDED), opened)
 
     def _without_contract(self, opened: OpenedMessage) -> Verdict | None:

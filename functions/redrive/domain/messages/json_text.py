@@ -6,8 +6,11 @@ Used to open envelopes and by selection, repair, and sampling.
 from __future__ import annotations
 
 import json
+from decimal import Decimal, InvalidOperation
 from typing import Any, Self
 
+# Python converts integers in time quadratic to their digits. A number with more digits is kept as text.
+MAX_DIGITS = 1_000
 # Only positions matter here: a number of 5,000 digits must not be converted.
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
 
@@ -16,14 +19,18 @@ class NotJsonError(ValueError):
     """A text isn't JSON, or can't be sent as JSON."""
 
 
-class ExactNumber(float):
-    """A number that is written as it was read: 1.50 stays 1.50, and no digit beyond a float's is lost."""
+class ExactNumber(Decimal):
+    """A number that is written as it was read: 1.50 stays 1.50, and no digit is lost."""
 
     text: str
 
     def __new__(cls, text: str) -> Self:
         """Keep the text."""
-        number = super().__new__(cls, text)
+        try:
+            number = super().__new__(cls, text)
+        except InvalidOperation:
+            # Beyond what decimals hold: infinite to arithmetic, which refuses it.
+            number = super().__new__(cls, "-Infinity" if text.startswith("-") else "Infinity")
         number.text = text
         return number
 
@@ -36,7 +43,7 @@ class ExactNumber(float):
         return self
 
 
-# jmespath tells types by the name of the class: to its functions this is a number.
+# jmespath recognizes types by the name of the class: to its functions this is a number.
 ExactNumber.__name__ = "float"
 
 
@@ -99,7 +106,7 @@ def member_text(text: str, name: str) -> str:
 
 def _integer(text: str) -> Any:
     # As an int, -0 would lose its sign.
-    return ExactNumber(text) if text == "-0" else int(text)
+    return ExactNumber(text) if text == "-0" or len(text) > MAX_DIGITS else int(text)
 
 
 def _refuse(constant: str) -> Any:

@@ -1,34 +1,89 @@
-"""JMESPath queries on payloads, with a time limit for each message.
+"""JMESPath queries on payloads: numbers are exact, and the work on each message is bounded by its size.
 
 Used by selection and repair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
-from jmespath.parser import Parser
 from jmespath.visitor import TreeInterpreter
 
-from redrive.contracts.time_limit import TimeLimit
+from redrive.contracts.work import Work
+from redrive.domain.rules.exact_functions import ExactFunctions, ExactParser
 
 # Queries are part of the run's input, which the workflow's state contains.
 MAX_LENGTH = 2_000
+# A step is about 1 µs: a node of the query that is evaluated, or an item that a function looks at. A filter takes some
+# ten steps for each item.
+_STEPS = 200_000
+_STEPS_PER_BYTE = 4
+# Characters that a function looks at for the price of one step.
+_CHARACTERS = 64
+_FUNCTIONS = ExactFunctions()
 
 
 class _Interpreter(TreeInterpreter):
-    """Checks the time limit at each step."""
+    """Counts steps."""
 
-    def __init__(self, limit: TimeLimit) -> None:
-        super().__init__(jmespath.Options())
-        self._limit = limit
+    def __init__(self, work: Work) -> None:
+        super().__init__(jmespath.Options(custom_functions=_FUNCTIONS))
+        self._work = work
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
-        self._limit.left()
+        self._work.take()
         return super().visit(node, *args, **kwargs)
+
+    def visit_function_expression(self, node: Any, value: Any) -> Any:
+        arguments = [self.visit(child, value) for child in node["children"]]
+        for argument in arguments:
+            if node["value"] in {"to_string", "contains"}:
+                self.take_all(argument)
+            else:
+                self._work.take(_size(argument))
+        found = _FUNCTIONS.call_function(node["value"], arguments)
+        self._work.take(_size(found))
+        return found
+
+    def visit_comparator(self, node: Any, value: Any) -> Any:
+        left, right = (self.visit(child, value) for child in node["children"])
+        if isinstance(left, (list, dict)) and isinstance(right, (list, dict)):
+            self.take_all(left)
+        # A number is neither less nor greater than a string.
+        alike = (_is_number(left) and _is_number(right)) or (isinstance(left, str) and isinstance(right, str))
+        if node["value"] not in {"eq", "ne"} and not alike:
+            return None
+        return self.COMPARATOR_FUNC[node["value"]](left, right)
+
+    def visit_flatten(self, node: Any, value: Any) -> Any:
+        found = super().visit_flatten(node, value)
+        self._work.take(_size(found))
+        return found
+
+    def visit_slice(self, node: Any, value: Any) -> Any:
+        found = super().visit_slice(node, value)
+        self._work.take(_size(found))
+        return found
+
+    def take_all(self, value: Any) -> None:
+        """Take a step for each value inside a value, which may contain the same one many times.
+
+        Raises
+        ------
+        TypeError
+            If something inside isn't JSON, such as an expression.
+        """
+        pending = [value]
+        while pending:
+            found = pending.pop()
+            self._work.take(1 + _size(found))
+            if isinstance(found, (dict, list)):
+                pending += found.values() if isinstance(found, dict) else found
+            elif not (found is None or isinstance(found, (str, int, Decimal))):
+                raise TypeError(type(found).__name__)
 
 
 class Query:
@@ -38,8 +93,6 @@ class Query:
     ----------
     text : str
         A JMESPath expression.
-    clock : Callable[[], float]
-        A monotonic clock in seconds.
 
     Raises
     ------
@@ -47,25 +100,35 @@ class Query:
         If the query is invalid; the text says where.
     """
 
-    def __init__(self, text: str, clock: Callable[[], float]) -> None:
+    def __init__(self, text: str) -> None:
         check(text)
-        self._parsed = Parser().parse(text).parsed
-        self._limit = TimeLimit(clock)
+        self._parsed = ExactParser().parse(text).parsed
+        self._work = Work(_STEPS, _STEPS_PER_BYTE)
 
-    def __call__(self, content: Any) -> Any:
+    def __call__(self, content: Any, size: int) -> Any:
         """Return what the query finds in parsed JSON, or None if it finds nothing or doesn't apply to this JSON.
+
+        Parameters
+        ----------
+        content : Any
+            Parsed JSON, numbers exact.
+        size : int
+            Length of its text.
 
         Raises
         ------
-        TookTooLongError
-            If the query doesn't finish in time.
+        TooMuchWorkError
+            If the query takes too much work.
         """
-        self._limit.start()
+        self._work.start(size)
+        interpreter = _Interpreter(self._work)
         try:
-            return _Interpreter(self._limit).visit(self._parsed, content)
-        except (JMESPathError, RecursionError):
+            found = interpreter.visit(self._parsed, content)
+            interpreter.take_all(found)
+        except (JMESPathError, RecursionError, TypeError, ValueError):
             # The message has the wrong types for a function, such as a number for length().
             return None
+        return found
 
 
 def check(text: str) -> str:
@@ -84,3 +147,13 @@ def check(text: str) -> str:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"not a JMESPath expression: {first_line}") from None
     return text
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value) // _CHARACTERS
+    return len(value) if isinstance(value, (list, dict)) else 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, Decimal)) and not isinstance(value, bool)

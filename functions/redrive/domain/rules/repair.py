@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, StrictBool, StrictFloat, StrictInt, field_validator, model_validator
@@ -107,16 +108,14 @@ class Repairer:
     ----------
     repair : Repair
         The rule.
-    clock : Callable[[], float]
-        A monotonic clock in seconds.
     """
 
-    def __init__(self, repair: Repair, clock: Callable[[], float]) -> None:
+    def __init__(self, repair: Repair) -> None:
         self._repair = repair
         self._patch = None if repair.patch is None else _patch(repair.patch)
-        self._project = None if repair.project is None else Query(repair.project, clock)
+        self._project = None if repair.project is None else Query(repair.project)
         self._values = {
-            name: Query(rule.from_payload, clock)
+            name: Query(rule.from_payload)
             for name, rule in (repair.set_attributes or {}).items()
             if rule.from_payload is not None
         }
@@ -133,8 +132,8 @@ class Repairer:
 
         Raises
         ------
-        TookTooLongError
-            If a query doesn't finish in time.
+        TooMuchWorkError
+            If a query takes too much work.
         """
         attributes = self._attributes(forward, payload)
         body = self._body(forward, payload)
@@ -161,7 +160,7 @@ class Repairer:
         except NotJsonError:
             return None
         for name, rule in wanted.items():
-            found = self._values[name](content) if name in self._values else rule.value
+            found = self._values[name](content, len(payload.text)) if name in self._values else rule.value
             text = _text(found, rule.type)
             if text is None:
                 return None
@@ -179,7 +178,7 @@ class Repairer:
             if self._patch is not None:
                 content = self._patch(content)
             if self._project is not None:
-                content = self._project(content)
+                content = self._project(content, len(body))
             if content is None:
                 return None
             after = write(content)
@@ -201,7 +200,7 @@ def _text(value: Any, kind: str) -> str | None:
     """Return a value as an attribute of that type holds it, or None if it can't."""
     if isinstance(value, bool):
         value = "true" if value else "false"
-    if not isinstance(value, (str, int, float)) or value == "":
+    if not isinstance(value, (str, int, float, Decimal)) or value == "":
         return None
     text = str(value)
     return text if kind == "String" or _NUMBER.fullmatch(text) else None

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Annotated, Self
@@ -86,13 +86,11 @@ class Selector:
         The conditions.
     started_at : int
         Start of the run in milliseconds since 1970; ages are measured at that time.
-    clock : Callable[[], float]
-        A monotonic clock in seconds.
     """
 
-    def __init__(self, selection: Selection, started_at: int, clock: Callable[[], float]) -> None:
+    def __init__(self, selection: Selection, started_at: int) -> None:
         self._selection = selection
-        self._query = None if selection.jmespath is None else Query(selection.jmespath, clock)
+        self._query = None if selection.jmespath is None else Query(selection.jmespath)
         self._from, self._to = _window(selection, started_at)
 
     def __call__(self, opened: OpenedMessage) -> bool:
@@ -100,8 +98,8 @@ class Selector:
 
         Raises
         ------
-        TookTooLongError
-            If the query doesn't finish in time.
+        TooMuchWorkError
+            If the query takes too much work.
         """
         wanted, failure = self._selection, opened.failure
         return (
@@ -128,7 +126,7 @@ class Selector:
         if self._query is None:
             return True
         try:
-            found = self._query(payload.content)
+            found = self._query(payload.content, len(payload.text))
         except NotJsonError:
             return False
         # What is false to JMESPath: null, false, and what is empty. 0 is true.

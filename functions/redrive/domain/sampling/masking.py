@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from pydantic import JsonValue
@@ -33,9 +34,9 @@ _MAX_DEPTH = 6
 _MAX_MEMBERS = 20
 _MAX_ITEMS = 3
 _MAX_TEXT = 64
-# Larger numbers are shown as text: JSON has no infinity, which 1E400 is read as, and the workflow's JSONata would round
-# an integer beyond this.
+# Larger numbers are shown as text, as are decimals that a float can't hold: the workflow's JSONata would round them.
 _MAX_NUMBER = 2**53
+_MAX_EXPONENT = 300
 # How many chained references in a schema are followed.
 _MAX_REFERENCES = 10
 
@@ -106,8 +107,7 @@ class _Masking:
         if content is None or isinstance(content, bool):
             return None if content is None else "<boolean>"
         if self._valid and any(schema.get("x-safe") is True for schema in schemas):
-            plain = isinstance(content, (int, float)) and abs(content) < _MAX_NUMBER
-            return content if plain else str(content)[:_MAX_TEXT]
+            return _number(content) if isinstance(content, (int, Decimal)) else content[:_MAX_TEXT]
         return f"<string {len(content)}>" if isinstance(content, str) else "<number>"
 
     def _object(self, content: dict[str, Any], schemas: list[Mapping[str, Any]], depth: int) -> JsonValue:
@@ -154,6 +154,16 @@ class _Masking:
         for step in reference[2:].split("/"):
             found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
         return found if isinstance(found, Mapping) else None
+
+
+def _number(number: int | Decimal) -> JsonValue:
+    if isinstance(number, int) and abs(number) < _MAX_NUMBER:
+        return number
+    if isinstance(number, Decimal) and number.is_finite() and abs(number.adjusted()) < _MAX_EXPONENT:
+        rounded = float(number)
+        if abs(rounded) < _MAX_NUMBER and Decimal(repr(rounded)) == number:
+            return rounded
+    return str(number)[:_MAX_TEXT]
 
 
 def is_sensitive(name: str) -> bool:

@@ -1,0 +1,103 @@
+"""Checks that a document is a JSON Schema of a supported dialect and uses this app's keywords as they are meant.
+
+Used by `redrive.contracts.json_schema` when a contract is loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from jsonschema_rs import ValidationError, meta
+
+from redrive.contracts.schema_parts import DIALECTS, InvalidSchemaError
+
+# This app's annotations at the top of a schema: the schema of the message attributes, and whether the consumer of an
+# SNS topic's queue expects raw messages or SNS envelopes.
+ATTRIBUTES = "x-attributes"
+SNS_DELIVERY = "x-sns-delivery"
+_MARKS = ("x-safe", "x-personal")
+_OURS = {re.sub("[^a-z]", "", name).rstrip("s"): name for name in (ATTRIBUTES, SNS_DELIVERY, *_MARKS)}
+
+
+def check_metaschema(document: dict[str, Any]) -> None:
+    """Raise InvalidSchemaError if a document isn't what its dialect calls a schema."""
+    try:
+        meta.validate(document)
+    except ValidationError as error:
+        raise not_a_schema(error) from None
+
+
+def not_a_schema(error: ValidationError) -> InvalidSchemaError:
+    """Return the error for a document that the library refuses."""
+    path = "/".join(map(str, error.instance_path)) or "the top level"
+    return InvalidSchemaError(f"not a JSON Schema: {path} breaks the rule `{error.kind.name}`")
+
+
+def draft_of(document: dict[str, Any]) -> int:
+    """Return the draft of a schema: 4, 6, 7, 2019, or 2020, which is also that of a schema that doesn't say.
+
+    Raises
+    ------
+    InvalidSchemaError
+        If its dialect isn't one of these, or if a part has another one.
+    """
+    dialect = document.get("$schema", "https://json-schema.org/draft/2020-12/schema")
+    draft = DIALECTS.get(dialect.removesuffix("#")) if isinstance(dialect, str) else None
+    if draft is None:
+        raise InvalidSchemaError(
+            f"$schema: the dialect {dialect!r} isn't supported; expected JSON Schema draft 4, 6, 7, 2019-09, or "
+            "2020-12, such as https://json-schema.org/draft/2020-12/schema"
+        )
+    pending: list[Any] = [document]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, dict):
+            other = part.get("$schema", dialect)
+            if part is document.get(ATTRIBUTES):
+                continue
+            if isinstance(other, str) and other.removesuffix("#") != dialect.removesuffix("#"):
+                raise InvalidSchemaError(f"$schema: expected one dialect in a document, found {other!r} too")
+            pending += (value for key, value in part.items() if key not in {"enum", "const", "default", "examples"})
+        elif isinstance(part, list):
+            pending += part
+    return draft
+
+
+def check_own_keywords(document: dict[str, Any]) -> None:
+    """Refuse misspelled or misplaced keywords of this app. JSON Schema ignores other keywords that it doesn't know.
+
+    Raises
+    ------
+    InvalidSchemaError
+        If there is one.
+    """
+    delivery = document.get(SNS_DELIVERY)
+    if SNS_DELIVERY in document and delivery not in ("raw", "wrapped"):
+        raise InvalidSchemaError(f"{SNS_DELIVERY}: expected raw or wrapped, found {delivery!r}")
+    attributes = document.get(ATTRIBUTES, {})
+    if not isinstance(attributes, dict):
+        raise InvalidSchemaError(f"{ATTRIBUTES}: expected a JSON object, found {type(attributes).__name__}")
+    # Each with whether its keys are keywords, not names.
+    pending: list[tuple[Any, bool]] = [(document, True)]
+    while pending:
+        part, keywords = pending.pop()
+        for key, value in part.items() if isinstance(part, dict) else ():
+            if keywords:
+                _check_own_keyword(key, value, top=part is document)
+            if not keywords or key not in {"enum", "const", "default", "examples"}:
+                named = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
+                pending.append((value, not (keywords and key in named)))
+        pending += [(value, keywords) for value in part] if isinstance(part, list) else []
+
+
+def _check_own_keyword(key: str, value: Any, *, top: bool) -> None:
+    ours = _OURS.get(re.sub("[^a-z]", "", key.lower()).rstrip("s"))
+    if ours is None or not key.lower().startswith("x"):
+        return
+    if key != ours:
+        raise InvalidSchemaError(f"{key}: unknown keyword; did you mean {ours}?")
+    if ours in _MARKS and not isinstance(value, bool):
+        raise InvalidSchemaError(f"{ours}: expected true or false, found {value!r}")
+    if ours not in _MARKS and not top:
+        raise InvalidSchemaError(f"{ours}: expected only at the top of the schema")

@@ -1,0 +1,147 @@
+"""Patterns of JSON Schemas: each text is matched within a bound on work.
+
+Most patterns are matched in time linear to the text. Those with look-around or backreferences can backtrack without
+end, and those that count far, such as `(a|b){5000}`, take long for each character. Used by
+`redrive.contracts.json_schema`, which leaves such patterns to this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jsonschema_rs import (
+    FancyRegexOptions,
+    RegexOptions,
+    ValidationError,
+    ValidationErrorKind,
+    Validator,
+    validator_for,
+)
+
+from redrive.contracts.schema_parts import InvalidSchemaError
+from redrive.contracts.work import TooMuchWorkError, Work
+
+# Bytes of a compiled pattern. Matching it takes at most some microseconds for each character.
+_LIGHT_BYTES = 256 * 1024
+_HEAVY_BYTES = 10 * 1024 * 1024
+# Characters that one backtracking step may look at for the price of one.
+_LOOK_AHEAD = 256
+_FIRST_LIMIT = 64
+_LIMIT_GROWTH = 4
+
+
+class Pattern:
+    """A pattern that can take more work than a text's length.
+
+    Parameters
+    ----------
+    text : str
+        The pattern, as ECMA-262 has it.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._schema = {"pattern": text}
+        # Whether it is linear, but heavy.
+        self._linear = _compiled(self._schema, RegexOptions(size_limit=_HEAVY_BYTES))
+        self._limited: dict[int, Validator] = {}
+
+    def matches(self, text: str, work: Work) -> bool:
+        """Return whether the pattern is found in a text.
+
+        Raises
+        ------
+        TooMuchWorkError
+            If finding out needs more work than is left.
+        """
+        if self._linear is not None:
+            # For each character, at most as many states as there were characters, or as there are in the pattern.
+            work.take(len(text) * min(len(text), 4 * _LIGHT_BYTES // 1024) // 2 + 1)
+            return self._linear.is_valid(text)
+        limit = _FIRST_LIMIT
+        while True:
+            # It isn't known how many steps a match took, only that the limit was enough.
+            work.take(limit * (1 + len(text) // _LOOK_AHEAD))
+            found = self._within(limit, text)
+            if found is not None:
+                return found
+            limit *= _LIMIT_GROWTH
+
+    def _within(self, limit: int, text: str) -> bool | None:
+        if limit not in self._limited:
+            self._limited[limit] = validator_for(
+                self._schema, pattern_options=FancyRegexOptions(backtrack_limit=limit), offline=True
+            )
+        validator = self._limited[limit]
+        if validator.is_valid(text):
+            return True
+        try:
+            validator.validate(text)
+        except ValidationError as error:
+            failed = (ValidationErrorKind.BacktrackLimitExceeded, ValidationErrorKind.RegexEngineFailure)
+            return None if isinstance(error.kind, failed) else False
+        return True
+
+
+def is_light(pattern: str, where: str) -> bool:
+    """Return whether matching a pattern takes little more than reading the text; `where` is its place in the schema.
+
+    Raises
+    ------
+    InvalidSchemaError
+        If it isn't a regular expression.
+    """
+    schema = {"pattern": pattern}
+    if _compiled(schema, RegexOptions(size_limit=_LIGHT_BYTES)) is not None:
+        return True
+    if _compiled(schema, FancyRegexOptions(size_limit=_HEAVY_BYTES)) is None:
+        raise InvalidSchemaError(f"not a JSON Schema: {where}: {pattern!r} is not a regular expression of ECMA-262")
+    return False
+
+
+class Matcher:
+    """Matches texts with the patterns of one contract and remembers whether that took too much work.
+
+    Parameters
+    ----------
+    work : Work
+        The work on one message.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._patterns: dict[str, Pattern] = {}
+        #: A match of this message wasn't decided: what the library returned means nothing.
+        self.gave_up = False
+
+    def matches(self, pattern: str, text: str) -> bool:
+        """Return whether a pattern is found in a text; False with `gave_up` if that takes too much work."""
+        if pattern not in self._patterns:
+            self._patterns[pattern] = Pattern(pattern)
+        if not self.gave_up:
+            try:
+                return self._patterns[pattern].matches(text, self._work)
+            except TooMuchWorkError:
+                self.gave_up = True
+        return False
+
+    def keyword(self) -> type[Any]:
+        """Return a keyword for the library whose value is a pattern."""
+        matches: Callable[[str, str], bool] = self.matches
+
+        class BoundedPattern:
+            def __init__(self, _parent: Any, value: Any, _path: Any) -> None:
+                self._pattern = str(value)
+
+            def validate(self, instance: Any) -> None:
+                if isinstance(instance, str) and not matches(self._pattern, instance):
+                    raise ValueError
+
+        return BoundedPattern
+
+
+def _compiled(schema: dict[str, Any], options: RegexOptions | FancyRegexOptions) -> Validator | None:
+    try:
+        return validator_for(schema, pattern_options=options, offline=True)
+    except ValidationError:
+        return None
