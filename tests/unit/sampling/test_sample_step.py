@@ -43,6 +43,5 @@ def test_a_queue_that_a_message_claims_and_that_is_refused_is_no_known_destinati
             find_contract=lambda _: None,
             delivery_policy=DeliveryPolicy(),
             seconds=1,
-            clock=lambda: 0.0,
             now=lambda: datetime.fromtimestamp(factories.STARTED_AT / 1000, UTC),
         )

@@ -5,13 +5,12 @@ Used by `redrive.domain.rules.queries`.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import (
     MAX_EMAX,
     MIN_EMIN,
-    ROUND_CEILING,
-    ROUND_FLOOR,
     Clamped,
     Context,
     Decimal,
@@ -91,11 +90,11 @@ class ExactFunctions(Functions):
 
     @signature({"types": ["number"]})
     def _func_ceil(self, arg: Number) -> Number:
-        return _rounded(arg, ROUND_CEILING)
+        return _rounded(arg, math.ceil)
 
     @signature({"types": ["number"]})
     def _func_floor(self, arg: Number) -> Number:
-        return _rounded(arg, ROUND_FLOOR)
+        return _rounded(arg, math.floor)
 
     @signature({"types": []})
     def _func_to_number(self, arg: Any) -> Number | None:
@@ -130,10 +129,10 @@ def _sum(numbers: Sequence[Number]) -> Number:
     return _number(total)
 
 
-def _rounded(number: Number, rounding: str) -> Number:
+def _rounded(number: Number, rounding: Callable[[Decimal], int]) -> Number:
     if isinstance(number, int) or number.adjusted() > MAX_DIGITS:
         return number
-    return int(number.to_integral_value(rounding))
+    return rounding(number)
 
 
 def _number(number: Decimal) -> ExactNumber:
