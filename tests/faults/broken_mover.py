@@ -18,7 +18,7 @@ _PERFORM = """
 
 # The rest breaks a safety rule on purpose (tests/faults/broken_mover.py).
 from redrive.adapters import pipeline as _pipeline
-from redrive.domain.moving.actions import BatchResult as _BatchResult, Delete as _Delete, Send as _Send
+from redrive.domain.moving.actions import BatchResult as _BatchResult, Send as _Send
 
 _perform = _pipeline.Pipeline._perform
 _late = []
@@ -52,10 +52,6 @@ BROKEN = {
     if isinstance(action, _Send) and len(_late) == 1:
         _late.append(_perform(self, _late[0]))
     return outcome
-""",
-    # Nothing is deleted, though the lane believes it is.
-    "delete-what-was-sent": """
-    return _BatchResult() if isinstance(action, _Delete) else _perform(self, action)
 """,
 }
 

@@ -78,9 +78,10 @@ def _quarantined(evidence: Evidence) -> list[Copy]:
 def _lost(evidence: Evidence) -> Iterator[str]:
     found = {copy.id for copy in [*_delivered(evidence), *_quarantined(evidence), *evidence.remaining]}
     missing = sorted(message.id for message in evidence.schedule.messages if message.id not in found)
-    invisible = evidence.observations[-1].depth_later.in_flight
-    if len(missing) > invisible:
-        yield f"lost: {len(missing) - invisible} of {', '.join(missing)}"
+    # What is invisible can't be received, and neither can what is behind it in its group.
+    hidden = evidence.observations[-1].depth_later.total - len(evidence.remaining)
+    if len(missing) > hidden:
+        yield f"lost: {len(missing) - hidden} of {', '.join(missing)}"
 
 
 def _altered(evidence: Evidence) -> Iterator[str]:

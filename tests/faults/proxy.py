@@ -77,6 +77,8 @@ class Proxy:
         #: The process group of the embedded cloud whose workers may be killed.
         self.cloud_group = 0
         self._traffic: dict[int, Traffic] = {}
+        # The event loop itself keeps weak references only.
+        self._connections: set[asyncio.Task[None] | None] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
         self.port = 0
@@ -106,12 +108,14 @@ class Proxy:
         return port
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._connections.add(task)
         with suppress(OSError, asyncio.IncompleteReadError):
             while (request := await _read_message(reader)) is not None:
                 if not await self._answer(request, reader, writer):
                     break
-        with suppress(OSError):
-            writer.close()
+        writer.close()
+        self._connections.discard(task)
 
     async def _answer(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer a request; return whether the connection stays open."""

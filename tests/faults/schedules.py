@@ -199,7 +199,7 @@ def draw(seed: int) -> Schedule:
     if scenario is Scenario.DRY_RUN:
         options["dryRun"] = True
     if scenario is Scenario.SELECT:
-        options["select"] = {"attributes": {"chosen": ["yes"]}}
+        options["select"] = {"attributes": {"chosen": "yes"}}
     return Schedule(
         seed=seed,
         scenario=scenario,

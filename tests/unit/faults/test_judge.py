@@ -77,6 +77,13 @@ def test_a_message_that_is_nowhere_is_lost():
     assert "lost" in kinds(schedule(sent), observed(report(3), copies(sent[:2])))
 
 
+def test_what_waits_behind_an_invisible_message_is_not_lost():
+    sent = messages(3, group="a")
+    said = report(status="FAILED", reason="broken", counts={"remaining": 3})
+    seen = observed(said, execution={"status": "FAILED"}, depth_later=Depth(2, 1, 0))
+    assert kinds(schedule(sent), seen) == {"invisible"}
+
+
 @pytest.mark.parametrize(
     "change",
     [
