@@ -64,6 +64,7 @@ def moved(
         concurrency=threads,
         in_hand=320,
         in_hand_bytes=move.IN_HAND_BYTES,
+        defers=True,
     )
     lane = Lane(
         settings,

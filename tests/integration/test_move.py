@@ -1,5 +1,6 @@
 """Slices with moto: what a slice moves, what it records for the next one, and how it handles failures."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,18 +13,20 @@ from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import sqs_client
-from redrive.domain.errors import LockLostError
+from redrive.domain.errors import LockLostError, RejectedError
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.message import MAX_BATCH_ENTRIES, MAX_BYTES
+from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.results import Counts, LaneWork, SliceResult
 from redrive.domain.moving.transitions import HeldRecord
+from redrive.domain.plan.rates import MaxRate
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.workflow import move
 from redrive.workflow.move import Mover, in_hand_limit
 from tests.support import factories
 from tests.support.definitions import template
 from tests.support.fakes import FakeExecutions
-from tests.support.faulty_sqs import ObservedSqs
+from tests.support.faulty_sqs import ObservedSqs, TimedSqs
 from tests.support.moto_cloud import MotoCloud, in_a_moment, moto_cloud
 
 THREADS = 8
@@ -40,7 +43,7 @@ class Stage:
         self.quarantine = cloud.queue("quarantine")
         name = cloud.run_table()
         self.table = RunTable(name)
-        self.shares = RateShares(name, FakeExecutions({RUNNING}))
+        self.shares = RateShares(name, FakeExecutions({RUNNING, factories.plan().execution_arn}))
 
     def plan(self, **changes: Any) -> RunPlan:
         plan = factories.plan(
@@ -241,3 +244,95 @@ def test_a_lane_has_two_seconds_worth_of_messages_in_hand_within_bounds(rate, me
 def test_the_messages_in_hand_fit_in_the_smallest_memory_of_a_deployment_and_keep_requests_busy():
     smallest_memory = template()["Parameters"]["MoveMemory"]["MinValue"] * 1024 * 1024
     assert 4 * MAX_BATCH_ENTRIES * MAX_BYTES <= move.IN_HAND_BYTES <= smallest_memory / 5
+
+
+# Max rates of queues that the plan doesn't know
+
+
+class Elsewhere:
+    """A queue without a dead-letter queue: messages name it as where they belong, and it declares a max rate."""
+
+    def __init__(self, stage: Stage, value: str | None = "20") -> None:
+        self.stage = stage
+        self.queue = stage.cloud.queue("elsewhere")
+        if value is not None:
+            stage.cloud.sqs.tag_queue(QueueUrl=self.queue.url, Tags={"redrive:max-rate": value})
+
+    def send(self, number: int) -> None:
+        provenance = json.dumps({"run": "run-0", "count": 0, "id": "m", "sent": 1, "source": self.queue.arn})
+        attributes = {"redrive": {"DataType": "String", "StringValue": provenance}}
+        entries = [{"MessageBody": str(n), "MessageAttributes": attributes} for n in range(number)]
+        self.stage.cloud.send(self.stage.dlq, entries)
+
+
+def test_a_queue_first_met_in_mid_run_keeps_its_max_rate_and_the_slice_reports_it(stage):
+    elsewhere = Elsewhere(stage, "20")
+    elsewhere.send(30)
+    stage.cloud.send(stage.dlq, bodies(30))
+    times: dict[str, list[float]] = {}
+    client = TimedSqs(sqs_client(THREADS, retries=False), times)
+    result = stage.run(stage.plan(rate=5000), client=client)
+    assert (result.counts.redriven, result.max_rate) == (60, 20)
+    # Thirty messages in batches of four take at least six intervals of a fifth of a second.
+    assert times[elsewhere.queue.url][-1] - times[elsewhere.queue.url][0] > 1.1
+    assert times[stage.orders.url][-1] < times[elsewhere.queue.url][-1]
+
+
+def test_all_slices_of_a_run_reserve_one_share_of_a_queue_and_the_clean_up_releases_it(stage):
+    elsewhere = Elsewhere(stage, "1000")
+    elsewhere.send(4)
+    plan = stage.plan(rate=400)
+    for lane in range(2):
+        assert stage.run(plan, factories.work(lane=lane, rate=200, quota=2)).counts.redriven == 2
+    with pytest.raises(RejectedError, match=rf"{plan.execution_arn} \(400\)"):
+        stage.shares.reserve("run-2", RUNNING, elsewhere.queue, 1000, 400)
+    stage.shares.release(plan.run_id)
+    assert stage.shares.reserve("run-2", RUNNING, elsewhere.queue, 1000, 1000).share == 1000
+
+
+def test_messages_for_a_queue_whose_max_rate_other_runs_have_stay(stage):
+    elsewhere = Elsewhere(stage, "20")
+    stage.shares.reserve("run-2", RUNNING, elsewhere.queue, 20, 20)
+    elsewhere.send(3)
+    stage.cloud.send(stage.dlq, bodies(3))
+    result = stage.run(stage.plan())
+    assert (result.counts.redriven, result.skip_reasons, result.max_rate) == (3, {"rate-unavailable": 3}, 20)
+    assert stage.remaining() == (0, 3)
+
+
+def test_the_share_of_a_run_that_has_ended_is_taken_over_in_mid_run(stage):
+    elsewhere = Elsewhere(stage, "20")
+    stage.shares.reserve("run-2", "arn:dead", elsewhere.queue, 20, 20)
+    elsewhere.send(3)
+    assert stage.run(stage.plan()).counts.redriven == 3
+
+
+def test_messages_for_a_queue_with_an_invalid_max_rate_stay(stage):
+    Elsewhere(stage, "slow").send(2)
+    assert stage.run(stage.plan()).skip_reasons == {"rate-unavailable": 2}
+
+
+def test_messages_for_a_queue_whose_tags_cannot_be_read_stay(stage, monkeypatch):
+    def refuse(queue: QueueRef) -> dict[str, str]:
+        raise RejectedError(f"The tags of {queue.name} can't be read.")
+
+    Elsewhere(stage, None).send(2)
+    monkeypatch.setattr(stage.cloud.queues, "tags", refuse)
+    assert stage.run(stage.plan()).skip_reasons == {"rate-unavailable": 2}
+
+
+def test_a_queue_without_the_tag_has_no_max_rate(stage):
+    Elsewhere(stage, None).send(2)
+    result = stage.run(stage.plan())
+    assert (result.counts.redriven, result.max_rate) == (2, None)
+
+
+def test_the_lanes_of_a_run_keep_its_share_of_a_known_queue(stage):
+    stage.cloud.send(stage.dlq, bodies(15))
+    times: dict[str, list[float]] = {}
+    client = TimedSqs(sqs_client(THREADS, retries=False), times)
+    plan = stage.plan(rate=1000, max_rates=(MaxRate(queue=stage.orders, max_rate=10, share=10),))
+    # One of two lanes: it has every other turn, so it sends five a second.
+    assert stage.run(plan, factories.work(rate=500), client=client).counts.redriven == 15
+    sends = times[stage.orders.url]
+    assert sends[-1] - sends[0] > 2.2

@@ -5,6 +5,7 @@ The integration tests of the pipeline use them, because moto accepts every entry
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -59,4 +60,19 @@ class ObservedSqs:
 
     def send_message_batch(self, **request: Any) -> Any:
         self._before_send()
+        return self._client.send_message_batch(**request)
+
+
+class TimedSqs:
+    """A client that notes when messages are sent to each queue, by its URL."""
+
+    def __init__(self, client: Any, times: dict[str, list[float]]) -> None:
+        self._client = client
+        self._times = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def send_message_batch(self, **request: Any) -> Any:
+        self._times.setdefault(request["QueueUrl"], []).append(time.monotonic())
         return self._client.send_message_batch(**request)

@@ -99,6 +99,7 @@ class World:
     in_hand: int = 320
     in_hand_bytes: int = 48 * 1024 * 1024
     hold: int = 3600
+    defers: bool = True
     #: What destinations accept in messages per second, by address.
     max_rates: Mapping[str, float] = field(default_factory=dict)
     stop_at: float = float("inf")
@@ -139,10 +140,11 @@ class World:
             "concurrency": self.concurrency,
             "in_hand": self.in_hand,
             "in_hand_bytes": self.in_hand_bytes,
+            "defers": self.defers,
         }
         settings = LaneSettings(**(values | changes))
         rates = {
-            address: destination_rate(_limit(address, max_rate), 0, 1, EPOCH)
+            address: destination_rate(_limit(address, max_rate), 0, 1, began=start, epoch=EPOCH)
             for address, max_rate in self.max_rates.items()
         }
         return Lane(

@@ -204,7 +204,7 @@ class ModelSqs:
 
     def _set_visibility(self, action: SetVisibility, failing: Mapping[int, ApiError], now: float) -> BatchResult:
         # SQS API reference, ChangeMessageVisibility.
-        assert 0 <= action.seconds <= 43_200
+        assert all(0 <= seconds <= 43_200 for seconds in action.seconds)
         failed = {}
         for place, stored in self._in_flight_by(action.handles):
             if place in failing:
@@ -212,7 +212,7 @@ class ModelSqs:
             if stored.visible_at <= now:
                 failed[place] = _NOT_IN_FLIGHT
             else:
-                stored.visible_at = now + action.seconds
+                stored.visible_at = now + action.seconds[place]
         return BatchResult(failed)
 
     def _in_flight_by(self, handles: Any) -> list[tuple[int, Stored]]:

@@ -191,7 +191,8 @@ class Pipeline:
 
     def _set_visibility(self, action: SetVisibility) -> BatchResult:
         entries: list[Any] = [
-            entry | {"VisibilityTimeout": action.seconds} for entry in receipt_entries(action.handles)
+            entry | {"VisibilityTimeout": seconds}
+            for entry, seconds in zip(receipt_entries(action.handles), action.seconds, strict=True)
         ]
         return _batch_result(
             self.client.change_message_visibility_batch(QueueUrl=self.dlq_url, Entries=entries), len(entries)

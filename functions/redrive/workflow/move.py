@@ -90,8 +90,10 @@ class Mover:
             concurrency=_within((_FEWEST_REQUESTS, runner.threads), work.rate / _RATE_OF_A_REQUEST),
             in_hand=in_hand_limit(work.rate),
             in_hand_bytes=IN_HAND_BYTES,
+            # Receiving messages again raises their receive count, which a redrive policy acts on.
+            defers=not plan.request.allow_nested_dlq,
         )
-        met = _MetQueues(plan, work, self.queues, self.shares, self.time() - runner.clock())
+        met = _MetQueues(plan, work, self.queues, self.shares, began=started, epoch=self.time() - runner.clock())
         judge = Judge(plan, cache(_usable(self.contracts())), cache(met.find), self.delivery_policy)
         lane = Lane(
             settings,
@@ -135,12 +137,21 @@ class _MetQueues:
         Makes the directory of queues.
     shares : RateShares
         Where the run's shares are reserved.
+    began : float
+        When the slice began, on the lane's clock.
     epoch : float
         What to add to the lane's clock to get seconds since 1970.
     """
 
     def __init__(
-        self, plan: RunPlan, work: LaneWork, queues: Callable[[], QueueDirectory], shares: RateShares, epoch: float
+        self,
+        plan: RunPlan,
+        work: LaneWork,
+        queues: Callable[[], QueueDirectory],
+        shares: RateShares,
+        *,
+        began: float,
+        epoch: float,
     ) -> None:
         #: The rates to keep to, by the address of the destination; grows.
         self.rates: dict[str, DestinationRate] = {}
@@ -150,6 +161,7 @@ class _MetQueues:
         self._work = work
         self._queues = queues
         self._shares = shares
+        self._began = began
         self._epoch = epoch
         for limit in plan.max_rates:
             self._keep(limit)
@@ -176,8 +188,10 @@ class _MetQueues:
 
     def _keep(self, limit: MaxRate) -> None:
         # Every lane has the same part of the run's rate.
-        lanes = round(self._plan.rate / self._work.rate)
-        self.rates[limit.queue.url] = destination_rate(limit, self._work.lane, lanes, self._epoch)
+        lanes = max(1, round(self._plan.rate / self._work.rate))
+        self.rates[limit.queue.url] = destination_rate(
+            limit, self._work.lane, lanes, began=self._began, epoch=self._epoch
+        )
 
 
 def _usable(find: ContractFinder) -> FindContract:

@@ -25,6 +25,7 @@ def hand_that_skips() -> Hand:
         counts=LaneCounts(),
         sent_before=(),
         jitter=lambda: 0.5,
+        deferral=lambda _held, _now: 0,
     )
 
 

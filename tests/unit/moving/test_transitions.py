@@ -1,6 +1,7 @@
 """The table of transitions: every row is needed, no other is used, and anything else is an error."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -8,10 +9,11 @@ from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.moving import transitions
 from redrive.domain.moving.transitions import TRANSITIONS, Event, IllegalTransitionError, InHand, Stage
 from tests.support import factories
-from tests.support.lane_worlds import REFUSED, SEND, THROTTLED, UNCERTAIN, Wish, World, plot
+from tests.support.lane_worlds import ORDERS, REFUSED, SEND, THROTTLED, UNCERTAIN, Wish, World, plot
 from tests.support.model_sqs import Fate
 
 SKIP = Wish(reason="not-selected")
+SLOW: dict[str, Any] = {"max_rates": {ORDERS.address: 2}}
 LATE = Fate(effect=0.01, answer=29.5)
 
 
@@ -42,6 +44,9 @@ SCHEDULES: dict[str, Callable[[], None]] = {
     "a delete fails, then succeeds": lambda: move([SEND], {("delete", 0): Fate(UNCERTAIN)}),
     "a delete fails for good": lambda: move([SEND], {("delete", 0): entry(REFUSED)}),
     "a hold fails, then succeeds": lambda: move([SKIP], {("hold", 0): Fate(THROTTLED)}),
+    "a message for a slow destination is deferred": lambda: move([SEND] * 9, **SLOW),
+    "a deferral fails, then succeeds": lambda: move([SEND] * 9, {("defer", 0): Fate(THROTTLED)}, **SLOW),
+    "a deferral fails for good": lambda: move([SEND] * 9, {("defer", 0): entry(REFUSED)}, **SLOW),
     "a release fails, then succeeds": lambda: move([SEND] * 9, {("release", 0): entry(THROTTLED)}, rate=1, stop_at=1.5),
     "a release fails for good": lambda: move([SEND] * 9, {("release", 0): entry(REFUSED)}, rate=1, stop_at=1.5),
 }
@@ -80,6 +85,9 @@ def test_the_schedules_use_every_row_and_no_other(used):
         ("a release fails for good", Stage.RELEASING, Event.ABANDONED, Event.TRIED_AGAIN),
         ("a delete fails, then succeeds", Stage.DELETING, Event.TRIED_AGAIN, Event.ABANDONED),
         ("a release fails, then succeeds", Stage.RELEASING, Event.TRIED_AGAIN, Event.ABANDONED),
+        ("a message for a slow destination is deferred", Stage.DEFERRING, Event.DONE, Event.ABANDONED),
+        ("a deferral fails, then succeeds", Stage.DEFERRING, Event.TRIED_AGAIN, Event.ABANDONED),
+        ("a deferral fails for good", Stage.DEFERRING, Event.ABANDONED, Event.TRIED_AGAIN),
         ("a hold fails, then succeeds", Stage.HOLDING, Event.TRIED_AGAIN, Event.ABANDONED),
     ],
 )

@@ -68,6 +68,7 @@ class Purpose(StrEnum):
 
     EXTEND = "extend"
     HOLD = "hold"
+    DEFER = "defer"
     RELEASE = "release"
 
 
@@ -77,7 +78,8 @@ class SetVisibility:
 
     messages: Sequence[InHand]
     handles: Sequence[str]
-    seconds: int
+    #: For each message.
+    seconds: Sequence[int]
     purpose: Purpose
     issued_at: float
 

@@ -9,19 +9,25 @@ import math
 from typing import Protocol
 from zlib import crc32
 
+from redrive.domain.messages.message import MAX_BATCH_ENTRIES
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.plan.rates import MaxRate
 
 # Messages per second, up to which lanes take turns. Above it, a turn would be too short to be met.
 _TURNS_BELOW = 500.0
-# The part of a turn in which messages may leave, at least.
+# Messages may leave in this part of a turn at least, and for as many seconds if the turn is that long.
 _SMALLEST_OPENING = 0.1
+_SHORTEST_OPENING = 0.02
 # More than the error of times in seconds since 1970.
 _ROUNDING = 1e-5
 
 
 class DestinationRate(Protocol):
     """When a lane may send to a destination, and how much."""
+
+    @property
+    def rate(self) -> float:
+        """Messages per second of this lane."""
 
     def batch_size(self, now: float) -> int:
         """Return how many messages may go in one batch, now or the next time that any may."""
@@ -51,23 +57,26 @@ class Turns:
         Messages per turn.
     lane, lanes : int
         The lane, counted from 0, and how many there are.
+    began : float
+        When the lane's slice began, on its clock. That turn may have been used by the slice before.
     epoch : float
         What to add to the lane's clock to get seconds since 1970.
     """
 
-    def __init__(self, share: float, batch_size: int, lane: int, lanes: int, epoch: float) -> None:
+    def __init__(self, share: float, batch_size: int, lane: int, lanes: int, *, began: float, epoch: float) -> None:
         self._batch_size = batch_size
         self._lane = lane
         self._lanes = lanes
         self._epoch = epoch
+        self.rate = share / lanes
         interval = batch_size / share
         whole = math.floor(1 / interval + 1e-9)
         # A turn and the one `whole + 1` later must not touch the same second: the first one ends early enough, and if
         # that leaves too little of it, turns are longer.
-        self._length = max(interval, 1 / (whole + 1 - _SMALLEST_OPENING))
+        self._length = max(interval, 1 / (whole + 1 - _SMALLEST_OPENING), (1 + _SHORTEST_OPENING) / (whole + 1))
         self._open = min(self._length, (whole + 1) * self._length - 1)
-        self._turn = -1
-        self._left = batch_size
+        self._turn = self._turn_at(began)
+        self._left = 0
 
     def batch_size(self, now: float) -> int:
         """Return how many messages may go in one batch, now or the next time that any may."""
@@ -97,6 +106,7 @@ class _Evenly:
     """A lane's part of a share that is too high for turns."""
 
     def __init__(self, rate: float, batch_size: int) -> None:
+        self.rate = rate
         self._rate_limiter = RateLimiter(rate, batch_size)
         self.ready_at = self._rate_limiter.ready_at
         self.take = self._rate_limiter.take
@@ -105,7 +115,7 @@ class _Evenly:
         return self._rate_limiter.batch_size
 
 
-def destination_rate(limit: MaxRate, lane: int, lanes: int, epoch: float) -> DestinationRate:
+def destination_rate(limit: MaxRate, lane: int, lanes: int, *, began: float, epoch: float) -> DestinationRate:
     """Return what keeps a lane's part of a run's share.
 
     Parameters
@@ -114,11 +124,13 @@ def destination_rate(limit: MaxRate, lane: int, lanes: int, epoch: float) -> Des
         The run's share.
     lane, lanes : int
         The lane, counted from 0, and how many there are.
+    began : float
+        When the lane's slice began, on its clock.
     epoch : float
         What to add to the lane's clock to get seconds since 1970.
     """
     if limit.share > _TURNS_BELOW:
-        return _Evenly(limit.share / lanes, max(1, limit.batch_size // lanes))
+        return _Evenly(limit.share / lanes, max(1, min(MAX_BATCH_ENTRIES, limit.batch_size // lanes)))
     # Lanes have their turns at different times for different queues.
     place = (lane + crc32(limit.queue.arn.encode())) % lanes
-    return Turns(limit.share, min(10, limit.batch_size), place, lanes, epoch)
+    return Turns(limit.share, min(MAX_BATCH_ENTRIES, limit.batch_size), place, lanes, began=began, epoch=epoch)

@@ -47,6 +47,8 @@ class Hand:
         Ids of messages that earlier slices sent but perhaps didn't delete.
     jitter : Callable[[], float]
         Random numbers from 0 to 1 for the pauses between attempts.
+    deferral : Callable[[InHand, float], int]
+        How long to defer a message that is to be sent, in seconds; 0 to take it in hand.
     """
 
     def __init__(
@@ -58,11 +60,12 @@ class Hand:
         counts: LaneCounts,
         sent_before: Iterable[str],
         jitter: Callable[[], float],
+        deferral: Callable[[InHand, float], int],
     ) -> None:
         self.buffers = SendBuffers(fifo=fifo)
         #: Messages that wait for a request to delete, hold, or release them, or for more visibility.
         self.waiting: dict[Stage, deque[InHand]] = {
-            stage: deque() for stage in (Stage.DELETING, Stage.HOLDING, Stage.RELEASING)
+            stage: deque() for stage in (Stage.DELETING, Stage.HOLDING, Stage.DEFERRING, Stage.RELEASING)
         }
         self.extending: deque[InHand] = deque()
         self.retries = Retries(jitter)
@@ -71,6 +74,7 @@ class Hand:
         self.giving_up = False
         self._fifo = fifo
         self._judge = judge
+        self._deferral = deferral
         self._intake = intake
         self._counts = counts
         self._messages: dict[str, InHand] = {}
@@ -117,6 +121,9 @@ class Hand:
             held.verdict = self._judge(message)
             if isinstance(held.verdict, Skip):
                 self._skip(held, held.verdict.reason, now)
+            elif seconds := self._deferral(held, now):
+                held.deferred_for = seconds
+                self._advance(held, Event.DEFERRED, now)
             else:
                 self._intake.commit()
                 self._advance(held, Event.ENQUEUED, now)
@@ -195,6 +202,8 @@ class Hand:
         if held.stage is Stage.HOLDING:
             self.records.append(held.record())
             self._kept[held.message.message_id] = _Kept(held.reason, held.failed, held.visible_until)
+        if held.stage is Stage.DEFERRING:
+            self._intake.returns(held.visible_until if error else now + held.deferred_for)
         self._advance(held, Event.DONE if error is None else Event.ABANDONED, now)
 
     def give_up(self, now: float) -> None:

@@ -35,6 +35,8 @@ class Intake:
     not_before: float = float("-inf")
     _empties: int = 0
     _last_empty: bool = False
+    #: Deferred messages are visible again by this time.
+    _returned_at: float = float("-inf")
 
     @property
     def drained(self) -> bool:
@@ -73,12 +75,18 @@ class Intake:
         """Take note of a response with this many messages.
 
         SQS returns nothing of a FIFO group while one of its messages is in flight, so an empty answer to a receive
-        that was issued with messages in hand says nothing about the queue.
+        that was issued with messages in hand says nothing about the queue. Nor does one that was issued before deferred
+        messages were visible again.
         """
         self.failures = 0
         self._last_empty = messages == 0
-        says_nothing = self.fifo and not action.empty_handed
+        says_nothing = (self.fifo and not action.empty_handed) or action.issued_at <= self._returned_at
         self._empties = 0 if messages or says_nothing else self._empties + 1
+
+    def returns(self, at: float) -> None:
+        """Take note that a message is visible again at a time, so the queue doesn't count as empty before."""
+        self._empties = 0
+        self._returned_at = max(self._returned_at, at)
 
     def not_empty(self) -> None:
         """Take note that a message is in the queue, whatever the answers said."""

@@ -27,13 +27,14 @@ from redrive.domain.moving.actions import (
     error_at,
 )
 from redrive.domain.moving.counting import LaneCounts
+from redrive.domain.moving.deferral import Deferral
 from redrive.domain.moving.destination_rate import DestinationRate
 from redrive.domain.moving.hand import Hand
 from redrive.domain.moving.intake import Intake
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.moving.results import SliceResult
 from redrive.domain.moving.retries import MAX_ATTEMPTS
-from redrive.domain.moving.send_buffer import SendBuffer
+from redrive.domain.moving.send_buffer import SendBuffer, outbound_of
 from redrive.domain.moving.transitions import Event, HeldRecord, InHand, Stage
 
 # Messages with less visibility left, in seconds, get more before they are sent.
@@ -43,7 +44,7 @@ _EXTEND_CHECK_SECONDS = 5.0
 _TOO_LATE = 2.0
 # Incomplete batches wait this many seconds for more messages.
 _SEND_LINGER = 0.2
-_LINGER = {Stage.DELETING: 1.0, Stage.HOLDING: 1.0, Stage.RELEASING: 0.0}
+_LINGER = {Stage.DELETING: 1.0, Stage.HOLDING: 1.0, Stage.DEFERRING: 0.2, Stage.RELEASING: 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class LaneSettings:
     #: Messages in hand at a time, and their bytes.
     in_hand: int
     in_hand_bytes: int
+    #: Messages may be received more than once.
+    defers: bool
 
 
 class Lane:
@@ -111,7 +114,9 @@ class Lane:
             counts=self._counts,
             sent_before=sent_before,
             jitter=jitter,
+            deferral=self._seconds_to_defer,
         )
+        self._deferral = Deferral(destination_rates, settings.defers and not settings.fifo)
         self._in_flight = 0
         self._sending = 0
         self._extend_check = float("-inf")
@@ -176,11 +181,17 @@ class Lane:
         actions: list[Action] = []
         self._add_deletes(actions, now)
         self._add_visibility(actions, self._hand.waiting[Stage.RELEASING], 0, Purpose.RELEASE, now)
+        self._add_visibility(actions, self._hand.waiting[Stage.DEFERRING], None, Purpose.DEFER, now)
         self._add_visibility(actions, self._hand.extending, settings.visibility, Purpose.EXTEND, now)
         self._add_visibility(actions, self._hand.waiting[Stage.HOLDING], settings.hold, Purpose.HOLD, now)
         self._add_sends(actions, now)
         self._add_receives(actions, now)
         return actions
+
+    def _seconds_to_defer(self, held: InHand, now: float) -> int:
+        destination = outbound_of(held).destination
+        waiting = self._hand.buffers.waiting_for(destination)
+        return self._deferral.seconds(destination, waiting, self.rate_limiter.rate, now)
 
     def _free(self) -> bool:
         return self._in_flight < self._settings.concurrency
@@ -208,10 +219,12 @@ class Lane:
             self._start(actions, Delete(*_pop(waiting)))
 
     def _add_visibility(
-        self, actions: list[Action], waiting: deque[InHand], seconds: int, purpose: Purpose, now: float
+        self, actions: list[Action], waiting: deque[InHand], seconds: int | None, purpose: Purpose, now: float
     ) -> None:
         while self._free() and self._ripe(waiting, now):
-            self._start(actions, SetVisibility(*_pop(waiting), seconds, purpose, now))
+            messages, handles = _pop(waiting)
+            each = [held.deferred_for if seconds is None else seconds for held in messages]
+            self._start(actions, SetVisibility(messages, handles, each, purpose, now))
 
     def _add_sends(self, actions: list[Action], now: float) -> None:
         for buffer in self._hand.buffers.longest_waiting_first():
@@ -322,7 +335,7 @@ class Lane:
                 self._hand.held_or_released(held, action.handles[place], error, now)
             elif error is None and now < held.visible_until and held.message.receipt_handle == action.handles[place]:
                 # Otherwise another receive may have voided the handle, and then the extension had no effect.
-                held.visible_until = action.issued_at + action.seconds
+                held.visible_until = action.issued_at + action.seconds[place]
 
     def _fail(self, action: Action, error: ApiError, now: float) -> None:
         self.failure = self.failure or (action, error)

@@ -94,6 +94,11 @@ class SendBuffers:
             buffer = self._buffers[destination.address] = SendBuffer(destination)
         return buffer
 
+    def waiting_for(self, destination: Destination) -> int:
+        """Return the number of messages that may be sent to a destination now."""
+        buffer = self._buffers.get(destination.address)
+        return 0 if buffer is None else len(buffer)
+
     def add(self, held: InHand) -> None:
         """Add a message, behind those of its line."""
         key = self._line(held)

@@ -28,6 +28,7 @@ class Stage(StrEnum):
     DELETING = "deleting"  # leaving the dead-letter queue
     HOLDING = "holding"  # being kept invisible until the run ends
     RELEASING = "releasing"  # becoming visible again
+    DEFERRING = "deferring"  # being kept invisible until its destination can take it
     FORGOTTEN = "forgotten"  # nothing: it isn't in hand anymore
 
 
@@ -38,6 +39,7 @@ class Event(StrEnum):
     KEPT_BEFORE = "kept before"  # this lane has decided already that it stays
     ENQUEUED = "enqueued"  # the verdict is to send it, to its destination or to the quarantine
     SKIPPED = "skipped"  # the verdict, or its group, says that it stays
+    DEFERRED = "deferred"  # its destination is slow, and enough messages for it are in hand
     GIVEN_BACK = "given back"  # the lane stops, or its group is being released
     TAKEN = "taken"  # it goes out with the next batch
     EXPIRED = "expired"  # its visibility ran out before it was sent
@@ -53,6 +55,7 @@ TRANSITIONS: dict[tuple[Stage, Event], Stage] = {
     (Stage.RECEIVED, Event.KEPT_BEFORE): Stage.HOLDING,
     (Stage.RECEIVED, Event.ENQUEUED): Stage.BUFFERED,
     (Stage.RECEIVED, Event.SKIPPED): Stage.HOLDING,
+    (Stage.RECEIVED, Event.DEFERRED): Stage.DEFERRING,
     (Stage.RECEIVED, Event.GIVEN_BACK): Stage.RELEASING,
     (Stage.BUFFERED, Event.TAKEN): Stage.SENDING,
     (Stage.BUFFERED, Event.EXPIRED): Stage.FORGOTTEN,
@@ -68,6 +71,9 @@ TRANSITIONS: dict[tuple[Stage, Event], Stage] = {
     (Stage.HOLDING, Event.TRIED_AGAIN): Stage.HOLDING,
     (Stage.HOLDING, Event.DONE): Stage.FORGOTTEN,
     (Stage.HOLDING, Event.ABANDONED): Stage.FORGOTTEN,
+    (Stage.DEFERRING, Event.TRIED_AGAIN): Stage.DEFERRING,
+    (Stage.DEFERRING, Event.DONE): Stage.FORGOTTEN,
+    (Stage.DEFERRING, Event.ABANDONED): Stage.FORGOTTEN,
     (Stage.RELEASING, Event.TRIED_AGAIN): Stage.RELEASING,
     (Stage.RELEASING, Event.DONE): Stage.FORGOTTEN,
     (Stage.RELEASING, Event.ABANDONED): Stage.FORGOTTEN,
@@ -96,6 +102,8 @@ class InHand:
     alone: bool = False
     #: An attempt at sending it got no answer, so the destination may have it.
     possibly_sent: bool = False
+    #: Seconds that it stays invisible if it is deferred.
+    deferred_for: int = 0
     #: Why it stays in the queue, and whether that is because its destination refused it.
     reason: str = ""
     failed: bool = False

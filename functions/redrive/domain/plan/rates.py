@@ -6,6 +6,7 @@ shares; here is how they are decided.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -116,7 +117,7 @@ def share_of(run_id: str, wanted: float, max_rate: float, shares: Shares) -> flo
         return shares.by_run[run_id].rate
     taken = sum(share.rate + _burst_of(share.rate, max_rate) for share in shares.by_run.values())
     room = max_rate + burst(max_rate) - taken
-    share = min(wanted, room - 1, room / (1 + burst(max_rate) / max_rate))
+    share = min(wanted, _rounded(room - 1), _rounded(room / (1 + burst(max_rate) / max_rate)))
     return None if share < SMALLEST_SHARE - _ROUNDING else share
 
 
@@ -127,6 +128,11 @@ def nothing_left(queue: QueueRef, max_rate: float, shares: Shares) -> RejectedEr
         f"{queue.name} accepts {max_rate:g} messages per second in all (its tag {MAX_RATE_TAG}), and other runs have "
         f"reserved them: {holders}. Wait until one ends, stop one, or start it again with a lower rate."
     )
+
+
+def _rounded(rate: float) -> float:
+    """Return a rate without what dividing and multiplying adds or takes away."""
+    return math.floor(rate * 1e6 + 1e-3) / 1e6
 
 
 def _burst_of(share: float, max_rate: float) -> float:
