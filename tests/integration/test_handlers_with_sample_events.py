@@ -11,8 +11,10 @@ from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingErro
 from pydantic import ValidationError
 
 from chat.webhook import WebhookError
+from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.domain.errors import RejectedError
+from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.results import Counts, SliceResult
 from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.request import parse_request
@@ -20,6 +22,7 @@ from redrive.domain.plan.run_plan import RunPlan
 from redrive.runtime.task import logger
 from tests.support import factories
 from tests.support.definitions import functions
+from tests.support.fakes import FakeExecutions
 from tests.support.moto_cloud import MotoCloud, moto_cloud
 from tests.support.rewards import make_rewards
 from tests.support.samples import EVENTS, VALUES, load, sample, samples_of
@@ -577,3 +580,67 @@ def test_no_notice_is_published_for_a_run_that_quarantined_nothing(home, invoke)
     sns_event["Records"][0]["Sns"]["Message"] = json.dumps(report)
     assert invoke("store-events-notice", sns_event) == {"published": False}
     assert home.cloud.calls == []
+
+
+def limited(home: Home, max_rate: str, queue: QueueRef | None = None) -> None:
+    home.cloud.sqs.tag_queue(QueueUrl=(queue or home.queue).url, Tags={"redrive:max-rate": max_rate})
+
+
+def test_plan_reserves_what_the_run_may_send_and_clean_up_releases_it(home, invoke):
+    home.fill()
+    limited(home, "20")
+    plan = plan_in(invoke("plan"))
+    assert (plan.rate, [limit.share for limit in plan.max_rates]) == (20, [20])
+    # An attempt at the same step gets the same share.
+    assert plan_in(invoke("plan")).max_rates == plan.max_rates
+    shares = RateShares("redrive-runs", FakeExecutions({plan.execution_arn}))
+    with pytest.raises(RejectedError, match=plan.execution_arn):
+        shares.reserve("run-2", "arn:run-2", home.queue, 1, 20)
+    event = sample("clean-up")
+    event["plan"]["runId"] = plan.run_id
+    invoke("clean-up", event)
+    assert shares.reserve("run-2", "arn:run-2", home.queue, 20, 20).share == 20
+
+
+def test_a_plan_that_gets_no_share_holds_neither_the_lock_nor_another_share(home, invoke):
+    home.fill()
+    other = home.cloud.queue("store-events-too", dlq=home.dlq)
+    limited(home, "20")
+    limited(home, "5", other)
+    machine = boto3.client("stepfunctions").create_state_machine(
+        name="redrive",
+        definition='{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
+        roleArn="arn:aws:iam::123456789012:role/redrive",
+    )
+    holder = boto3.client("stepfunctions").start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"]
+    shares = RateShares("redrive-runs", FakeExecutions({holder}))
+    shares.reserve("run-2", holder, other, 5, 5)
+    with pytest.raises(RejectedError, match=f"store-events-too accepts 5 messages per second in all.*{holder}"):
+        invoke("plan")
+    assert home.table.ask_to_stop(home.dlq.arn) is None
+    assert shares.reserve("run-3", "arn:run-3", home.queue, 20, 20).share == 20
+
+
+def test_a_plan_for_a_dry_run_reserves_nothing(home, invoke):
+    home.fill()
+    limited(home, "20")
+    event = sample("plan")
+    event["input"]["dryRun"] = True
+    assert plan_in(invoke("plan", event)).rate == 20
+    shares = RateShares("redrive-runs", FakeExecutions())
+    assert shares.reserve("run-2", "arn:run-2", home.queue, 20, 20).share == 20
+
+
+def test_move_keeps_to_the_max_rate_of_a_queue_that_the_plan_does_not_know(home, invoke):
+    elsewhere = home.cloud.queue("elsewhere")
+    limited(home, "1000", elsewhere)
+    provenance = {"run": "r", "count": 0, "id": "m", "sent": 0, "source": elsewhere.arn}
+    attribute = {"DataType": "String", "StringValue": json.dumps(provenance)}
+    home.cloud.send(home.dlq, [{"MessageBody": "{}", "MessageAttributes": {"redrive": attribute}}])
+    event = sample("move")
+    home.table.lock(plan_in(event))
+    # A share that a dead run has left.
+    RateShares("redrive-runs", FakeExecutions()).reserve("run-2", DEAD_RUN, elsewhere, 990, 1000)
+    result = invoke("move", event)
+    assert (result["counts"]["redriven"], result["maxRate"]) == (1, 1000)
+    assert {"sqs:ListQueueTags", "states:DescribeExecution"} <= set(home.cloud.calls)
