@@ -123,6 +123,7 @@ class Hand:
                 self._skip(held, held.verdict.reason, now)
             elif seconds := self._deferral(held, now):
                 held.deferred_for = seconds
+                self._counts.released(message_id)
                 self._advance(held, Event.DEFERRED, now)
             else:
                 self._intake.commit()
