@@ -71,11 +71,11 @@ def test_a_schema_that_is_not_there_is_refused_before_anything_moves(app: App):
 
 
 def test_a_message_that_a_slow_pattern_cannot_be_put_to_stays_and_holds_up_nothing(app: App):
-    app.put_contract("slow", {"properties": {"a": {"pattern": "^(x+x+)+(x+x+)+y$"}}})
+    app.put_contract("slow", {"properties": {"a": {"pattern": r"^(x+x+)+\1y$"}}})
     pair = app.pair("slow")
     app.bury(pair, [{"MessageBody": json.dumps({"a": "x" * 5000})}, {"MessageBody": "{}"}])
     report = app.redrive(pair.dlq).report
-    assert (report["status"], report["counts"]["redriven"]) == ("SUCCEEDED", 1)
+    assert (report["status"], report["counts"]["redriven"]) == ("INCOMPLETE", 1)
     assert report["skipReasons"] == {"undecided": 1}
     assert app.visible(pair.dlq) == 1
 

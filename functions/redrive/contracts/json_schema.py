@@ -221,7 +221,7 @@ def _parsed(text: str) -> Any:
         If it is nested too deeply or has a number with too many digits.
     """
     try:
-        content = json.loads(text, parse_float=_decimal, parse_int=_integer, parse_constant=_refuse)
+        content = _DECODER.decode(text)
     except RecursionError:
         raise TooMuchWorkError from None
     surrogates = "\\ud" in text or "\\uD" in text
@@ -264,6 +264,10 @@ def _integer(text: str) -> int:
 
 def _refuse(constant: str) -> Any:
     raise ValueError(constant)
+
+
+# Made once: json.loads would make one for each message.
+_DECODER = json.JSONDecoder(parse_float=_decimal, parse_int=_integer, parse_constant=_refuse)
 
 
 def _typed(value: Mapping[str, Any]) -> Any:
