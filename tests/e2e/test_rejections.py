@@ -12,15 +12,31 @@ from tests.support.eventually import eventually
     ("given", "reason"),
     [
         ({"dlq": "there-is-no-such-queue"}, "there is no queue there-is-no-such-queue"),
-        ({"dlq": "there-is-no-such-queue", "rate": 0}, "rate: Input should be greater than or equal to 0.1"),
-        ({"dlq": "there-is-no-such-queue", "rate": -5}, "rate: Input should be greater than or equal to 0.1"),
-        ({"dlq": "there-is-no-such-queue", "rate": "fast"}, "rate: Input should be a valid number"),
+        ({"dlq": "there-is-no-such-queue", "rate": 0}, "rate: expected a number from 0.1 to 10000, found 0"),
+        ({"dlq": "there-is-no-such-queue", "rate": -5}, "rate: expected a number from 0.1 to 10000, found -5"),
+        (
+            {"dlq": "there-is-no-such-queue", "rate": "fast"},
+            "rate: expected a number from 0.1 to 10000, found a string",
+        ),
+        ({"dlq": "there-is-no-such-queue", "dry_run": True}, "dry_run: unknown key; did you mean dryRun?"),
+        (
+            {"dlq": "there-is-no-such-queue", "select": {"errorType": "Timeout*"}},
+            'select.errorType: expected a list of patterns such as ["Timeout*"], found a string',
+        ),
         (
             {"dlq": "there-is-no-such-queue", "speed": 5},
             "speed: unknown key (expected one of dlq, destination",
         ),
-        ({}, "dlq: Field required"),
-        (["a list"], "The input is invalid. the input: expected a JSON object"),
+        ({}, "dlq: expected the name, ARN, or URL of a queue, found nothing"),
+        *(
+            (given, "The input is invalid. the input: expected a JSON object")
+            for given in (["a list"], [], "x", 5, None)
+        ),
+        (
+            {"continuation": {"plan": {}, "sample": {}, "tally": {"lanes": []}}},
+            "continuation: expected what a long run",
+        ),
+        ({"continuation": None}, "continuation: expected what a long run"),
     ],
 )
 def test_an_invalid_input_is_refused_with_what_is_wrong(app: App, given, reason):
@@ -114,5 +130,16 @@ def test_a_second_run_on_the_same_queue_is_refused_and_names_the_first_which_can
 
 
 def test_a_stop_where_nothing_runs_says_so(app: App):
-    answer = app.invoke("StopFunction", {"dlq": "nothing-runs-here"})
+    pair = app.pair()
+    answer = app.invoke("StopFunction", {"dlq": pair.dlq.name})
     assert answer["errorType"] == "RejectedError"
+    assert answer["errorMessage"].startswith(
+        f"No run is moving messages of {pair.dlq.name}, so there is nothing to stop."
+    )
+    assert "stackTrace" not in answer
+
+
+def test_a_stop_with_a_wrong_key_says_which_key_there_is(app: App):
+    answer = app.invoke("StopFunction", {"queue": "orders-dlq"})
+    assert "queue: unknown key (expected one of dlq)" in answer["errorMessage"]
+    assert "stackTrace" not in answer

@@ -70,10 +70,10 @@ def test_what_is_not_selected_stays_in_its_place_untouched(app: App):
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"select": {"jmespath": "store =="}}, "select: not a JMESPath expression"),
+        ({"select": {"jmespath": "store =="}}, "select.jmespath: not a JMESPath expression"),
         ({"select": {}}, "select: expected at least one condition"),
-        ({"repair": {"project": "{"}}, "repair: not a JMESPath expression"),
-        ({"repair": {"patch": [{"op": "put"}]}}, "repair.patch: not a JSON Patch"),
+        ({"repair": {"project": "{"}}, "repair.project: not a JMESPath expression"),
+        ({"repair": {"patch": [{"op": "put"}]}}, "repair.patch.0: expected an op, one of"),
     ],
 )
 def test_a_condition_or_repair_that_is_invalid_is_refused_before_anything_moves(app: App, given, reason):

@@ -147,14 +147,14 @@ def test_sample_groups_the_messages_and_leaves_them_visible(home, invoke):
 
 def test_a_sample_that_fails_leaves_the_messages_visible(home, invoke):
     home.fill()
-    # A message whose origin is in another region makes the sample fail.
+    # A message whose origin is in another region has no known destination, which makes the sample fail.
     provenance = {"run": "r", "count": 0, "id": "m", "sent": 0, "source": "arn:aws:sqs:eu-west-1:123456789012:q"}
     attribute = {"DataType": "String", "StringValue": json.dumps(provenance)}
     home.cloud.send(home.dlq, [{"MessageBody": "{}", "MessageAttributes": {"redrive": attribute}}])
     event = sample("sample")
     event["plan"]["sources"] = []
     event["plan"]["request"]["sampleSize"] = 100
-    with pytest.raises(RejectedError, match="eu-west-1"):
+    with pytest.raises(RejectedError, match="have no known destination"):
         invoke("sample", event)
     assert home.cloud.visible(home.dlq) == 13
 
@@ -237,9 +237,47 @@ def test_stop_asks_the_run_in_progress_to_stop(home, invoke):
     assert home.table.wants_stop(plan) is True
 
 
-def test_stop_is_rejected_if_no_run_is_in_progress(invoke):
-    with pytest.raises(RejectedError, match="No run is moving messages of store-events-dlq"):
-        invoke("stop")
+@pytest.mark.parametrize(
+    ("event", "problem"),
+    [
+        ({"dlq": "store-events-dlq"}, "No run is moving messages of store-events-dlq, so there is nothing to stop."),
+        ({"dlq": "nowhere"}, "dlq: there is no queue nowhere in this account and region."),
+        ({"dlq": "https://sqs.eu-west-1.api.aws/123456789012/store-events-dlq"}, "found store-events-dlq in eu-west-1"),
+        ({"queue": "store-events-dlq"}, "queue: unknown key (expected one of dlq)"),
+        ({}, "dlq: expected the name, ARN, or URL of a queue, found nothing"),
+        ({"dlq": ["ada@example.com"]}, "dlq: expected the name, ARN, or URL of a queue, found a list"),
+        ("store-events-dlq", 'expected a JSON object such as {"dlq": "orders-dlq"}, found a string'),
+        ([], "found an empty list"),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_a_stop_that_can_t_be_carried_out_is_answered_with_one_text_and_no_stack_trace(event, problem, invoke):
+    answer = invoke("stop", event)
+    assert answer.keys() == {"errorType", "errorMessage"}
+    assert answer["errorType"] == "RejectedError"
+    assert problem in answer["errorMessage"]
+    assert "\n" not in answer["errorMessage"]
+    assert "ada" not in answer["errorMessage"]
+
+
+@pytest.mark.parametrize("given", [None, 5, {}, {"plan": {}, "sample": None, "tally": {}}, {"plan": None}])
+def test_a_continuation_that_no_run_handed_over_is_rejected(given, invoke):
+    event = {"step": "resume", "continuation": given, "execution": sample("plan")["execution"]}
+    with pytest.raises(
+        RejectedError, match=r"^The input is invalid\. continuation: expected what a long run hands over"
+    ):
+        invoke("plan", event)
+
+
+def test_a_continuation_is_taken_over_as_it_was_handed_over(invoke):
+    event, report = sample("tally"), sample("report")
+    given = {"plan": event["plan"], "sample": report["sample"], "tally": event["tally"]}
+    taken_over = invoke("plan", {"step": "resume", "continuation": given, "execution": report["execution"]})
+    assert taken_over["plan"]["runId"] == given["plan"]["runId"]
+    assert (taken_over["tally"]["rounds"], taken_over["sample"]["sampled"]) == (
+        given["tally"]["rounds"],
+        given["sample"]["sampled"],
+    )
 
 
 def test_the_handlers_complete_a_whole_run(home, invoke):

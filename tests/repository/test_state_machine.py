@@ -18,6 +18,7 @@ from redrive.domain.runs.notification import Notification
 from redrive.domain.runs.report import Report
 from redrive.domain.runs.tally import MAX_LANES, Next, Tally
 from redrive.domain.sampling.sample import Sample
+from redrive.workflow.resume import Continuation
 from tests.support.definitions import DEFINITIONS, Function, definition, functions, resources
 from tests.support.jsonata_reading import expressions, read
 
@@ -404,7 +405,8 @@ def test_only_an_input_with_a_continuation_takes_a_run_over(given, state):
 def test_what_a_run_hands_over_is_what_the_next_execution_takes():
     handed = definition()["States"]["Continue"]["Arguments"]["Input"]["continuation"]
     taken = definition()["States"]["Resume"]["Assign"]
-    assert taken == {name: f"{{% $input.continuation.{name} %}}" for name in handed}
+    assert set(handed) == set(Continuation.model_fields)
+    assert taken == {name: f"{{% $states.result.Payload.{name} %}}" for name in handed}
 
 
 def test_all_lanes_of_a_round_run_at_the_same_time():

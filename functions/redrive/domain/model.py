@@ -5,6 +5,8 @@ Subclassed in every package of the domain and by the events of the handlers.
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
@@ -23,3 +25,14 @@ class Model(BaseModel):
         # Each function uses a few of these models; building all of them would slow down every cold start.
         defer_build=True,
     )
+
+    @classmethod
+    def from_json_object(cls, given: Any) -> Self:
+        """Return the model of parsed JSON, in which only the names in camelCase count.
+
+        Raises
+        ------
+        ValidationError
+            If it doesn't fit.
+        """
+        return cls.model_validate(given, by_alias=True, by_name=False)

@@ -1,6 +1,6 @@
 """Plans, tallies, cleans up, and reports: every step of a run that needs no access to what is in a message.
 
-Called by the states Plan, Tally, CleanUp, and Report. One function, because they need the same permissions.
+Called by the states Plan, Resume, Tally, CleanUp, and Report. One function, because they need the same permissions.
 """
 
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from redrive.runtime.task import StepHandler, logger, task
 from redrive.workflow.clean_up import clean_up
 from redrive.workflow.plan import Planned, plan
 from redrive.workflow.report import Reported, report
+from redrive.workflow.resume import Continuation, resume
 from redrive.workflow.tally import tally
 
 _settings = settings()
@@ -41,6 +42,14 @@ class PlanTask(Model):
 
     step: Literal["plan"]
     input: Any
+    execution: Execution
+
+
+class ResumeTask(Model):
+    """What the previous execution of a long run handed over, as it came."""
+
+    step: Literal["resume"]
+    continuation: Any
     execution: Execution
 
 
@@ -98,6 +107,13 @@ def _plan(event: PlanTask, _context: LambdaContext) -> Planned:
 
 
 @task
+def _resume(event: ResumeTask, _context: LambdaContext) -> Continuation:
+    taken_over = resume(event.continuation)
+    logger.info("resumed", dlq=taken_over.plan.dlq.name, runId=taken_over.plan.run_id, round=taken_over.tally.rounds)
+    return taken_over
+
+
+@task
 def _tally(event: TallyTask, _context: LambdaContext) -> Tally:
     after = tally(
         event.plan,
@@ -149,4 +165,4 @@ def _counts_at_end(plan: RunPlan | None) -> tuple[QueueCounts | None, int | None
     return facts.counts if facts else None, next_facts.messages if next_facts else None
 
 
-handler = StepHandler({"plan": _plan, "tally": _tally, "clean-up": _clean_up, "report": _report})
+handler = StepHandler({"plan": _plan, "resume": _resume, "tally": _tally, "clean-up": _clean_up, "report": _report})

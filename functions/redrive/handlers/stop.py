@@ -1,30 +1,34 @@
 """Asks the run on a dead-letter queue to stop.
 
-Invoked by an operator. A separate function, so someone can be allowed to stop runs but not to run other steps.
+Invoked by an operator. A function of its own, so that a person may stop runs without being able to run other steps.
 """
+
+from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
-from redrive.domain.model import Model
+from redrive.domain.errors import RedriveError
+from redrive.domain.plan.request import parse_stop_request
 from redrive.runtime.settings import settings
-from redrive.runtime.task import logger, task
-from redrive.workflow.stop import Stopping, stop
+from redrive.runtime.task import logger
+from redrive.workflow.stop import stop
 
 _queues = Queues(sqs_client())
 _table = RunTable(settings().run_table)
 
 
-class StopTask(Model):
-    """The dead-letter queue: its name, ARN, or URL."""
+def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
+    """Return the run that was asked to stop, or what is wrong, in the form in which Lambda returns errors.
 
-    dlq: str
-
-
-@task
-def handler(event: StopTask, _context: LambdaContext) -> Stopping:
-    """Return the run that was asked to stop, or raise RejectedError if there is none."""
-    stopping = stop(event.dlq, queues=_queues, store=_table)
+    Lambda would add a stack trace to an error that leaves the handler, in its answer and in the log (Lambda developer
+    guide, "Lambda function exceptions in Python"): nothing for a person who mistyped a queue's name.
+    """
+    try:
+        stopping = stop(parse_stop_request(event).dlq, queues=_queues, store=_table)
+    except RedriveError as error:
+        logger.warning(str(error), error=type(error).__name__)
+        return {"errorType": type(error).__name__, "errorMessage": str(error)}
     logger.info("asked to stop", runId=stopping.run_id)
-    return stopping
+    return stopping.model_dump(mode="json")

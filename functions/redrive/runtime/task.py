@@ -34,7 +34,7 @@ def task[I: Model, O: Model](function: Callable[[I, LambdaContext], O]) -> Handl
     def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         try:
             logger.set_correlation_id(_run_of(event))
-            result = function(model.model_validate(event), context)
+            result = function(model.from_json_object(event), context)
         except RedriveError as error:
             logger.warning(str(error), error=type(error).__name__)
             raise
@@ -71,10 +71,13 @@ class StepHandler:
         return self.steps[step](event, context)
 
 
-def _run_of(event: dict[str, Any]) -> str | None:
-    plan, execution = event.get("plan") or {}, event.get("execution") or {}
-    run_id: str | None = plan.get("runId") or execution.get("name")
-    return run_id
+def _run_of(event: Any) -> str | None:
+    for part, name in (("plan", "runId"), ("execution", "name")):
+        # A person may invoke a function with anything.
+        found = event.get(part) if isinstance(event, dict) else None
+        if isinstance(found, dict) and isinstance(found.get(name), str):
+            return str(found[name])
+    return None
 
 
 def _place(error: BaseException) -> str:

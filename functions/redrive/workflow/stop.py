@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.model import Model
-from redrive.domain.plan.planning import QueueDirectory
+from redrive.domain.plan.planning import QueueDirectory, find_queue
 from redrive.workflow.ports import RunStore
 
 
@@ -27,13 +27,13 @@ def stop(dlq: str, *, queues: QueueDirectory, store: RunStore) -> Stopping:
     Raises
     ------
     RejectedError
-        If no run is in progress on the queue.
+        If there is no such queue, or no run is in progress on it.
     """
-    queue = queues.find(dlq)
-    run_id = None if queue is None else store.ask_to_stop(queue.arn)
+    queue = find_queue(queues, dlq, "dlq")
+    run_id = store.ask_to_stop(queue.arn)
     if run_id is None:
         raise RejectedError(
-            f"No run is moving messages of {dlq}. Expected the dead-letter queue of a run in progress; list runs "
-            "with: aws stepfunctions list-executions"
+            f"No run is moving messages of {queue.name}, so there is nothing to stop. List the runs in progress with: "
+            "aws stepfunctions list-executions --status-filter RUNNING --state-machine-arn STATE_MACHINE_ARN"
         )
     return Stopping(run_id=run_id)

@@ -3,7 +3,11 @@
 import pytest
 
 from redrive.domain.errors import RejectedError
-from redrive.domain.plan.request import OnInvalid, parse_request
+from redrive.domain.model import Model
+from redrive.domain.plan.input_errors import EXPECTED
+from redrive.domain.plan.request import OnInvalid, RedriveRequest, parse_request, parse_stop_request
+from redrive.domain.rules.repair import AttributeRule, Repair
+from redrive.domain.rules.selection import Selection
 
 
 def refusal_of(given) -> str:
@@ -43,29 +47,29 @@ def test_every_key_can_be_set():
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"rate": 0}, "rate: Input should be greater than or equal to 0.1"),
-        ({"rate": -1}, "rate: Input should be greater than or equal to 0.1"),
-        ({"rate": 10_001}, "rate: Input should be less than or equal to 10000"),
-        ({"rate": float("nan")}, "rate: Input should be a finite number"),
-        ({"rate": float("inf")}, "rate: Input should be a finite number"),
-        ({"rate": "50"}, "rate: Input should be a valid number"),
-        ({"rate": True}, "rate: Input should be a valid number"),
-        ({"rate": None}, "rate: Input should be a valid number"),
-        ({"dlq": ""}, "dlq: String should have at least 1 character"),
-        ({"dlq": 5}, "dlq: Input should be a valid string"),
-        ({"dlq": ["orders-dlq"]}, "dlq: Input should be a valid string"),
-        ({"destination": ""}, "destination: String should have at least 1 character"),
-        ({"dryRun": "true"}, "dryRun: Input should be a valid boolean"),
-        ({"dryRun": 1}, "dryRun: Input should be a valid boolean"),
-        ({"maxMessages": 0}, "maxMessages: Input should be greater than or equal to 1"),
-        ({"maxMessages": 1.5}, "maxMessages: Input should be a valid integer"),
-        ({"maxMessages": "10"}, "maxMessages: Input should be a valid integer"),
-        ({"sampleSize": 1001}, "sampleSize: Input should be less than or equal to 1000"),
-        ({"fullScan": "yes"}, "fullScan: Input should be a valid boolean"),
-        ({"sampleSize": 0}, "sampleSize: Input should be greater than or equal to 1"),
-        ({"maxRedrives": 0}, "maxRedrives: Input should be greater than or equal to 1"),
-        ({"onInvalid": "drop"}, "onInvalid: Input should be 'quarantine' or 'leave'"),
-        ({"allowNestedDlq": "yes"}, "allowNestedDlq: Input should be a valid boolean"),
+        ({"rate": 0}, "rate: expected a number from 0.1 to 10000, found 0"),
+        ({"rate": -1}, "rate: expected a number from 0.1 to 10000, found -1"),
+        ({"rate": 10_001}, "rate: expected a number from 0.1 to 10000, found 10001"),
+        ({"rate": float("nan")}, "rate: expected a number from 0.1 to 10000, found a number that isn't finite"),
+        ({"rate": float("inf")}, "rate: expected a number from 0.1 to 10000, found a number that isn't finite"),
+        ({"rate": "50"}, "rate: expected a number from 0.1 to 10000, found a string"),
+        ({"rate": True}, "rate: expected a number from 0.1 to 10000, found true"),
+        ({"rate": None}, "rate: expected a number from 0.1 to 10000, found null"),
+        ({"dlq": ""}, "dlq: expected the name, ARN, or URL of a queue, found an empty string"),
+        ({"dlq": 5}, "dlq: expected the name, ARN, or URL of a queue, found 5"),
+        ({"dlq": ["orders-dlq"]}, "dlq: expected the name, ARN, or URL of a queue, found a list"),
+        ({"destination": ""}, "destination: expected the name, ARN, or URL of a queue, found an empty string"),
+        ({"dryRun": "true"}, "dryRun: expected true or false, found a string"),
+        ({"dryRun": 1}, "dryRun: expected true or false, found 1"),
+        ({"maxMessages": 0}, "maxMessages: expected a whole number of at least 1, found 0"),
+        ({"maxMessages": 1.5}, "maxMessages: expected a whole number of at least 1, found 1.5"),
+        ({"maxMessages": "10"}, "maxMessages: expected a whole number of at least 1, found a string"),
+        ({"sampleSize": 1001}, "sampleSize: expected a whole number from 1 to 1000, found 1001"),
+        ({"fullScan": "yes"}, "fullScan: expected true or false, found a string"),
+        ({"sampleSize": 0}, "sampleSize: expected a whole number from 1 to 1000, found 0"),
+        ({"maxRedrives": 0}, "maxRedrives: expected a whole number of at least 1, found 0"),
+        ({"onInvalid": "drop"}, 'onInvalid: expected "quarantine" or "leave", found a string'),
+        ({"allowNestedDlq": "yes"}, "allowNestedDlq: expected true or false, found a string"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_was_expected(changes, problem):
@@ -76,26 +80,41 @@ def test_a_wrong_value_is_refused_with_what_was_expected(changes, problem):
     ("changes", "problem"),
     [
         ({"select": {}}, "select: expected at least one condition"),
-        ({"select": {"envelopes": []}}, "select.envelopes: unknown key (expected one of envelope, "),
-        ({"select": {"envelope": ["message"]}}, "select.envelope.0: Input should be 'none'"),
-        ({"select": {"errorType": []}}, "select.errorType: Tuple should have at least 1 item"),
-        ({"select": {"sentAfter": "2026-01-01T00:00:00"}}, "select.sentAfter: Input should have timezone"),
-        ({"select": {"jmespath": "a.[b"}}, "select: not a JMESPath expression: "),
+        (
+            {"select": {"envelopes": []}},
+            "select.envelopes: unknown key; did you mean envelope? (expected one of envelope, ",
+        ),
+        ({"select": {"envelope": ["message"]}}, "select.envelope.0: expected one of none, lambda-destination, "),
+        (
+            {"select": {"errorType": []}},
+            'select.errorType: expected a list of patterns such as ["Timeout*"], found an empty list',
+        ),
+        ({"select": {"sentAfter": "2026-01-01T00:00:00"}}, "select.sentAfter: expected a time with an offset"),
+        ({"select": {"jmespath": "a.[b"}}, "select.jmespath: not a JMESPath expression: "),
         (
             {"select": {"jmespath": "a" * 3000}},
-            "select: expected a JMESPath expression of at most 2000 characters, found 3000",
+            "select.jmespath: expected a JMESPath expression of at most 2000 characters, found 3000",
         ),
-        ({"select": {"jmespath": "(" * 1500}}, "select: not a JMESPath expression"),
+        ({"select": {"jmespath": "(" * 1500}}, "select.jmespath: not a JMESPath expression"),
         (
             {"select": {"source": ["x" * 256] * 50, "errorType": ["x" * 256] * 50}},
             "select: expected at most 16384 bytes",
         ),
         ({"repair": {}}, "repair: expected at least one of setAttributes"),
-        ({"repair": {"project": "a b"}}, "repair: not a JMESPath expression"),
-        ({"repair": {"patch": [{"op": "put", "path": "/a"}]}}, "repair.patch: not a JSON Patch"),
-        ({"repair": {"patch": [{"op": "add", "path": "a", "value": 1}]}}, "repair.patch: not a JSON Patch"),
-        ({"repair": {"setAttributes": {"AWS.a": {"value": "1"}}}}, "'AWS.a' can't be the name"),
-        ({"repair": {"renameAttributes": {"a": "b..c"}}}, "'b..c' can't be the name"),
+        ({"repair": {"project": "a b"}}, "repair.project: not a JMESPath expression: the error is at character 3 of 3"),
+        ({"repair": {"patch": [{"op": "put", "path": "/a"}]}}, "repair.patch.0: expected an op, one of add, "),
+        (
+            {"repair": {"patch": [{"op": "add", "path": "a", "value": 1}]}},
+            "repair.patch.0: expected path to be a JSON Pointer",
+        ),
+        (
+            {"repair": {"setAttributes": {"AWS.a": {"value": "1"}}}},
+            "repair.setAttributes: expected names of message attributes",
+        ),
+        (
+            {"repair": {"renameAttributes": {"a": "b..c"}}},
+            "repair.renameAttributes: expected names of message attributes",
+        ),
         ({"repair": {"setAttributes": {"a": {}}}}, "repair.setAttributes.a: expected either `value` or `from`"),
         (
             {"repair": {"setAttributes": {"a": {"type": "Number", "value": "x"}}}},
@@ -103,7 +122,7 @@ def test_a_wrong_value_is_refused_with_what_was_expected(changes, problem):
         ),
         (
             {"repair": {"setAttributes": {"a": {"form": "b"}}}},
-            "repair.setAttributes.a.form: unknown key (expected one of type, value, from, overwrite)",
+            "repair.setAttributes.a.form: unknown key; did you mean from? (expected one of type, value, ",
         ),
         (
             {"repair": {"project": "a", "patch": [{"op": "add", "path": "/a", "value": "x" * 17000}]}},
@@ -123,11 +142,139 @@ def test_an_unknown_key_is_refused_with_the_known_ones():
 
 def test_all_mistakes_are_reported_at_once():
     refusal = refusal_of({"rate": 0, "speed": 5})
-    assert all(place in refusal for place in ("dlq: Field required", "rate:", "speed:"))
-
-
-@pytest.mark.parametrize("given", [None, 5, "orders-dlq", [], [{"dlq": "orders-dlq"}]])
-def test_an_input_that_is_not_an_object_is_refused_with_an_example(given):
-    assert refusal_of(given) == (
-        'The input is invalid. the input: expected a JSON object such as {"dlq": "orders-dlq"}.'
+    assert all(
+        place in refusal
+        for place in ("dlq: expected the name, ARN, or URL of a queue, found nothing", "rate:", "speed:")
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (5, "5"),
+        (5_550_123_456, "a number"),
+        ("orders-dlq", "a string"),
+        ([], "an empty list"),
+        ([{"dlq": "orders-dlq"}], "a list"),
+    ],
+)
+def test_an_input_that_is_not_an_object_is_refused_with_an_example(given, found):
+    assert refusal_of(given) == (
+        f'The input is invalid. the input: expected a JSON object such as {{"dlq": "orders-dlq"}}, found {found}.'
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("dry_run", "dryRun"),
+        ("DRYRUN", "dryRun"),
+        ("maxMesages", "maxMessages"),
+        ("errorType", "select.errorType"),
+        ("renameAttributes", "repair.renameAttributes"),
+    ],
+)
+def test_a_key_that_nearly_exists_is_refused_with_the_one_that_was_probably_meant(key, meant):
+    assert f"{key}: unknown key; did you mean {meant}? (expected one of dlq, " in refusal_of({"dlq": "a", key: True})
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ({"dry_run": True}, "dry_run"),
+        ({"select": {"error_type": ["x"]}}, "select.error_type"),
+        ({"repair": {"set_attributes": {"a": {"value": "1"}}}}, "repair.set_attributes"),
+        ({"repair": {"setAttributes": {"a": {"from_payload": "a"}}}}, "repair.setAttributes.a.from_payload"),
+    ],
+)
+def test_names_of_python_are_no_keys(given, place):
+    assert f"{place}: unknown key" in refusal_of({"dlq": "a", **given})
+
+
+def test_a_string_where_a_list_is_expected_is_refused_in_plain_words():
+    assert refusal_of({"dlq": "a", "select": {"errorType": "Timeout*"}}) == (
+        'The input is invalid. select.errorType: expected a list of patterns such as ["Timeout*"], found a string.'
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (
+            {"select": {"jmespath": "nope(@)"}},
+            "select.jmespath: not a JMESPath expression: there is no function nope()",
+        ),
+        ({"repair": {"project": "{a: length(b, c)}"}}, "expected 1 arguments of length(), found 2"),
+        ({"repair": {"project": "not_null()"}}, "expected at least 1 arguments of not_null(), found 0"),
+        (
+            {"repair": {"patch": [{"op": "add", "path": "/a"}]}},
+            "repair.patch.0: add needs value, found none",
+        ),
+        (
+            {"repair": {"patch": [{"op": "move", "path": "/a"}]}},
+            "repair.patch.0: move needs from, found none",
+        ),
+        ({"repair": {"setAttributes": {"redrive": {"value": "1"}}}}, "redrive is the attribute that this app adds"),
+        ({"repair": {"renameAttributes": {"redrive": "x"}}}, "redrive is the attribute that this app adds"),
+        ({"repair": {"setAttributes": {"a": {"value": "\u0000"}}}}, "can't be an attribute of the type String"),
+        ({"repair": {"setAttributes": {"a": {"type": "Number", "value": "1e999"}}}}, "of the type Number"),
+        ({"repair": {"setAttributes": {"a": {"type": "Number", "value": "9" * 39}}}}, "of the type Number"),
+        ({"repair": {"setAttributes": {"a": {"type": "Number", "value": "\u0661"}}}}, "of the type Number"),
+        ({"repair": {"setAttributes": {"a": {"type": "Number", "value": f"1e{'9' * 30}"}}}}, "of the type Number"),
+        ({"select": {"attributes": {"a b": "x"}}}, "select.attributes: expected names of message attributes"),
+        ({"select": {"sentAfter": 1_700_000_000}}, "select.sentAfter: expected a time with an offset"),
+        ({"select": {"sentAfter": "1700000000"}}, "select.sentAfter: expected a time with an offset"),
+        ({"select": {"minAge": 60, "maxAge": 59}}, "select: minAge is above maxAge, so no message can match"),
+        (
+            {"select": {"sentAfter": "2026-01-02T00:00:00Z", "sentBefore": "2026-01-02T00:00:00Z"}},
+            "select: sentAfter isn't before sentBefore, so no message can match",
+        ),
+    ],
+)
+def test_what_could_never_work_is_refused_before_a_message_is_read(given, problem):
+    assert problem in refusal_of({"dlq": "a", **given})
+
+
+@pytest.mark.parametrize(
+    "query", ["items[1:3].a", "[::2]", "a[-1]", "not_null(a, b, c)", "merge(a, b)", "sort_by(a, &b)"]
+)
+def test_a_query_of_any_form_is_accepted(query):
+    assert parse_request({"dlq": "a", "select": {"jmespath": query}})
+
+
+def test_no_more_than_ten_mistakes_are_listed():
+    refusal = refusal_of({f"key_{number}": number for number in range(30)})
+    assert refusal.count("unknown key") == 9
+    assert refusal.endswith("; and 21 more.")
+
+
+def test_every_key_of_the_models_says_what_it_expects():
+    def paths(model: type[Model], place: tuple[str, ...]) -> set[tuple[str, ...]]:
+        return {(*place, field.alias or name) for name, field in model.model_fields.items()}
+
+    rule = ("repair", "setAttributes", "*")
+    known = (
+        paths(RedriveRequest, ())
+        | paths(Selection, ("select",))
+        | paths(Repair, ("repair",))
+        | paths(AttributeRule, rule)
+    )
+    assert {path for path in EXPECTED if path and path[-1] != "*"} == known
+
+
+@pytest.mark.parametrize("given", [None, [], "orders-dlq", {}, {"queue": "orders-dlq"}, {"dlq": 5}, {"dlq": ""}])
+def test_a_stop_without_a_queue_is_refused_with_what_was_expected(given):
+    with pytest.raises(RejectedError, match=r"^The input is invalid\. .*expected"):
+        parse_stop_request(given)
+
+
+def test_a_stop_with_a_wrong_key_is_refused_with_the_one_key_there_is():
+    with pytest.raises(RejectedError) as caught:
+        parse_stop_request({"queue": "orders-dlq"})
+    assert str(caught.value) == (
+        "The input is invalid. dlq: expected the name, ARN, or URL of a queue, found nothing; "
+        "queue: unknown key (expected one of dlq)."
+    )
+    assert parse_stop_request({"dlq": "a"}).dlq == "a"

@@ -64,7 +64,10 @@ def test_keys_of_events_and_results_are_in_camel_case():
     assert handler({"maxRate": 5}, Context()) == {"nextStep": "at 5.0"}
 
 
-@pytest.mark.parametrize("event", [{}, {"maxRate": "secret"}, {"maxRate": 5, "secret": 1}])
+@pytest.mark.parametrize(
+    "event",
+    [{}, {"maxRate": "secret"}, {"maxRate": 5, "secret": 1}, {"max_rate": 5}, [], None, "secret", {"plan": "secret"}],
+)
 def test_an_invalid_event_is_refused_without_being_repeated(event, log):
     with pytest.raises(ValidationError):
         handler(event, Context())

@@ -6,6 +6,7 @@ developer guide, "Amazon SQS message metadata" and "Message quotas").
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 MAX_BYTES = 1_048_576
 MAX_BATCH_ENTRIES = 10
 MAX_ATTRIBUTES = 10
+
+# SQS developer guide, "Amazon SQS message metadata": names of message attributes.
+_ATTRIBUTE_NAME = re.compile(r"(?!(?i:aws|amazon)\.)(?!\.)(?!.*\.\.)[A-Za-z0-9_.-]{1,256}(?<!\.)")
 
 type AttributeMap = Mapping[str, Mapping[str, Any]]
 
@@ -62,6 +66,21 @@ class ReceivedMessage:
     def with_content(self, body: str, attributes: AttributeMap) -> ReceivedMessage:
         """Return the message with another body and other attributes, and the size that results."""
         return replace(self, body=body, attributes=attributes, size=utf8_size(body) + attributes_size(attributes))
+
+
+def check_attribute_name(name: str) -> None:
+    """Refuse what can't be the name of a message attribute.
+
+    Raises
+    ------
+    ValueError
+        Without the name, which may be any text.
+    """
+    if not _ATTRIBUTE_NAME.fullmatch(name):
+        raise ValueError(
+            "expected names of message attributes (1 to 256 letters, digits, underscores, hyphens, and single periods "
+            "inside, not beginning with AWS. or Amazon.), found one that can't be a name"
+        )
 
 
 def attributes_size(attributes: AttributeMap) -> int:

@@ -99,9 +99,9 @@ def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirecto
     RejectedError
         If the request can't be carried out as it is.
     """
-    dlq = _found(queues, request.dlq, "dlq")
+    dlq = find_queue(queues, request.dlq, "dlq")
     sources = queues.sources(dlq)
-    destination = None if request.destination is None else _found(queues, request.destination, "destination")
+    destination = None if request.destination is None else find_queue(queues, request.destination, "destination")
     if destination is not None:
         _check_destination(dlq, destination, quarantine)
     facts = queues.facts(dlq)
@@ -191,7 +191,14 @@ def _within(plan: RunPlan, limits: list[MaxRate]) -> RunPlan:
     return plan.model_copy(update={"max_rates": tuple(limits), "rate": rate})
 
 
-def _found(queues: QueueDirectory, given: str, key: str) -> QueueRef:
+def find_queue(queues: QueueDirectory, given: str, key: str) -> QueueRef:
+    """Return the queue that a key of the input names.
+
+    Raises
+    ------
+    RejectedError
+        If there is none, or it can't be used.
+    """
     try:
         queue = queues.find(given)
     except RejectedError as error:

@@ -13,7 +13,8 @@ from pydantic import Field, StrictBool, ValidationError
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.model import Model
-from redrive.domain.rules.repair import AttributeRule, Repair
+from redrive.domain.plan.input_errors import problems_in
+from redrive.domain.rules.repair import Repair
 from redrive.domain.rules.selection import Selection
 
 # Strict, so that "50" or true is refused instead of being converted to a number.
@@ -80,6 +81,13 @@ class RedriveRequest(Model):
     ] = False
 
 
+class StopRequest(Model):
+    """The event of the function that stops a run."""
+
+    #: The dead-letter queue: its name, ARN, or URL.
+    dlq: Annotated[str, Field(min_length=1)]
+
+
 def parse_request(given: Any) -> RedriveRequest:
     """Return the input of an execution, parsed.
 
@@ -88,23 +96,23 @@ def parse_request(given: Any) -> RedriveRequest:
     RejectedError
         Names each key that is wrong and what was expected.
     """
+    return _parsed(RedriveRequest, given)
+
+
+def parse_stop_request(given: Any) -> StopRequest:
+    """Return what a person gave to stop a run, parsed.
+
+    Raises
+    ------
+    RejectedError
+        Says what is wrong and what was expected.
+    """
+    return _parsed(StopRequest, given)
+
+
+def _parsed[M: Model](model: type[M], given: Any) -> M:
     try:
-        return RedriveRequest.model_validate(given)
+        return model.from_json_object(given)
     except ValidationError as error:
-        problems = []
-        for detail in error.errors(include_url=False, include_input=False, include_context=False):
-            place = ".".join(map(str, detail["loc"])) or "the input"
-            if detail["type"] == "extra_forbidden":
-                problems.append(f"{place}: unknown key (expected one of {_known(detail['loc'])})")
-            elif detail["type"] == "model_type":
-                problems.append('the input: expected a JSON object such as {"dlq": "orders-dlq"}')
-            else:
-                problems.append(f"{place}: {detail['msg'].removeprefix('Value error, ')}")
-        raise RejectedError(f"The input is invalid. {'; '.join(problems)}.") from None
-
-
-def _known(place: tuple[int | str, ...]) -> str:
-    """Return the keys that exist next to one that doesn't."""
-    parts: dict[tuple[int | str, ...], type[Model]] = {("select",): Selection, ("repair",): Repair}
-    model = parts.get(place[:-1], AttributeRule if len(place) > 1 else RedriveRequest)
-    return ", ".join(field.alias or name for name, field in model.model_fields.items())
+        keys = [field.alias or name for name, field in model.model_fields.items()]
+        raise RejectedError(f"The input is invalid. {problems_in(error, keys)}.") from None

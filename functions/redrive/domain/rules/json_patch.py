@@ -6,17 +6,53 @@ start.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jsonpatch import JsonPatch, JsonPatchException
-from jsonpointer import JsonPointerException
+from jsonpointer import JsonPointer, JsonPointerException
 
 from redrive.domain.messages.json_text import ExactNumber
+
+# What each operation needs besides its name (RFC 6902, section 4).
+_MEMBERS = {
+    "add": ("path", "value"),
+    "remove": ("path",),
+    "replace": ("path", "value"),
+    "move": ("from", "path"),
+    "copy": ("from", "path"),
+    "test": ("path", "value"),
+}
 
 
 class DoesNotFitError(ValueError):
     """The patch can't be applied to this body: a path doesn't exist, or a test fails."""
+
+
+def check_operation(operation: Mapping[str, Any]) -> None:
+    """Refuse what isn't an operation of JSON Patch.
+
+    Raises
+    ------
+    ValueError
+        Says what is wrong, without any value.
+    """
+    name = operation.get("op")
+    needed = _MEMBERS.get(name) if isinstance(name, str) else None
+    if needed is None:
+        raise ValueError(f"expected an op, one of {', '.join(_MEMBERS)}, found none of them")
+    for member in needed:
+        if member not in operation:
+            raise ValueError(f"{name} needs {member}, found none")
+        if member != "value" and not _is_pointer(operation[member]):
+            raise ValueError(f"expected {member} to be a JSON Pointer such as /items/0")
+
+
+def _is_pointer(text: Any) -> bool:
+    try:
+        return isinstance(text, str) and JsonPointer(text) is not None
+    except JsonPointerException:
+        return False
 
 
 class Patch:
@@ -34,10 +70,9 @@ class Patch:
     """
 
     def __init__(self, operations: Sequence[Any]) -> None:
-        try:
-            self._patch = JsonPatch(_exact(list(operations)))
-        except (JsonPatchException, JsonPointerException, KeyError, TypeError) as error:
-            raise ValueError(f"not a JSON Patch: {error}") from None
+        for operation in operations:
+            check_operation(operation)
+        self._patch = JsonPatch(_exact(list(operations)))
 
     def __call__(self, content: Any) -> Any:
         """Return a patched copy of parsed JSON.

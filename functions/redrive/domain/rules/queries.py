@@ -6,11 +6,13 @@ Used by selection and repair.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
+from pydantic import AfterValidator
 
 from redrive.contracts.work import Work
 from redrive.domain.rules.exact_functions import ExactFunctions, ExactParser
@@ -24,6 +26,8 @@ _STEPS_PER_BYTE = 4
 # Characters that a function looks at for the price of one step.
 _CHARACTERS = 64
 _FUNCTIONS = ExactFunctions()
+# Characters of an unknown function's name that a text repeats.
+_MAX_NAME = 40
 
 
 class _Interpreter(TreeInterpreter):
@@ -142,11 +146,39 @@ def check(text: str) -> str:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"expected a JMESPath expression of at most {MAX_LENGTH} characters, found {len(text)}")
     try:
-        jmespath.compile(text)
+        parsed = jmespath.compile(text).parsed
     except (JMESPathError, RecursionError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"not a JMESPath expression: {first_line}") from None
+        # The error quotes the expression, which may name a person.
+        place = getattr(error, "lex_position", None)
+        problem = "it can't be read" if place is None else f"the error is at character {place + 1} of {len(text)}"
+        if place == len(text):
+            problem = "it isn't complete"
+        raise ValueError(f"not a JMESPath expression: {problem}") from None
+    _check_functions(parsed)
     return text
+
+
+def _check_functions(parsed: Any) -> None:
+    """Refuse unknown functions, and calls with too few or too many arguments: they would match no message."""
+    pending = [parsed]
+    while pending:
+        node = pending.pop()
+        # The children of a slice are numbers.
+        pending += [child for child in node["children"] if isinstance(child, dict)]
+        if node["type"] != "function_expression":
+            continue
+        name, found = node["value"], len(node["children"])
+        function = Functions.FUNCTION_TABLE.get(name)
+        if function is None:
+            raise ValueError(f"not a JMESPath expression: there is no function {name[:_MAX_NAME]}()")
+        signature = function["signature"]
+        variadic = any(argument.get("variadic") for argument in signature)
+        if found < len(signature) or (found > len(signature) and not variadic):
+            expected = f"{'at least ' if variadic else ''}{len(signature)}"
+            raise ValueError(f"not a JMESPath expression: expected {expected} arguments of {name}(), found {found}")
+
+
+type Expression = Annotated[str, AfterValidator(check)]
 
 
 def _size(value: Any) -> int:

@@ -7,26 +7,52 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, JsonValue, StrictBool, StrictFloat, StrictInt, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    JsonValue,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    field_validator,
+    model_validator,
+)
 
 from redrive.domain.messages.json_text import NotJsonError, parse, write
-from redrive.domain.messages.message import MAX_ATTRIBUTES, MAX_BYTES, AttributeMap, ReceivedMessage
+from redrive.domain.messages.message import (
+    MAX_ATTRIBUTES,
+    MAX_BYTES,
+    AttributeMap,
+    ReceivedMessage,
+    check_attribute_name,
+)
 from redrive.domain.messages.opened import Payload
+from redrive.domain.messages.provenance import ATTRIBUTE
 from redrive.domain.messages.s3_pointers import size_attributes
 from redrive.domain.model import Model
-from redrive.domain.rules.queries import Query, check
+from redrive.domain.rules.queries import Expression, Query
 
 if TYPE_CHECKING:
     from redrive.domain.rules.json_patch import Patch
 
 # The rule is part of the workflow's state.
 _MAX_RULE_BYTES = 16_384
-# SQS developer guide, "Amazon SQS message metadata": names of message attributes.
-_ATTRIBUTE_NAME = re.compile(r"(?!(?i:aws|amazon)\.)(?!\.)(?!.*\.\.)[A-Za-z0-9_.-]{1,256}(?<!\.)")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+# Digits of a Number, and its powers of ten; characters of a String (SQS developer guide, "Amazon SQS message metadata";
+# SQS API reference, SendMessage).
+_MAX_DIGITS = 38
+_EXPONENTS = (-128, 126)
+_NOT_SENDABLE = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+
+
+def _operation(operation: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    from redrive.domain.rules.json_patch import check_operation  # noqa: PLC0415
+
+    check_operation(operation)
+    return operation
 
 
 class AttributeRule(Model):
@@ -35,7 +61,7 @@ class AttributeRule(Model):
     type: Annotated[Literal["String", "Number"], Field(description="The data type, as SQS names it.")] = "String"
     value: Annotated[str | StrictInt | StrictFloat | None, Field(description="A constant.")] = None
     from_payload: Annotated[
-        str | None,
+        Expression | None,
         Field(alias="from", description="A JMESPath expression that finds the value in the payload."),
     ] = None
     overwrite: Annotated[StrictBool, Field(description="Set it even if the message has an attribute of this name.")] = (
@@ -46,9 +72,7 @@ class AttributeRule(Model):
     def _one_source(self) -> Self:
         if (self.value is None) == (self.from_payload is None):
             raise ValueError("expected either `value` or `from`")
-        if self.from_payload is not None:
-            check(self.from_payload)
-        elif _text(self.value, self.type) is None:
+        if self.from_payload is None and not _is_sendable(_text(self.value, self.type), self.type):
             raise ValueError(f"the value can't be an attribute of the type {self.type}")
         return self
 
@@ -65,11 +89,11 @@ class Repair(Model):
         Field(min_length=1, max_length=10, description="New names of message attributes, by the current name."),
     ] = None
     patch: Annotated[
-        tuple[dict[str, JsonValue], ...] | None,
+        tuple[Annotated[dict[str, JsonValue], AfterValidator(_operation)], ...] | None,
         Field(min_length=1, max_length=50, description="A JSON Patch (RFC 6902) for the body."),
     ] = None
     project: Annotated[
-        str | None,
+        Expression | None,
         Field(description="A JMESPath expression that produces the new body from the current one."),
     ] = None
 
@@ -78,16 +102,10 @@ class Repair(Model):
     def _names(cls, rules: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         for old, new in (rules or {}).items():
             for name in (old, new) if isinstance(new, str) else (old,):
-                if not _ATTRIBUTE_NAME.fullmatch(name):
-                    raise ValueError(f"{name!r} can't be the name of a message attribute")
+                check_attribute_name(name)
+                if name == ATTRIBUTE:
+                    raise ValueError(f"{ATTRIBUTE} is the attribute that this app adds itself; name another one")
         return rules
-
-    @field_validator("patch")
-    @classmethod
-    def _operations(cls, patch: tuple[dict[str, JsonValue], ...] | None) -> Any:
-        if patch is not None:
-            _patch(patch)
-        return patch
 
     @model_validator(mode="after")
     def _parts(self) -> Self:
@@ -96,8 +114,6 @@ class Repair(Model):
             raise ValueError("expected at least one of setAttributes, renameAttributes, patch, and project")
         if len(text.encode()) > _MAX_RULE_BYTES:
             raise ValueError(f"expected at most {_MAX_RULE_BYTES} bytes of JSON")
-        if self.project is not None:
-            check(self.project)
         return self
 
 
@@ -204,3 +220,16 @@ def _text(value: Any, kind: str) -> str | None:
         return None
     text = str(value)
     return text if kind == "String" or _NUMBER.fullmatch(text) else None
+
+
+def _is_sendable(text: str | None, kind: str) -> bool:
+    """Return whether SQS accepts a value, which it says only when a message is sent."""
+    if text is None or kind == "String":
+        return text is not None and _NOT_SENDABLE.search(text) is None
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        # An exponent beyond what Decimal counts.
+        return False
+    digits = "".join(map(str, number.as_tuple().digits)).strip("0")
+    return len(digits) <= _MAX_DIGITS and (not number or _EXPONENTS[0] <= number.adjusted() <= _EXPONENTS[1])

@@ -5,27 +5,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from redrive.contracts.contract import attribute_value
 from redrive.domain.messages.arns import arn_name
 from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.messages.json_text import NotJsonError
-from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.messages.message import ReceivedMessage, check_attribute_name
 from redrive.domain.messages.opened import OpenedMessage, Payload
 from redrive.domain.model import Model
-from redrive.domain.rules.queries import Query, check
+from redrive.domain.rules.queries import Expression, Query
 
 # The conditions are part of the workflow's state.
 _MAX_BYTES = 16_384
 
+# Seconds since 1970, and dates without an offset, are read by pydantic in ways that nobody may have meant.
+_ISO_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+def _time(value: Any) -> Any:
+    if isinstance(value, datetime) or (isinstance(value, str) and _ISO_TIME.fullmatch(value)):
+        return value
+    raise PydanticCustomError("iso_time", "expected a time with an offset")
+
+
 type Pattern = Annotated[str, Field(min_length=1, max_length=256)]
 type Patterns = Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=50)]
+type Time = Annotated[AwareDatetime, BeforeValidator(_time)]
 type Seconds = Annotated[int, Field(strict=True, ge=0, le=1_209_600)]
 
 
@@ -52,18 +67,23 @@ class Selection(Model):
             description="Message attributes by name; null means that the message must not have it.",
         ),
     ] = None
-    sent_after: Annotated[
-        AwareDatetime | None, Field(description="Sent at or after this time (ISO 8601 with an offset).")
-    ] = None
-    sent_before: Annotated[
-        AwareDatetime | None, Field(description="Sent before this time (ISO 8601 with an offset).")
-    ] = None
+    sent_after: Annotated[Time | None, Field(description="Sent at or after this time (ISO 8601 with an offset).")] = (
+        None
+    )
+    sent_before: Annotated[Time | None, Field(description="Sent before this time (ISO 8601 with an offset).")] = None
     min_age: Annotated[Seconds | None, Field(description="At least this many seconds old when the run starts.")] = None
     max_age: Annotated[Seconds | None, Field(description="At most this many seconds old when the run starts.")] = None
     jmespath: Annotated[
-        str | None,
+        Expression | None,
         Field(description="A JMESPath expression; selects the payloads for which it is true."),
     ] = None
+
+    @field_validator("attributes")
+    @classmethod
+    def _names(cls, attributes: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        for name in attributes or ():
+            check_attribute_name(name)
+        return attributes
 
     @model_validator(mode="after")
     def _conditions(self) -> Self:
@@ -72,8 +92,10 @@ class Selection(Model):
             raise ValueError("expected at least one condition; omit `select` to take all messages")
         if len(text.encode()) > _MAX_BYTES:
             raise ValueError(f"expected at most {_MAX_BYTES} bytes of JSON")
-        if self.jmespath is not None:
-            check(self.jmespath)
+        if self.sent_after is not None and self.sent_before is not None and self.sent_after >= self.sent_before:
+            raise ValueError("sentAfter isn't before sentBefore, so no message can match")
+        if self.min_age is not None and self.max_age is not None and self.min_age > self.max_age:
+            raise ValueError("minAge is above maxAge, so no message can match")
         return self
 
 
