@@ -16,8 +16,8 @@ from bench import messages
 from examples.store_events.contract import STORE_EVENT, StoreEvent
 from redrive.contracts.json_schema import SchemaContract
 from redrive.domain.judging.judge import FindContract, Judge
-from redrive.domain.messages.destinations import Destination, Kind
-from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.messages.destinations import Destination, function
+from redrive.domain.messages.message import MAX_BYTES, ReceivedMessage
 from redrive.domain.messages.opening import open_message
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.request import RedriveRequest
@@ -28,7 +28,9 @@ from redrive.domain.rules.selection import Selection
 _SAMPLES = Path(__file__).resolve().parent.parent / "events" / "messages"
 _CALLS = 2_000
 _ROUNDS = 5
-_QUEUE = QueueRef(name="orders", arn="arn:aws:sqs:us-east-1:1:orders", url="https://sqs/1/orders", fifo=False)
+_QUEUE = QueueRef(
+    name="orders", arn="arn:aws:sqs:us-east-1:1:orders", url="https://sqs/1/orders", fifo=False, max_bytes=MAX_BYTES
+)
 _STARTED_AT = 1_990_000_000_000
 _REPAIR = {"setAttributes": {"event_id": {"type": "String", "from": "event_id"}}}
 
@@ -37,7 +39,7 @@ class _AllowAll:
     """Allows every destination, because the recorded messages come from several accounts."""
 
     def destination(self, arn: str, _home: str) -> Destination:
-        return Destination(Kind.FUNCTION, arn, "function")
+        return function(arn, "function")
 
 
 def microseconds(calls: int = _CALLS) -> dict[str, dict[str, float]]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from redrive.adapters.deliveries import Deliveries
+from redrive.adapters.message_facts import MessageFacts
 from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.sqs import sqs_client
 from redrive.domain.messages.provenance import ATTRIBUTE
@@ -18,6 +19,7 @@ from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.workflow import move
+from redrive.workflow.memory import Memory
 from tests.support import factories
 from tests.support.faulty_sqs import FaultySqs
 from tests.support.moto_cloud import MotoCloud, in_a_moment, moto_cloud
@@ -81,7 +83,9 @@ def moved(
         return False
 
     client = client or sqs_client(threads, retries=False)
-    Pipeline(client, plan.dlq.url, VISIBILITY, threads, time.monotonic, Deliveries(threads)).run(lane, heartbeat, 2.0)
+    memory = Memory(plan, MessageFacts("none"))
+    pipeline = Pipeline(client, plan.dlq.url, VISIBILITY, threads, time.monotonic, Deliveries(threads), memory)
+    pipeline.run(lane, heartbeat, 2.0)
     return lane, kept
 
 
@@ -131,7 +135,8 @@ def test_redriven_messages_carry_their_run_and_original_send_time(cloud, dlq, or
     (message,) = cloud.take_all(orders)
     provenance = message["MessageAttributes"][ATTRIBUTE]["StringValue"]
     assert provenance == (
-        f'{{"run":"run-1","count":1,"id":"{dead["MessageId"]}","sent":{dead["Attributes"]["SentTimestamp"]}}}'
+        f'{{"run":"run-1","count":1,"id":"{dead["MessageId"]}","sent":{dead["Attributes"]["SentTimestamp"]},'
+        f'"source":"{orders.arn}"}}'
     )
 
 

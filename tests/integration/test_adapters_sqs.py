@@ -37,6 +37,7 @@ def test_a_queue_is_found_by_name_arn_and_url(cloud, given):
         arn="arn:aws:sqs:us-east-1:123456789012:orders-dlq",
         url="https://sqs.us-east-1.amazonaws.com/123456789012/orders-dlq",
         fifo=False,
+        max_bytes=1_048_576,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from examples.store_events.contract import STORE_EVENT
 from redrive.adapters.deliveries import Deliveries
+from redrive.adapters.message_facts import MessageFacts
 from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
@@ -42,7 +43,7 @@ class Stage:
         self.orders = cloud.queue("orders", dlq=self.dlq)
         self.quarantine = cloud.queue("quarantine")
         name = cloud.run_table()
-        self.table = RunTable(name)
+        self.table, self.facts = RunTable(name), MessageFacts(name)
         self.shares = RateShares(name, FakeExecutions({RUNNING, factories.plan().execution_arn}))
 
     def plan(self, **changes: Any) -> RunPlan:
@@ -63,12 +64,13 @@ class Stage:
     ) -> SliceResult:
         client = client or sqs_client(THREADS, retries=False)
         mover = Mover(
-            lane_runner=lambda url: Pipeline(
-                client, url, move.VISIBILITY_SECONDS, THREADS, time.monotonic, Deliveries(THREADS)
+            lane_runner=lambda memory: Pipeline(
+                client, plan.dlq.url, move.VISIBILITY_SECONDS, THREADS, time.monotonic, Deliveries(THREADS), memory
             ),
             queues=lambda: self.cloud.queues,
             store=self.table,
             shares=self.shares,
+            facts=self.facts,
             contracts=lambda: (contracts or {}).get,
             delivery_policy=DeliveryPolicy(),
             time=time.time,
@@ -232,8 +234,8 @@ def test_a_slice_writes_a_checkpoint_before_it_sends_anything(stage):
 def test_messages_whose_origin_is_inaccessible_stay_in_the_queue(stage):
     provenance = '{"run":"run-0","count":0,"id":"m","sent":1,"source":"arn:aws:sqs:eu-west-1:123456789012:elsewhere"}'
     attributes = {"redrive": {"DataType": "String", "StringValue": provenance}}
-    stage.cloud.send(stage.dlq, [{"MessageBody": "x", "MessageAttributes": attributes}])
-    assert stage.run(stage.plan()).skip_reasons == {"no-destination": 1}
+    stage.cloud.send(stage.quarantine, [{"MessageBody": "x", "MessageAttributes": attributes}])
+    assert stage.run(stage.plan(dlq=stage.quarantine)).skip_reasons == {"no-destination": 1}
 
 
 @pytest.mark.parametrize(("rate", "messages"), [(0.1, 20), (50, 100), (100, 200), (500, 320)])

@@ -133,7 +133,12 @@ TARGET = {
 
 def destination(*, run: bool, origin: bool, claim: bool, sources: int) -> str | None:
     """Return the name of the queue that a message goes to, by what is known of it."""
-    plan = factories.plan(destination=ELSEWHERE if run else None, sources=(ORDERS, factories.queue("others"))[:sources])
+    plan = factories.plan(
+        # Only there, an earlier run's note can be of any queue.
+        dlq=factories.queue("quarantine"),
+        destination=ELSEWHERE if run else None,
+        sources=(ORDERS, factories.queue("others"))[:sources],
+    )
     attributes = TARGET if claim else {}
     if origin:
         note = {"run": "r", "count": 1, "id": "i", "sent": 1, "source": BEFORE.arn}

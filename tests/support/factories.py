@@ -9,7 +9,7 @@ from typing import Any
 
 from redrive.domain.judging.judge import FindContract, Judge
 from redrive.domain.messages.destinations import DeliveryPolicy
-from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.messages.message import MAX_BYTES, ReceivedMessage
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.results import Counts, LaneWork, SliceResult
 from redrive.domain.plan.planning import QueueFacts
@@ -22,12 +22,13 @@ STARTED_AT = 1_760_000_000_000
 _numbers = itertools.count(1)
 
 
-def queue(name: str = "orders") -> QueueRef:
+def queue(name: str = "orders", max_bytes: int = MAX_BYTES) -> QueueRef:
     return QueueRef(
         name=name,
         arn=f"arn:aws:sqs:us-east-1:123456789012:{name}",
         url=f"https://sqs.us-east-1.amazonaws.com/123456789012/{name}",
         fifo=name.endswith(".fifo"),
+        max_bytes=max_bytes,
     )
 
 

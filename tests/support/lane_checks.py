@@ -40,8 +40,10 @@ def check_that_only_skipped_messages_stay(world: World) -> None:
     skipped = {name for name, wish in world.wish_of.items() if wish.destination is None}
     locked = {
         name
-        for name, group in world.group_of.items()
-        if world.fifo and any(before < name and world.group_of[before] == group for before in skipped)
+        for name in world.wish_of
+        if (line := world.line_of(name)) is not None
+        # The messages of a standard queue come in any order.
+        and any(world.line_of(other) == line and (other < name or not world.fifo) for other in skipped)
     }
     assert skipped - locked <= world.sqs.stored.keys() <= skipped | locked
 
@@ -79,15 +81,17 @@ def check_what_stays(world: World, lane: Lane, evidence: Evidence) -> None:
     assert evidence.refused.items() <= failed.items()
     for name in failed.keys() - evidence.refused.keys():
         assert evidence.attempts[name] >= MAX_ATTEMPTS
-    blocked = {world.group_of[name] for name in failed} if world.fifo else set()
+    stays = [name for name, reason in (failed | skipped).items() if reason != Reason.GROUP_WAITS]
+    blocked = {world.line_of(name) for name in stays}
     for name, reason in skipped.items():
         if reason == Reason.GROUP_WAITS:
-            assert world.group_of[name] in blocked
+            assert world.line_of(name) in blocked - {None}
         else:
             assert (world.wish_of[name].destination, world.wish_of[name].reason) == (None, reason)
     to_skip = {name for name in evidence.taken_in if world.wish_of[name].destination is None}
+    waits = {name for name, reason in skipped.items() if reason == Reason.GROUP_WAITS}
     if not world.fifo:
-        assert skipped.keys() == to_skip
+        assert skipped.keys() - waits == to_skip
     handles = {record.message_id: record.receipt_handle for record in evidence.records}
     for name, stored in world.sqs.stored.items():
         if stored.visible_at > evidence.ended + VISIBILITY:
@@ -124,7 +128,7 @@ def check_pace(sends: list[tuple[float, int, Destination]], rate: float) -> None
 
 
 def check_order(world: World, evidence: Evidence) -> None:
-    """In a FIFO queue, a group's messages arrive in order, and nothing passes one that was refused."""
+    """In a FIFO queue, a group's messages arrive in order, and nothing passes one that stays."""
     if not world.fifo:
         return
     arrived = defaultdict(list)
@@ -133,9 +137,8 @@ def check_order(world: World, evidence: Evidence) -> None:
     for names in arrived.values():
         assert names == sorted(names)
     for record in evidence.records:
-        if record.failed:
-            behind = [name for name in evidence.accepted if world.group_of[name] == world.group_of[record.message_id]]
-            assert all(name < record.message_id for name in behind)
+        behind = [name for name in evidence.accepted if world.group_of[name] == world.group_of[record.message_id]]
+        assert all(name < record.message_id for name in behind)
 
 
 def check_end(world: World, lane: Lane, evidence: Evidence) -> None:

@@ -116,7 +116,7 @@ class Evidence:
         self._receiving -= 1
         if isinstance(outcome, Received):
             self._failed_receives = 0
-            names = {name_of(message["Body"]) for message in outcome.messages}
+            names = {name_of(message.body) for message in outcome.messages}
             self.returned |= names
             if self.gave_up is None:
                 self.taken_in |= names

@@ -16,7 +16,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip, Verdict
-from redrive.domain.messages.destinations import Destination, Kind, quarantine, queue
+from redrive.domain.messages.destinations import Destination, function, quarantine, queue, state_machine
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.outbound import outbound
 from redrive.domain.moving.actions import Action, ApiError, ErrorKind, Receive
@@ -35,8 +35,8 @@ _HOME = "us-east-1:123456789012"
 ORDERS = queue(factories.queue("orders"))
 INVOICES = queue(factories.queue("invoices"))
 ORDERS_FIFO = queue(factories.queue("orders.fifo"))
-FUNCTION = Destination(Kind.FUNCTION, f"arn:aws:lambda:{_HOME}:function:on-order", "on-order")
-WORKFLOW = Destination(Kind.STATE_MACHINE, f"arn:aws:states:{_HOME}:stateMachine:orders", "orders-flow")
+FUNCTION = function(f"arn:aws:lambda:{_HOME}:function:on-order", "on-order")
+WORKFLOW = state_machine(f"arn:aws:states:{_HOME}:stateMachine:orders", "orders-flow")
 QUARANTINE = quarantine(factories.queue("quarantine"))
 
 THROTTLED = ApiError("ThrottlingException", ErrorKind.THROTTLED)
@@ -56,10 +56,12 @@ class Wish:
     repaired: bool = False
     #: Of a quarantined message; without a destination, of a skipped one.
     reason: str | None = None
+    #: Of a skipped message in a standard queue: the FIFO queue that it belongs to.
+    fifo_queue: str | None = None
 
     def verdict(self, received: ReceivedMessage) -> Verdict:
         if self.destination is None:
-            return Skip(self.reason or "")
+            return Skip(self.reason or "", self.fifo_queue)
         request = outbound(received, self.destination, "{}", f"{received.message_id}-1")
         if self.reason is not None:
             return Quarantine(self.reason, request)
@@ -81,6 +83,7 @@ WISHES = (
     Wish(reason=Reason.ARRIVED_AFTER_START),
     Wish(reason=Reason.CAME_BACK),
     Wish(reason=Reason.NOT_SELECTED),
+    Wish(reason=Reason.NOT_SELECTED, fifo_queue=ORDERS_FIFO.arn),
 )
 
 
@@ -112,7 +115,8 @@ class World:
         self.group_of: dict[str, str | None] = {}
         messages = []
         for number, wish in enumerate(self.wishes):
-            group = f"g{number % self.groups}" if self.fifo or wish.destination is ORDERS_FIFO else None
+            ordered = self.fifo or wish.destination is ORDERS_FIFO or wish.fifo_queue is not None
+            group = f"g{number % self.groups}" if ordered else None
             name = f"{number:03}"
             self.wish_of[name] = wish
             self.group_of[name] = group
@@ -125,6 +129,12 @@ class World:
                 )
             )
         self.sqs = ModelSqs(messages, fifo=self.fifo, fate=self.fate, visibility=VISIBILITY)
+
+    def line_of(self, name: str) -> str | None:
+        """Return the FIFO group that a message must not overtake, or None if it is free."""
+        wish = self.wish_of[name]
+        ordered = self.fifo or wish.destination is ORDERS_FIFO or wish.fifo_queue is not None
+        return self.group_of[name] if ordered else None
 
     def judge(self, received: ReceivedMessage) -> Verdict:
         return self.wish_of[name_of(received.body)].verdict(received)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from redrive.domain.messages.message import MAX_BATCH_ENTRIES, MAX_BYTES, attributes_size
+from redrive.domain.messages.message import MAX_BATCH_ENTRIES, MAX_BYTES, ReceivedMessage, attributes_size
 from redrive.domain.moving.actions import (
     Action,
     ApiError,
@@ -171,7 +171,7 @@ class ModelSqs:
             stored.visible_at = now + self.visibility
             stored.handle = f"handle-{next(self._handles)}"
             found.append(stored.message | {"ReceiptHandle": stored.handle})
-        return Received(found)
+        return Received([ReceivedMessage.from_sqs(message) for message in found])
 
     def _send(self, action: Send, failing: Mapping[int, ApiError], now: float) -> BatchResult:
         destination = action.destination

@@ -14,7 +14,11 @@ from redrive.domain.messages.destinations import Kind
 from redrive.domain.moving.actions import Action, ApiError, ErrorKind, Send
 
 # Common to all services.
-_THROTTLED = {"ThrottlingException", "Throttling", "RequestThrottled", "RequestThrottledException"}
+_THROTTLED = {"ThrottlingException", "Throttling", "RequestThrottled", "RequestThrottledException"} | {
+    # Of the runs table, which is read along with messages (DynamoDB developer guide, "Error handling").
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+}
 _DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError"}
 _CREDENTIALS = {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "InvalidSecurity"} | {
     "UnrecognizedClientException",

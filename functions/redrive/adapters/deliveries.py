@@ -14,7 +14,6 @@ from botocore.exceptions import ClientError
 
 from redrive.domain.messages.destinations import Kind
 from redrive.domain.messages.outbound import Outbound
-from redrive.domain.moving.actions import BatchResult
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -42,15 +41,18 @@ class Deliveries:
     def _workflows(self) -> SFNClient:
         return boto3.client("stepfunctions", config=self._config)
 
-    def deliver(self, outbound: Outbound) -> BatchResult:
-        """Deliver one message; what goes wrong is raised as botocore's error."""
+    def deliver(self, outbound: Outbound) -> str:
+        """Deliver one message; return the id of the request or the name of the execution.
+
+        What goes wrong is raised as botocore's error.
+        """
         destination, request = outbound.destination, outbound.request
         if destination.kind is Kind.FUNCTION:
             # An accepted asynchronous invocation is queued by Lambda: it counts as sent.
-            self._lambda.invoke(
+            answer = self._lambda.invoke(
                 FunctionName=destination.address, InvocationType="Event", Payload=request["Payload"].encode()
             )
-            return BatchResult()
+            return answer["ResponseMetadata"]["RequestId"]
         try:
             self._workflows.start_execution(
                 stateMachineArn=destination.address, name=request["name"], input=request["input"]
@@ -59,4 +61,4 @@ class Deliveries:
             # The same message, sent before: its execution exists already.
             if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
                 raise
-        return BatchResult()
+        return str(request["name"])

@@ -6,8 +6,8 @@ in flight and how many messages are in hand, so a slow stage slows down the othe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
@@ -18,6 +18,7 @@ from redrive.adapters.api_errors import api_error_of, entry_error_of
 from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.sqs import POLL_SECONDS, receipt_entries
 from redrive.domain.errors import LockLostError
+from redrive.domain.messages.outbound import Outbound
 from redrive.domain.moving.actions import (
     Action,
     ApiError,
@@ -33,6 +34,7 @@ from redrive.domain.moving.actions import (
 from redrive.domain.moving.lane import Lane
 from redrive.domain.moving.send_buffer import outbound_of
 from redrive.domain.moving.transitions import HeldRecord
+from redrive.workflow.memory import Memory
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -98,6 +100,8 @@ class Pipeline:
     clock: Callable[[], float]
     #: Delivers to functions and state machines.
     deliveries: Deliveries
+    #: Recalls and records what messages can't carry.
+    memory: Memory
 
     def run(self, lane: Lane, heartbeat: Callable[[list[HeldRecord]], bool], heartbeat_seconds: float) -> None:
         """Move messages until the lane has finished.
@@ -173,17 +177,31 @@ class Pipeline:
             MessageAttributeNames=["All"],
             MessageSystemAttributeNames=["All"],
         )
-        return Received(response.get("Messages", []))
+        return Received(self.memory.received(response.get("Messages", [])))
 
     def _send(self, action: Send) -> BatchResult:
         if not action.destination.takes_batches:
-            return self.deliveries.deliver(outbound_of(action.messages[0]))
+            only = outbound_of(action.messages[0])
+            return BatchResult(unrecorded=self._recorded([(only, self.deliveries.deliver(only))]))
         entries: list[Any] = []
         for index, held in enumerate(action.messages):
             entries.append({"Id": str(index), **outbound_of(held).request})
-        return _batch_result(
-            self.client.send_message_batch(QueueUrl=action.destination.address, Entries=entries), len(entries)
-        )
+        answer = self.client.send_message_batch(QueueUrl=action.destination.address, Entries=entries)
+        accepted = [
+            (outbound_of(action.messages[int(entry["Id"])]), entry["MessageId"])
+            for entry in answer.get("Successful", [])
+        ]
+        return replace(_batch_result(answer, len(entries)), unrecorded=self._recorded(accepted))
+
+    def _recorded(self, accepted: Sequence[tuple[Outbound, str]]) -> ApiError | None:
+        """Record what accepted messages couldn't carry; return why that failed."""
+        try:
+            self.memory.sent(accepted)
+        except (ClientError, BotoCoreError) as error:
+            # The messages were sent and must be deleted, so this isn't an error of the request.
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+            return ApiError(code, ErrorKind.GONE)
+        return None
 
     def _delete(self, action: Delete) -> BatchResult:
         entries: list[Any] = list(receipt_entries(action.handles))

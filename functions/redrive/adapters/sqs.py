@@ -235,10 +235,11 @@ class Queues:
             )
 
     def _ref(self, url: str) -> QueueRef:
-        response = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        arn = response["Attributes"]["QueueArn"]
+        names: list[Any] = ["QueueArn", "MaximumMessageSize"]
+        attributes = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        arn, max_bytes = attributes["QueueArn"], int(attributes["MaximumMessageSize"])
         name = arn.rsplit(":", 1)[1]
-        return QueueRef(name=name, arn=arn, url=url, fifo=name.endswith(".fifo"))
+        return QueueRef(name=name, arn=arn, url=url, fifo=name.endswith(".fifo"), max_bytes=max_bytes)
 
 
 @contextmanager

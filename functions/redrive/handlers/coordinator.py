@@ -87,7 +87,7 @@ def _plan(event: PlanTask, _context: LambdaContext) -> Planned:
     planned = plan(
         event.input,
         event.execution,
-        quarantine=_settings.quarantine,
+        quarantine_arn=_settings.quarantine_queue_arn,
         queues=_queues,
         locks=_table,
         executions=_executions,

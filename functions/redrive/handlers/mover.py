@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.executions import Executions
+from redrive.adapters.message_facts import MessageFacts
 from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
@@ -29,11 +30,14 @@ _settings = settings()
 _client = sqs_client(THREADS, retries=False)
 _deliveries = Deliveries(THREADS)
 _mover = Mover(
-    lane_runner=lambda url: Pipeline(_client, url, VISIBILITY_SECONDS, THREADS, time.monotonic, _deliveries),
+    lane_runner=lambda memory: Pipeline(
+        _client, memory.plan.dlq.url, VISIBILITY_SECONDS, THREADS, time.monotonic, _deliveries, memory
+    ),
     # Few runs meet a message of a queue that they don't know, so the client isn't created in every cold start.
     queues=cache(lambda: Queues(sqs_client())),
     store=RunTable(_settings.run_table),
     shares=RateShares(_settings.run_table, Executions()),
+    facts=MessageFacts(_settings.run_table),
     contracts=lambda: ContractStore(_settings.queue_contracts).find,
     delivery_policy=_settings.delivery_policy,
     time=time.time,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from redrive.adapters.contract_store import ContractStore
+from redrive.adapters.message_facts import MessageFacts
 from redrive.adapters.sqs import PEEK_THREADS, Queues, sqs_client
 from redrive.domain.model import Model
 from redrive.domain.plan.run_plan import RunPlan
@@ -21,6 +22,7 @@ _RESERVE = 120.0
 
 _queues = Queues(sqs_client(PEEK_THREADS))
 _settings = settings()
+_facts = MessageFacts(_settings.run_table)
 
 
 class SampleTask(Model):
@@ -35,6 +37,7 @@ def handler(event: SampleTask, context: LambdaContext) -> Sample:
     found = sample(
         event.plan,
         queues=_queues,
+        facts=_facts,
         find_contract=ContractStore(_settings.queue_contracts).find,
         delivery_policy=_settings.delivery_policy,
         seconds=context.get_remaining_time_in_millis() / 1000 - _RESERVE,

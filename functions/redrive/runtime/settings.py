@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import BaseModel, Json
 
 from redrive.domain.messages.destinations import DeliveryPolicy
-from redrive.domain.messages.queues import QueueRef
 
 
 class Settings(BaseModel):
@@ -20,7 +19,6 @@ class Settings(BaseModel):
     #: Name of the runs table.
     run_table: str = ""
     #: The queue for messages that must not be redriven.
-    quarantine_queue_url: str = ""
     quarantine_queue_arn: str = ""
     #: Which queue or function has which contract (`redrive.contracts.registry`).
     queue_contracts: str = ""
@@ -45,12 +43,6 @@ class Settings(BaseModel):
         return DeliveryPolicy(
             tuple(self.function_name_patterns.split()), tuple(self.state_machine_name_patterns.split())
         )
-
-    @property
-    def quarantine(self) -> QueueRef:
-        """The queue for messages that must not be redriven."""
-        arn = self.quarantine_queue_arn
-        return QueueRef(name=arn.rsplit(":", 1)[-1], arn=arn, url=self.quarantine_queue_url, fifo=False)
 
 
 def settings() -> Settings:

@@ -22,7 +22,8 @@ from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.planning import QueueDirectory
 from redrive.domain.plan.rates import MaxRate, RateShares, declared_max_rate
 from redrive.domain.plan.run_plan import RunPlan
-from redrive.workflow.ports import ContractFinder, LaneRunner, RunStore
+from redrive.workflow.memory import Memory
+from redrive.workflow.ports import ContractFinder, LaneRunner, MessageFacts, RunStore
 
 # Seconds between two checkpoints of a slice: a crash leaves at most what moved between them uncounted.
 HEARTBEAT_SECONDS = 2.0
@@ -46,11 +47,12 @@ _HOLD = (600, 11 * 3600)
 class Mover:
     """Moves the slices of one process, from run to run."""
 
-    #: Runs lanes on a dead-letter queue, by its URL.
-    lane_runner: Callable[[str], LaneRunner]
+    #: Runs lanes on a run's dead-letter queue.
+    lane_runner: Callable[[Memory], LaneRunner]
     #: Makes the directory of queues, for messages of a queue that the plan doesn't know.
     queues: Callable[[], QueueDirectory]
     store: RunStore
+    facts: MessageFacts
     shares: RateShares
     #: Creates the contract finder, once for each slice; it may raise RejectedError if a contract can't be used.
     contracts: Callable[[], ContractFinder]
@@ -77,7 +79,7 @@ class Mover:
         """
         self.store.wants_stop(plan)
         before = self.store.interrupted(plan, work) or SliceResult()
-        runner = self.lane_runner(plan.dlq.url)
+        runner = self.lane_runner(Memory(plan, self.facts))
         started = runner.clock()
         stops_at = started + seconds_left - _RESERVE
         settings = LaneSettings(
@@ -95,6 +97,8 @@ class Mover:
         )
         met = _MetQueues(plan, work, self.queues, self.shares, began=started, epoch=self.time() - runner.clock())
         judge = Judge(plan, cache(_usable(self.contracts())), cache(met.find), self.delivery_policy)
+        # SQS itself keeps the groups of a FIFO queue waiting while one of their messages is invisible.
+        blocked = self.facts.blocked(plan) if plan.in_quarantine else set()
         lane = Lane(
             settings,
             judge,
@@ -102,6 +106,7 @@ class Mover:
             self.store.undeleted(plan),
             random.random,
             destination_rates=met.rates,
+            blocked=blocked,
         )
 
         def so_far() -> SliceResult:
@@ -120,6 +125,8 @@ class Mover:
             runner.run(lane, heartbeat, HEARTBEAT_SECONDS)
         finally:
             self.store.record_undeleted(plan, work, sorted(lane.undeleted))
+            if plan.in_quarantine and lane.blocked > blocked:
+                self.facts.record_blocked(plan, work, lane.blocked)
         result = so_far()
         if lane.failure is not None:
             result = result.model_copy(update={"failure": explain(plan, *lane.failure)})

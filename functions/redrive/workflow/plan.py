@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from redrive.domain.errors import RejectedError
-from redrive.domain.messages.queues import QueueRef
 from redrive.domain.model import Model
 from redrive.domain.plan.planning import (
     ExecutionDirectory,
@@ -34,7 +33,7 @@ def plan(
     given: Any,
     execution: Execution,
     *,
-    quarantine: QueueRef,
+    quarantine_arn: str,
     queues: QueueDirectory,
     locks: RunLocks,
     executions: ExecutionDirectory,
@@ -49,8 +48,8 @@ def plan(
         The input as it came.
     execution : Execution
         The execution that the run is.
-    quarantine : QueueRef
-        Where messages go that must not be redriven.
+    quarantine_arn : str
+        The queue where messages go that must not be redriven.
     queues, locks, executions, shares, find_contract
         Ports.
 
@@ -59,7 +58,7 @@ def plan(
     RejectedError
         If the request can't be carried out.
     """
-    planned = plan_run(parse_request(given), execution, queues, quarantine)
+    planned = plan_run(parse_request(given), execution, queues, quarantine_arn)
     check_contracts(planned, find_contract)
     take_lock(planned, locks, executions)
     if not planned.request.dry_run:

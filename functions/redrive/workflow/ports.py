@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from redrive.domain.plan.planning import QueueDirectory, RunLocks
+from redrive.workflow.memory import Facts
 
 if TYPE_CHECKING:
     # The sampler's cold start shouldn't pay for the lane.
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from redrive.domain.messages.queues import QueueRef
     from redrive.domain.moving.lane import Lane
     from redrive.domain.moving.results import LaneWork, SliceResult
+    from redrive.domain.moving.send_buffer import Line
     from redrive.domain.moving.transitions import HeldRecord
     from redrive.domain.plan.run_plan import RunPlan
 
@@ -77,6 +79,16 @@ class RunStore(RunLocks, Protocol):
 
     def held(self, plan: RunPlan) -> list[HeldRecord]:
         """Return the messages that the run keeps invisible, each once, with its latest handle."""
+
+
+class MessageFacts(Facts, Protocol):
+    """What is kept of single messages."""
+
+    def record_blocked(self, plan: RunPlan, work: LaneWork, lines: Iterable[Line]) -> None:
+        """Record FIFO groups of which a message stays in the dead-letter queue."""
+
+    def blocked(self, plan: RunPlan) -> set[Line]:
+        """Return the FIFO groups that wait since an earlier slice."""
 
 
 class LaneRunner(Protocol):

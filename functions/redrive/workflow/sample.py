@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
+from itertools import batched
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.judging.judge import Judge
 from redrive.domain.messages.destinations import DeliveryPolicy
-from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.sampling.sample import Sample
 from redrive.domain.sampling.summary import Summary
+from redrive.workflow.memory import Facts, Memory
 from redrive.workflow.ports import ContractFinder, Peek, Queues
+
+# Judged together: the runs table is asked once for all of them.
+_MESSAGES_AT_ONCE = 100
 
 
 def sample(
     plan: RunPlan,
     *,
     queues: Queues,
+    facts: Facts,
     find_contract: ContractFinder,
     delivery_policy: DeliveryPolicy,
     seconds: float,
@@ -32,7 +37,7 @@ def sample(
     ----------
     plan : RunPlan
         The run.
-    queues, find_contract, delivery_policy
+    queues, facts, find_contract, delivery_policy
         Ports and what may be delivered to.
     seconds : float
         How long to keep receiving.
@@ -54,9 +59,11 @@ def sample(
             return None
 
     judge = Judge(plan, find_contract, find_queue, delivery_policy)
+    memory = Memory(plan, facts)
     summary, peek = Summary(plan), Peek(plan.dlq, None if request.full_scan else request.sample_size)
     # Closed here, so that the messages are visible again before an error ends the step.
     with closing(queues.peek(peek, seconds)) as messages:
-        for message in messages:
-            summary.add(judge.judge(ReceivedMessage.from_sqs(message)))
+        for some in batched(messages, _MESSAGES_AT_ONCE, strict=False):
+            for message in memory.received(some):
+                summary.add(judge.judge(message))
     return summary.sample(now(), complete=peek.complete)

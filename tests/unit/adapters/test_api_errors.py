@@ -43,7 +43,7 @@ RECEIVE = Receive(10, 0.0, empty_handed=True)
 
 
 def send_to(kind: Kind) -> Send:
-    return Send(Destination(kind, "address", "name"), ())
+    return Send(Destination(kind, "arn", "address", "name", 1), ())
 
 
 def client_error(code: str, status: int) -> ClientError:

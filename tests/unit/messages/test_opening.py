@@ -259,8 +259,9 @@ def test_the_origin_is_the_queue_that_sqs_names_or_else_what_the_envelope_says(b
 def test_the_origin_of_a_quarantined_message_is_the_source_that_our_attribute_kept():
     kept = Provenance("run-0", 0, "m-1", 5, ORDERS).to_json("invalid-body", ())
     attributes = {ATTRIBUTE: factories.string(kept)}
-    assert opened("hello", attributes=attributes).origin == ORDERS
-    assert opened(notification("x"), attributes=attributes).origin == ORDERS
+    for body in ("hello", notification("x")):
+        message = factories.received(body, source=None, attributes=attributes)
+        assert open_message(message).origin == ORDERS
 
 
 # What goes on after a repair, or with raw delivery

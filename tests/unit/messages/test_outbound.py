@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redrive.domain.messages.destinations import Destination, Kind, queue
+from redrive.domain.messages.destinations import Destination, function, queue, state_machine
 from redrive.domain.messages.message import MAX_ATTRIBUTES, MAX_BYTES, ReceivedMessage, attribute_size
 from redrive.domain.messages.outbound import Outbound, outbound, with_provenance
 from tests.support import factories
 
 STANDARD = queue(factories.queue("orders"))
 FIFO = queue(factories.queue("orders.fifo"))
-FUNCTION = Destination(Kind.FUNCTION, "arn:aws:lambda:us-east-1:123456789012:function:f", "f")
-STATE_MACHINE = Destination(Kind.STATE_MACHINE, "arn:aws:states:us-east-1:123456789012:stateMachine:s", "s")
+FUNCTION = function("arn:aws:lambda:us-east-1:123456789012:function:f", "f")
+STATE_MACHINE = state_machine("arn:aws:states:us-east-1:123456789012:stateMachine:s", "s")
 
 
 def sent(message: ReceivedMessage, destination: Destination = STANDARD) -> Outbound:
@@ -28,31 +28,31 @@ def strings(number: int) -> dict:
 
 def test_our_attribute_is_added_to_the_messages_own():
     message = factories.received("hi", attributes={"a": factories.string("1")})
-    attributes, size = with_provenance(message, "ours")
+    attributes, size, _ = with_provenance(message, "ours", MAX_BYTES)
     assert attributes == {"a": factories.string("1"), "redrive": factories.string("ours")}
     assert size == message.size + len("redrive" + "String" + "ours")
 
 
 def test_our_attribute_replaces_the_one_of_an_earlier_run():
     message = factories.received("hi", attributes={"redrive": factories.string("long ago")})
-    attributes, size = with_provenance(message, "now")
+    attributes, size, _ = with_provenance(message, "now", MAX_BYTES)
     assert attributes == {"redrive": factories.string("now")}
     assert size == len("hi" + "redrive" + "String" + "now")
 
 
 def test_nine_attributes_leave_room_for_ours():
-    attributes, _ = with_provenance(factories.received(attributes=strings(9)), "ours")
+    attributes, *_ = with_provenance(factories.received(attributes=strings(9)), "ours", MAX_BYTES)
     assert len(attributes) == MAX_ATTRIBUTES
 
 
 def test_ten_attributes_leave_no_room_for_ours():
     message = factories.received(attributes=strings(10))
-    assert with_provenance(message, "ours") == (message.attributes, message.size)
+    assert with_provenance(message, "ours", MAX_BYTES) == (message.attributes, message.size, False)
 
 
 def test_if_one_of_ten_attributes_is_ours_it_is_replaced():
     message = factories.received(attributes={**strings(9), "redrive": factories.string("long ago")})
-    attributes, _ = with_provenance(message, "now")
+    attributes, *_ = with_provenance(message, "now", MAX_BYTES)
     assert attributes["redrive"] == factories.string("now")
 
 
@@ -60,7 +60,7 @@ def test_if_one_of_ten_attributes_is_ours_it_is_replaced():
 def test_our_attribute_may_fill_a_message_up_to_one_mebibyte_and_no_further(spare, added):
     ours = attribute_size("redrive", factories.string("ours"))
     message = factories.received("x" * (MAX_BYTES - ours - spare))
-    attributes, size = with_provenance(message, "ours")
+    attributes, size, _ = with_provenance(message, "ours", MAX_BYTES)
     assert ("redrive" in attributes, size) == (added, MAX_BYTES if added else message.size)
 
 
@@ -145,7 +145,7 @@ def test_everything_that_a_message_carries_is_in_the_request(raw, destination):
 @settings(deadline=None)
 def test_our_attribute_alters_no_other_and_the_size_stays_exact(raw, text):
     message = ReceivedMessage.from_sqs(raw)
-    attributes, size = with_provenance(message, text)
+    attributes, size, _ = with_provenance(message, text, MAX_BYTES)
     assert others(attributes) == others(message.attributes)
     assert len(attributes) <= MAX_ATTRIBUTES
     assert ReceivedMessage.from_sqs(raw | {"MessageAttributes": attributes}).size == size

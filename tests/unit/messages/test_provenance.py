@@ -1,6 +1,7 @@
 """The provenance attribute: fresh, carried on, and robust against what others wrote under its name."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -9,15 +10,19 @@ from hypothesis import strategies as st
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.provenance import (
     ATTRIBUTE,
+    Belief,
     Provenance,
     QuarantineNote,
-    provenance_of,
     quarantine_note_of,
 )
 from tests.support import factories
 
 ORDERS = factories.queue("orders").arn
 INVOICES = factories.queue("invoices").arn
+
+
+def provenance_of(message: ReceivedMessage, **belief) -> Provenance:
+    return Belief(**belief).provenance_of(message)
 
 
 def message_with(value: str, **values) -> ReceivedMessage:
@@ -36,23 +41,23 @@ def test_a_message_that_was_redriven_keeps_its_first_id_and_time():
 
 
 def test_a_redrive_adds_one_to_the_count():
-    after = Provenance("run-0", 2, "m-1", 5, ORDERS).next("run-1", redriven=True)
+    after = Provenance("run-0", 2, "m-1", 5, ORDERS).redriven("run-1", ORDERS, repaired=False)
     assert (after.run, after.count) == ("run-1", 3)
 
 
 def test_a_quarantine_adds_nothing_to_the_count():
-    after = Provenance("run-0", 2, "m-1", 5, ORDERS).next("run-1", redriven=False)
+    after = Provenance("run-0", 2, "m-1", 5, ORDERS).quarantined("run-1")
     assert (after.run, after.count) == ("run-1", 2)
 
 
 def test_a_repaired_message_stays_marked_as_repaired_whatever_later_runs_do():
-    repaired = Provenance("run-0", 0, "m-1", 5, ORDERS).next("run-1", redriven=True, repaired=True)
-    later = repaired.next("run-2", redriven=True)
+    repaired = Provenance("run-0", 0, "m-1", 5, ORDERS).redriven("run-1", ORDERS, repaired=True)
+    later = repaired.redriven("run-2", ORDERS, repaired=False)
     assert provenance_of(message_with(later.to_json())).repaired
 
 
 def test_a_message_that_was_repaired_but_not_redriven_is_not_marked_as_repaired():
-    assert not Provenance("run-0", 0, "m-1", 5, ORDERS).next("run-1", redriven=False, repaired=True).repaired
+    assert not Provenance("run-0", 0, "m-1", 5, ORDERS).quarantined("run-1").repaired
 
 
 def test_a_quarantined_message_keeps_its_source():
@@ -60,9 +65,32 @@ def test_a_quarantined_message_keeps_its_source():
     assert provenance_of(message_with(quarantined, source=None)).source == ORDERS
 
 
-def test_the_source_that_sqs_names_takes_precedence_over_the_one_in_the_attribute():
-    redriven = Provenance("run-0", 1, "m-1", 5, ORDERS).to_json()
-    assert provenance_of(message_with(redriven, source="invoices")).source == INVOICES
+def test_the_attribute_of_another_queues_redrive_does_not_count():
+    redriven = Provenance("run-0", 3, "m-1", 5, ORDERS).to_json()
+    message = message_with(redriven, source="invoices", message_id="m-9")
+    assert provenance_of(message) == Provenance("", 0, "m-9", message.sent_at, INVOICES)
+
+
+def test_a_run_with_a_destination_makes_the_attribute_for_that_destination():
+    sent = Provenance("", 0, "m-1", 5, ORDERS).redriven("run-1", INVOICES, repaired=False)
+    assert provenance_of(message_with(sent.to_json(), source="invoices")).count == 1
+
+
+@pytest.mark.parametrize(("queues", "count"), [({ORDERS}, 1), ({INVOICES}, 0), (set(), 1)])
+def test_without_a_redrive_policy_the_queue_must_be_one_that_the_run_knows(queues, count):
+    message = message_with(Provenance("run-0", 1, "m-1", 5, ORDERS).to_json(), source=None)
+    assert provenance_of(message, queues=frozenset(queues)).count == count
+
+
+def test_in_quarantine_messages_of_all_queues_are_believed():
+    message = message_with(Provenance("run-0", 1, "m-1", 5, ORDERS).to_json(), source=None)
+    assert provenance_of(message, queues=frozenset({INVOICES}), quarantine=True).count == 1
+
+
+def test_what_the_runs_table_has_comes_before_the_attribute():
+    attached, recorded = (Provenance("run-0", count, "m-1", 5, ORDERS) for count in (0, 3))
+    message = replace(message_with(attached.to_json()), recorded=recorded.to_json())
+    assert provenance_of(message) == recorded
 
 
 def test_the_attribute_of_a_quarantined_message_has_the_reason_and_the_problems():

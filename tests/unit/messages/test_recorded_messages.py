@@ -7,7 +7,7 @@ import pytest
 
 from redrive.domain.judging.judge import Judge
 from redrive.domain.judging.verdicts import Reason, Skip
-from redrive.domain.messages.destinations import Destination, Kind, queue
+from redrive.domain.messages.destinations import function, queue
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.opened import Failure
 from redrive.domain.messages.opening import open_message
@@ -29,7 +29,7 @@ def message(name: str) -> ReceivedMessage:
 def verdict_on(name: str, **plan):
     plan = factories.plan(started_at=STARTED_AT, sources=(), **plan)
     # They come from several accounts: each is judged as by a deployment in its own.
-    anything = SimpleNamespace(destination=lambda arn, _home: Destination(Kind.FUNCTION, arn, "function"))
+    anything = SimpleNamespace(destination=lambda arn, _home: function(arn, "function"))
     judge = Judge(plan, {}.get, lambda _: factories.queue("found"), anything)
     return judge(message(name))
 

@@ -24,6 +24,7 @@ def hand_that_skips() -> Hand:
         intake=Intake(fifo=False, uncommitted=None, max_in_hand=10, max_bytes=10_000),
         counts=LaneCounts(),
         sent_before=(),
+        blocked=(),
         jitter=lambda: 0.5,
         deferral=lambda _held, _now: 0,
     )

@@ -10,6 +10,7 @@ from tests.support.lane_worlds import (
     FUNCTION,
     GONE,
     LIMIT,
+    ORDERS,
     ORDERS_FIFO,
     QUARANTINE,
     REFUSED,
@@ -568,8 +569,15 @@ def test_out_of_a_standard_queue_one_message_of_a_group_at_a_time_goes_to_a_fifo
     assert max(count for _, count, _ in evidence.sends) == 2
 
 
-def test_out_of_a_standard_queue_a_refused_message_holds_nothing_back():
-    world = World([Wish(ORDERS_FIFO)] * 12, fate=fails("send", Fate(REFUSED)))
+def test_out_of_a_standard_queue_a_refused_message_holds_back_its_group_of_a_fifo_queue():
+    world = World([Wish(ORDERS_FIFO)] * 12, groups=3, fate=fails("send", Fate(entries={0: REFUSED})))
+    _, result = moved(world)
+    assert (result.counts.redriven, result.counts.failed) == (8, 1)
+    assert result.skip_reasons == {"group-waits": 3}
+
+
+def test_out_of_a_standard_queue_a_refused_message_holds_back_nothing_of_a_standard_queue():
+    world = World([Wish(ORDERS)] * 12, fate=fails("send", Fate(entries={0: REFUSED})))
     _, result = moved(world)
     assert (result.counts.redriven, result.counts.failed) == (11, 1)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from redrive.domain.judging.verdicts import Redrive
-from redrive.domain.messages.destinations import Destination
+from redrive.domain.messages.destinations import Destination, queue
 from redrive.domain.messages.message import MAX_BYTES
 from redrive.domain.messages.outbound import Outbound
 from redrive.domain.moving.send_buffer import SendBuffers
@@ -113,7 +113,7 @@ def test_out_of_a_fifo_queue_a_group_is_one_line_wherever_its_messages_go():
 
 
 def test_out_of_a_standard_queue_groups_of_two_fifo_queues_are_two_lines():
-    other = Destination(ORDERS_FIFO.kind, "other", "other.fifo")
+    other = queue(factories.queue("other.fifo"))
     buffers = filled(held("m-1", ORDERS_FIFO, group="g"), held("m-2", other, group="g"))
     assert sorted(len(buffer) for buffer in buffers.longest_waiting_first()) == [1, 1]
 

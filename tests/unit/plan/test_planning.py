@@ -25,7 +25,7 @@ def directory(**dlq_facts) -> FakeQueues:
 
 def planned(request: RedriveRequest | None = None, queues: FakeQueues | None = None, **requested):
     request = request or factories.request(**requested)
-    return plan_run(request, factories.execution(), queues or directory(), QUARANTINE)
+    return plan_run(request, factories.execution(), queues or directory(), QUARANTINE.arn)
 
 
 @pytest.mark.parametrize("given", ["orders-dlq", DLQ.arn, DLQ.url])

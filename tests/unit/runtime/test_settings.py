@@ -5,7 +5,6 @@ from pydantic import ValidationError
 
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.runtime.settings import Settings, settings
-from tests.support import factories
 
 
 def test_settings_are_read_from_environment_variables_of_their_names(monkeypatch):
@@ -32,9 +31,3 @@ def test_a_setting_of_the_wrong_type_is_refused(name, value, monkeypatch):
 def test_name_patterns_are_separated_by_spaces():
     found = Settings(function_name_patterns=" redrive-*  orders-* ", state_machine_name_patterns="")
     assert found.delivery_policy == DeliveryPolicy(functions=("redrive-*", "orders-*"), state_machines=())
-
-
-def test_the_quarantine_is_a_standard_queue_named_as_in_its_arn():
-    expected = factories.queue("quarantine")
-    found = Settings(quarantine_queue_url=expected.url, quarantine_queue_arn=expected.arn)
-    assert found.quarantine == expected

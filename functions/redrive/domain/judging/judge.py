@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from redrive.contracts.contract import ContractViolationError, MessageContract
 from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip, Verdict
-from redrive.domain.messages.destinations import DeliveryPolicy, Destination, quarantine, queue
+from redrive.domain.messages.destinations import DeliveryPolicy, Destination, Kind, quarantine, queue
 from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.opened import OpenedMessage
 from redrive.domain.messages.opening import open_message, raw_delivery, with_forward
 from redrive.domain.messages.outbound import outbound
+from redrive.domain.messages.provenance import Belief
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.request import OnInvalid
 from redrive.domain.plan.run_plan import RunPlan
@@ -73,6 +74,7 @@ class Judge:
         self._find_contract = find_contract
         self._find_queue = find_queue
         self._delivery_policy = delivery_policy
+        self._belief = belief_of(plan)
         self._selects = None if request.select is None else Selector(request.select, plan.started_at)
         self._repair = None if request.repair is None else Repairer(request.repair)
 
@@ -82,23 +84,23 @@ class Judge:
 
     def judge(self, received: ReceivedMessage) -> Judgment:
         """Return the verdict on one message, with what it is based on."""
-        opened = open_message(received)
+        opened = open_message(received, self._belief)
         try:
             early = self._without_contract(opened)
             return self._with_contract(opened) if early is None else Judgment(early, opened)
         except TooMuchWorkError:
-            return Judgment(Skip(Reason.UNDECIDED), opened)
+            return Judgment(self._skip(Reason.UNDECIDED, opened), opened)
 
     def _without_contract(self, opened: OpenedMessage) -> Verdict | None:
         """Return the verdict on a message that the run doesn't apply to or that can't be redriven."""
         if opened.provenance.run == self._plan.run_id:
-            return Skip(Reason.CAME_BACK)
+            return self._skip(Reason.CAME_BACK, opened)
         if opened.received.sent_at >= self._plan.started_at:
             # A message that a function failed on again can't carry our attribute: it is recognized by its time.
             again = Envelope.LAMBDA_DESTINATION in opened.envelopes
-            return Skip(Reason.CAME_BACK if again else Reason.ARRIVED_AFTER_START)
+            return self._skip(Reason.CAME_BACK if again else Reason.ARRIVED_AFTER_START, opened)
         if self._selects is not None and not self._selects(opened):
-            return Skip(Reason.NOT_SELECTED)
+            return self._skip(Reason.NOT_SELECTED, opened)
         if opened.blocked_reason is not None:
             return self._invalid(opened, opened.blocked_reason)
         return None
@@ -106,10 +108,10 @@ class Judge:
     def _with_contract(self, opened: OpenedMessage) -> Judgment:
         destination = self._destination_of(opened)
         if not isinstance(destination, Destination):
-            return Judgment(Skip(destination), opened)
+            return Judgment(self._skip(destination, opened), opened)
         contract = self._find_contract(destination.name)
         if isinstance(contract, Reason):
-            return Judgment(Skip(contract), opened)
+            return Judgment(self._skip(contract, opened), opened)
         delivered = raw_delivery(opened) if contract and contract.sns_delivery == "raw" else opened
         if delivered.payload.is_in_s3:
             # The contract describes what is in S3, not the pointer to it.
@@ -140,10 +142,13 @@ class Judge:
             except ContractViolationError as error:
                 problems = tuple(f"{problem.where}: {problem.what}" for problem in error.problems)
                 return self._invalid(opened, error.violation, problems)
-        provenance = opened.provenance.next(self._plan.run_id, redriven=True, repaired=repaired)
+        to = destination.arn if destination.takes_batches else None
+        provenance = opened.provenance.redriven(self._plan.run_id, to, repaired=repaired)
         # Built from the message id and the redrive count, so that a retry is recognized and the next redrive isn't.
         deduplication_id = f"{opened.received.message_id}-{provenance.count}"
         request = outbound(opened.forward, destination, provenance.to_json(), deduplication_id)
+        if not request.fits:
+            return self._skip(Reason.TOO_LARGE, opened)
         return Redrive(request, None if contract is None else contract.name, repaired)
 
     def _destination_of(self, opened: OpenedMessage) -> Destination | Reason:
@@ -171,9 +176,22 @@ class Judge:
 
     def _invalid(self, opened: OpenedMessage, reason: str, problems: tuple[str, ...] = ()) -> Verdict:
         if self._leaves_invalid:
-            return Skip(reason)
+            return self._skip(reason, opened)
         # As it was received, so that a later run judges the same message.
         received = opened.received
-        provenance = opened.provenance.next(self._plan.run_id, redriven=False)
-        note = provenance.to_json(reason, problems)
-        return Quarantine(reason, outbound(received, self._quarantine, note, received.message_id))
+        note = opened.provenance.quarantined(self._plan.run_id).to_json(reason, problems)
+        request = outbound(received, self._quarantine, note, received.message_id)
+        return Quarantine(reason, request) if request.fits else self._skip(Reason.TOO_LARGE, opened)
+
+    def _skip(self, reason: str, opened: OpenedMessage) -> Skip:
+        """Return the verdict that leaves a message, and the FIFO queue whose order it holds up by staying."""
+        if self._destination is not None:
+            return Skip(reason, self._destination.arn if self._destination.kind is Kind.FIFO_QUEUE else None)
+        source = opened.provenance.source
+        return Skip(reason, source if source is not None and source.endswith(".fifo") else None)
+
+
+def belief_of(plan: RunPlan) -> Belief:
+    """Return which provenance a run believes."""
+    known = (*plan.sources, *((plan.destination,) if plan.destination else ()))
+    return Belief(frozenset(queue.arn for queue in known), quarantine=plan.in_quarantine)

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     UNDECIDED = "undecided"
     CONTRACT_UNUSABLE = "contract-unusable"
     RATE_UNAVAILABLE = "rate-unavailable"
+    TOO_LARGE = "too-large"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Skip:
     """Leave the message in the dead-letter queue; this run doesn't judge it again."""
 
     reason: str
+    #: ARN of the FIFO queue that it belongs to, where nothing of its group may overtake it; None if there is none.
+    fifo_queue: str | None = None
 
 
 type Verdict = Redrive | Quarantine | Skip

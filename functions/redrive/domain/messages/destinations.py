@@ -6,7 +6,7 @@ Chosen by the judging, packed by the lane, delivered to by the adapters.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -22,6 +22,10 @@ _STATE_MACHINE = re.compile(
     r"arn:(?P<partition>[a-z-]+):states:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):stateMachine:"
     r"(?P<name>[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80})(?::[A-Za-z0-9_.-]{1,80})?"
 )
+# Asynchronous invocations take 1 MB (Lambda developer guide, "Lambda quotas"), executions 256 KiB (Step Functions
+# developer guide, "Quotas").
+_MAX_EVENT_BYTES = 1_048_576
+_MAX_INPUT_BYTES = 262_144
 
 
 class Kind(StrEnum):
@@ -38,10 +42,13 @@ class Destination:
     """What receives a message."""
 
     kind: Kind
+    arn: str
     #: URL of a queue, ARN of anything else.
     address: str
     #: For reports, and the key of its contract.
     name: str
+    #: The largest message that it takes.
+    max_bytes: int
     #: The run's rate applies. It doesn't for the quarantine, which nothing consumes.
     throttled: bool = True
 
@@ -53,12 +60,22 @@ class Destination:
 
 def queue(ref: QueueRef) -> Destination:
     """Return a queue as a destination."""
-    return Destination(Kind.FIFO_QUEUE if ref.fifo else Kind.QUEUE, ref.url, ref.name)
+    return Destination(Kind.FIFO_QUEUE if ref.fifo else Kind.QUEUE, ref.arn, ref.url, ref.name, ref.max_bytes)
 
 
 def quarantine(ref: QueueRef) -> Destination:
     """Return the quarantine as a destination, which the rate doesn't apply to."""
-    return Destination(Kind.QUEUE, ref.url, ref.name, throttled=False)
+    return replace(queue(ref), throttled=False)
+
+
+def function(arn: str, name: str) -> Destination:
+    """Return a function as a destination; the ARN may have a qualifier."""
+    return Destination(Kind.FUNCTION, arn, arn, name, _MAX_EVENT_BYTES)
+
+
+def state_machine(arn: str, name: str) -> Destination:
+    """Return a state machine as a destination."""
+    return Destination(Kind.STATE_MACHINE, arn, arn, name, _MAX_INPUT_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +98,14 @@ class DeliveryPolicy:
             ARN of the dead-letter queue: only its own partition, account, and region are delivered to.
         """
         _, partition, _, region, account, _ = home.split(":")
-        for kind, service, patterns in (
-            (Kind.FUNCTION, _FUNCTION, self.functions),
-            (Kind.STATE_MACHINE, _STATE_MACHINE, self.state_machines),
+        for made, service, patterns in (
+            (function, _FUNCTION, self.functions),
+            (state_machine, _STATE_MACHINE, self.state_machines),
         ):
             found = service.fullmatch(arn)
             if found is not None and found.group("partition", "region", "account") == (partition, region, account):
                 name = found["name"]
-                return Destination(kind, arn, name) if _matches(name, patterns) else None
+                return made(arn, name) if _matches(name, patterns) else None
         return None
 
 

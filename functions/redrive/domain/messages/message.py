@@ -44,6 +44,8 @@ class ReceivedMessage:
     trace_header: str | None
     #: Bytes as SQS counts them.
     size: int
+    #: What the runs table has about the message, in place of the attribute that it couldn't carry.
+    recorded: str | None = None
 
     @classmethod
     def from_sqs(cls, message: Mapping[str, Any]) -> ReceivedMessage:

@@ -14,7 +14,7 @@ from redrive.domain.messages.failure_records import RECORD_MARKS, by_body
 from redrive.domain.messages.json_text import NotJsonError, parse
 from redrive.domain.messages.message import AttributeMap, ReceivedMessage
 from redrive.domain.messages.opened import Failure, OpenedMessage, Payload, Recognized
-from redrive.domain.messages.provenance import Provenance, provenance_of
+from redrive.domain.messages.provenance import ANY_QUEUE, Belief, Provenance
 from redrive.domain.messages.s3_pointers import is_pointer
 from redrive.domain.messages.service_attributes import async_failure, by_attributes
 
@@ -26,13 +26,13 @@ _MARKS = ("TopicArn", "aws:s3", "s3:TestEvent", *RECORD_MARKS)
 type JsonObject = Mapping[str, Any]
 
 
-def open_message(received: ReceivedMessage) -> OpenedMessage:
-    """Return the message with what is inside it.
+def open_message(received: ReceivedMessage, belief: Belief = ANY_QUEUE) -> OpenedMessage:
+    """Return the message with what is inside it, and what earlier runs did with it as far as it is believed.
 
     A message that an SQS redrive policy moved, even if it has been in the quarantine since, goes back to its queue as
     it is, because its consumer reads what was in that queue. Only its contract looks inside.
     """
-    provenance = provenance_of(received)
+    provenance = belief.provenance_of(received)
     moved = provenance.source is not None
     found = None if moved else by_attributes(received)
     if found is not None:

@@ -12,10 +12,10 @@ from typing import Any
 from redrive.domain.messages.destinations import Destination, Kind
 from redrive.domain.messages.message import (
     MAX_ATTRIBUTES,
-    MAX_BYTES,
     AttributeMap,
     ReceivedMessage,
     attribute_size,
+    utf8_size,
 )
 from redrive.domain.messages.provenance import ATTRIBUTE
 
@@ -32,6 +32,13 @@ class Outbound:
     size: int
     #: The destination delivers a repeated send only once: FIFO deduplication, or an execution's name.
     deduplicated: bool = False
+    #: The provenance, if the request can't carry it: the runs table keeps it under the id that the destination returns.
+    unattached: str | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the destination takes a message of this size."""
+        return self.size <= self.destination.max_bytes
 
 
 def outbound(message: ReceivedMessage, destination: Destination, provenance: str, deduplication_id: str) -> Outbound:
@@ -44,18 +51,20 @@ def outbound(message: ReceivedMessage, destination: Destination, provenance: str
     destination : Destination
         What receives it.
     provenance : str
-        Value of the attribute that is added for queues; functions and state machines take no attributes.
+        Value of the attribute that is added for queues, if it fits; functions and state machines take no attributes.
     deduplication_id : str
         For FIFO queues and state machines. The message's own must not be used again: within five minutes SQS
         would accept the message and drop it (SQS developer guide, "Using the message deduplication ID").
     """
     match destination.kind:
         case Kind.FUNCTION:
-            return Outbound(destination, {"Payload": message.body}, message.size)
+            size = utf8_size(message.body)
+            return Outbound(destination, {"Payload": message.body}, size, unattached=provenance)
         case Kind.STATE_MACHINE:
             request: dict[str, Any] = {"input": message.body, "name": deduplication_id}
-            return Outbound(destination, request, message.size, deduplicated=True)
-    attributes, size = with_provenance(message, provenance)
+            size = utf8_size(message.body)
+            return Outbound(destination, request, size, deduplicated=True, unattached=provenance)
+    attributes, size, attached = with_provenance(message, provenance, destination.max_bytes)
     request = {"MessageBody": message.body}
     if attributes:
         request["MessageAttributes"] = attributes
@@ -68,21 +77,21 @@ def outbound(message: ReceivedMessage, destination: Destination, provenance: str
     fifo = destination.kind is Kind.FIFO_QUEUE
     if fifo:
         request["MessageDeduplicationId"] = deduplication_id
-    return Outbound(destination, request, size, deduplicated=fifo)
+    return Outbound(destination, request, size, deduplicated=fifo, unattached=None if attached else provenance)
 
 
-def with_provenance(message: ReceivedMessage, provenance: str) -> tuple[AttributeMap, int]:
-    """Return the message's attributes with ours added, and the size of the whole message.
+def with_provenance(message: ReceivedMessage, provenance: str, max_bytes: int) -> tuple[AttributeMap, int, bool]:
+    """Return the message's attributes with ours added, the size of the whole message, and whether ours fits.
 
-    If ours doesn't fit (ten attributes already, or 1 MiB), the message's own attributes come back unchanged: what
-    belongs to the message takes precedence over what belongs to us.
+    If it doesn't (ten attributes already, or too many bytes for the queue), the message's own attributes come back
+    unchanged: what belongs to the message takes precedence over what belongs to us.
     """
     ours = {"DataType": "String", "StringValue": provenance}
     size = message.size + attribute_size(ATTRIBUTE, ours)
     if ATTRIBUTE in message.attributes:
         size -= attribute_size(ATTRIBUTE, message.attributes[ATTRIBUTE])
     elif len(message.attributes) >= MAX_ATTRIBUTES:
-        return message.attributes, message.size
-    if size > MAX_BYTES:
-        return message.attributes, message.size
-    return {**message.attributes, ATTRIBUTE: ours}, size
+        return message.attributes, message.size, False
+    if size > max_bytes:
+        return message.attributes, message.size, False
+    return {**message.attributes, ATTRIBUTE: ours}, size, True

@@ -21,6 +21,8 @@ class QueueRef(Model):
     arn: str
     url: str
     fifo: bool
+    #: `MaximumMessageSize`: body and attributes together, in bytes. Queues made before August 2025 may keep 256 KiB.
+    max_bytes: int
 
 
 class QueueCounts(Model):

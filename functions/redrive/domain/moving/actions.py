@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from redrive.domain.messages.destinations import Destination
+from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.moving.transitions import InHand
 
 
@@ -89,9 +89,9 @@ type Action = Receive | Send | Delete | SetVisibility
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What a receive returned: messages as ReceiveMessage returns them."""
+    """What a receive returned."""
 
-    messages: Sequence[Mapping[str, Any]]
+    messages: Sequence[ReceivedMessage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,8 @@ class BatchResult:
     """A batch request that was answered: the entries that failed, by their place in the batch."""
 
     failed: Mapping[int, ApiError] = field(default_factory=dict)
+    #: Why what a run must remember of the accepted messages couldn't be recorded.
+    unrecorded: ApiError | None = None
 
 
 type Outcome = Received | BatchResult | ApiError

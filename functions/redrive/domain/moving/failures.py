@@ -7,12 +7,17 @@ from redrive.domain.moving.actions import Action, ApiError, ErrorKind, Send
 from redrive.domain.plan.run_plan import RunPlan
 
 
-def explain(plan: RunPlan, action: Action, error: ApiError) -> str:
+def explain(plan: RunPlan, action: Action | None, error: ApiError) -> str:
     """Return what was tried, what the service said, and what to do, for an error that ended a slice."""
     if error.kind is ErrorKind.LIMIT:
         return (
             f"SQS returns no more messages of {plan.dlq.name} ({error.code}): 120,000 can be in flight at a time, and "
             "those that this run leaves in the queue stay invisible until it ends. Start runs with maxMessages."
+        )
+    if action is None:
+        return (
+            f"The runs table can't be written ({error.code}), so the run couldn't remember which messages it has "
+            f"redriven. What wasn't moved is still in {plan.dlq.name}. Check the table RunTable and start again."
         )
     if isinstance(action, Send):
         name = action.destination.name

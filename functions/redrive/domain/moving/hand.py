@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from redrive.domain.judging.verdicts import Reason, Skip, Verdict
+from redrive.domain.judging.verdicts import Reason, Redrive, Skip, Verdict
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.moving.actions import ApiError, ErrorKind
 from redrive.domain.moving.counting import LaneCounts
 from redrive.domain.moving.intake import Intake
 from redrive.domain.moving.retries import MAX_ATTEMPTS, Retries
-from redrive.domain.moving.send_buffer import SendBuffers, outbound_of
+from redrive.domain.moving.send_buffer import Line, SendBuffers, outbound_of
 from redrive.domain.moving.sent import SentMessages
 from redrive.domain.moving.transitions import Event, HeldRecord, InHand, Stage
 
@@ -45,6 +45,8 @@ class Hand:
         Where results are counted.
     sent_before : Iterable[str]
         Ids of messages that earlier slices sent but perhaps didn't delete.
+    blocked : Iterable[Line]
+        FIFO groups of which a message stays since an earlier slice.
     jitter : Callable[[], float]
         Random numbers from 0 to 1 for the pauses between attempts.
     deferral : Callable[[InHand, float], int]
@@ -59,6 +61,7 @@ class Hand:
         intake: Intake,
         counts: LaneCounts,
         sent_before: Iterable[str],
+        blocked: Iterable[Line],
         jitter: Callable[[], float],
         deferral: Callable[[InHand, float], int],
     ) -> None:
@@ -78,8 +81,9 @@ class Hand:
         self._intake = intake
         self._counts = counts
         self._messages: dict[str, InHand] = {}
-        # FIFO groups that nothing more is sent of, and the messages being released of each group.
-        self._blocked: set[str | None] = set()
+        #: FIFO groups that nothing more is sent of, because one of their messages stays.
+        self.blocked: set[Line] = set(blocked)
+        # The messages being released of each group.
         # Messages that stay: one that SQS shows again is neither judged nor counted again.
         self._kept: dict[str, _Kept] = {}
         self._releasing: Counter[str | None] = Counter()
@@ -115,12 +119,14 @@ class Hand:
         elif self.giving_up or (self._fifo and self._releasing[message.group_id]):
             # In a FIFO queue, nothing may overtake messages of its group that are being released.
             self._advance(held, Event.GIVEN_BACK, now)
-        elif self._fifo and message.group_id in self._blocked:
+        elif self._fifo and ("", message.group_id) in self.blocked:
             self._skip(held, Reason.GROUP_WAITS, now)
         else:
             held.verdict = self._judge(message)
             if isinstance(held.verdict, Skip):
                 self._skip(held, held.verdict.reason, now)
+            elif isinstance(held.verdict, Redrive) and self.buffers.line(held) in self.blocked:
+                self._skip(held, Reason.GROUP_WAITS, now)
             elif seconds := self._deferral(held, now):
                 held.deferred_for = seconds
                 self._counts.released(message_id)
@@ -224,12 +230,10 @@ class Hand:
     def _refuse(self, held: InHand, code: str, now: float) -> None:
         """Leave a message in the dead-letter queue that its destination won't take."""
         self._counts.refused(code)
-        behind = self.buffers.remove_behind(held) if self._fifo else ()
+        behind = self.buffers.remove_behind(held)
         self.buffers.done_with(held)
         self._intake.recommit()
         self._keep(held, code, Event.REFUSED, now, failed=True)
-        if self._fifo:
-            self._blocked.add(held.message.group_id)
         for waiting in behind:
             self._intake.recommit()
             self._skip(waiting, Reason.GROUP_WAITS, now)
@@ -272,6 +276,10 @@ class Hand:
 
     def _keep(self, held: InHand, reason: str, event: Event, now: float, *, failed: bool = False) -> None:
         held.reason, held.failed = reason, failed
+        line = ("", held.message.group_id) if held.verdict is None else self.buffers.line(held)
+        if line is not None:
+            # Whatever stays holds back its group.
+            self.blocked.add(line)
         self._advance(held, event, now)
 
     def _release(self, held: InHand, now: float) -> None:

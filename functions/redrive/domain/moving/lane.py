@@ -16,6 +16,7 @@ from redrive.domain.messages.message import MAX_BATCH_ENTRIES, ReceivedMessage
 from redrive.domain.moving.actions import (
     Action,
     ApiError,
+    BatchResult,
     Delete,
     ErrorKind,
     Outcome,
@@ -34,7 +35,7 @@ from redrive.domain.moving.intake import Intake
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.moving.results import SliceResult
 from redrive.domain.moving.retries import MAX_ATTEMPTS
-from redrive.domain.moving.send_buffer import SendBuffer, outbound_of
+from redrive.domain.moving.send_buffer import Line, SendBuffer, outbound_of
 from redrive.domain.moving.transitions import Event, HeldRecord, InHand, Stage
 
 # Messages with less visibility left, in seconds, get more before they are sent.
@@ -88,6 +89,8 @@ class Lane:
         Random numbers from 0 to 1 for the pauses between attempts.
     destination_rates : Mapping[str, DestinationRate]
         Of destinations that declare a max rate, by address. The judge may add some while messages move.
+    blocked : Iterable[Line]
+        FIFO groups of which a message stays since an earlier slice.
     """
 
     def __init__(
@@ -99,10 +102,11 @@ class Lane:
         jitter: Callable[[], float],
         *,
         destination_rates: Mapping[str, DestinationRate],
+        blocked: Iterable[Line] = (),
     ) -> None:
         self.rate_limiter = rate_limiter
-        #: What ended the lane early: the action and its error.
-        self.failure: tuple[Action, ApiError] | None = None
+        #: What ended the lane early: the action, None if it is that nothing can be recorded, and the error.
+        self.failure: tuple[Action | None, ApiError] | None = None
         self._settings = settings
         self._destination_rates = destination_rates
         self._counts = LaneCounts()
@@ -113,6 +117,7 @@ class Lane:
             intake=self._intake,
             counts=self._counts,
             sent_before=sent_before,
+            blocked=blocked,
             jitter=jitter,
             deferral=self._seconds_to_defer,
         )
@@ -140,6 +145,11 @@ class Lane:
     def undeleted(self) -> frozenset[str]:
         """Ids of messages that this lane sent and that may still be in the dead-letter queue."""
         return self._hand.sent.undeleted
+
+    @property
+    def blocked(self) -> frozenset[Line]:
+        """FIFO groups that nothing more is sent of, because one of their messages stays."""
+        return frozenset(self._hand.blocked)
 
     def take_records(self) -> list[HeldRecord]:
         """Return the messages kept invisible since the last call."""
@@ -317,9 +327,11 @@ class Lane:
         intake.answered(action, len(outcome.messages))
         visible_until = action.issued_at + self._settings.visibility
         for message in outcome.messages:
-            self._hand.take_in(ReceivedMessage.from_sqs(message), visible_until, now)
+            self._hand.take_in(message, visible_until, now)
 
     def _after_send(self, action: Send, outcome: Outcome, now: float) -> None:
+        if isinstance(outcome, BatchResult) and outcome.unrecorded is not None:
+            self._fail(None, outcome.unrecorded, now)
         for place, held in enumerate(action.messages):
             error = error_at(outcome, place)
             if error is None:
@@ -337,7 +349,7 @@ class Lane:
                 # Otherwise another receive may have voided the handle, and then the extension had no effect.
                 held.visible_until = action.issued_at + action.seconds[place]
 
-    def _fail(self, action: Action, error: ApiError, now: float) -> None:
+    def _fail(self, action: Action | None, error: ApiError, now: float) -> None:
         self.failure = self.failure or (action, error)
         self._hand.give_up(now)
 

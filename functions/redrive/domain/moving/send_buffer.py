@@ -13,6 +13,10 @@ from redrive.domain.messages.message import MAX_BYTES
 from redrive.domain.messages.outbound import Outbound
 from redrive.domain.moving.transitions import InHand
 
+# Messages that keep their order: the ARN of the FIFO queue they belong to (empty if they are in a FIFO dead-letter
+# queue, whose groups keep it wherever they go), and the message group.
+type Line = tuple[str, str | None]
+
 
 def outbound_of(held: InHand) -> Outbound:
     """Return the request that sends a message which its verdict says to send."""
@@ -79,13 +83,16 @@ class SendBuffers:
     def __init__(self, *, fifo: bool) -> None:
         self._fifo = fifo
         self._buffers: dict[str, SendBuffer] = {}
-        self._lines: dict[tuple[str, str | None], deque[InHand]] = {}
+        self._lines: dict[Line, deque[InHand]] = {}
 
-    def _line(self, held: InHand) -> tuple[str, str | None] | None:
+    def line(self, held: InHand) -> Line | None:
+        """Return the line of a message that was judged, or None if nothing needs to wait for it."""
         if self._fifo:
             return "", held.message.group_id
+        if isinstance(held.verdict, Skip):
+            return None if held.verdict.fifo_queue is None else (held.verdict.fifo_queue, held.message.group_id)
         destination = outbound_of(held).destination
-        return (destination.address, held.message.group_id) if destination.kind is Kind.FIFO_QUEUE else None
+        return (destination.arn, held.message.group_id) if destination.kind is Kind.FIFO_QUEUE else None
 
     def _buffer(self, held: InHand) -> SendBuffer:
         destination = outbound_of(held).destination
@@ -101,7 +108,7 @@ class SendBuffers:
 
     def add(self, held: InHand) -> None:
         """Add a message, behind those of its line."""
-        key = self._line(held)
+        key = self.line(held)
         if key is not None:
             line = self._lines.setdefault(key, deque())
             line.append(held)
@@ -115,7 +122,7 @@ class SendBuffers:
 
     def done_with(self, held: InHand) -> None:
         """Let the next message of a line follow."""
-        key = self._line(held)
+        key = self.line(held)
         line = self._lines.get(key) if key is not None else None
         if key is None or line is None:
             return
@@ -127,7 +134,7 @@ class SendBuffers:
 
     def remove_behind(self, held: InHand) -> list[InHand]:
         """Take out every message that waits in line behind `held`."""
-        key = self._line(held)
+        key = self.line(held)
         line = self._lines.get(key) if key is not None else None
         if line is None:
             return []

@@ -5,7 +5,7 @@ Driven by `redrive.domain.moving.lane`. Four rules keep messages safe; the table
 1. Send before delete. Only a message that its destination accepted reaches `DELETING`.
 2. A message seen again after it was sent is only deleted, never sent again.
 3. Nothing that was not accepted leaves the dead-letter queue: it is held or released, and stays there.
-4. In a FIFO queue, nothing overtakes a message of its group that its destination refused.
+4. In a FIFO queue, nothing overtakes a message of its group that stays, whatever the reason.
 
 docs/design/moving.md shows the table; a test compares the two.
 """

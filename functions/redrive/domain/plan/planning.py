@@ -80,7 +80,7 @@ class ExecutionDirectory(Protocol):
         """Return whether the execution has not ended."""
 
 
-def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirectory, quarantine: QueueRef) -> RunPlan:
+def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirectory, quarantine_arn: str) -> RunPlan:
     """Return the plan of a run.
 
     Parameters
@@ -91,8 +91,8 @@ def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirecto
         The execution that the run is; its start separates old messages from new ones.
     queues : QueueDirectory
         The account's queues.
-    quarantine : QueueRef
-        Where messages go that must not be redriven.
+    quarantine_arn : str
+        The queue where messages go that must not be redriven.
 
     Raises
     ------
@@ -101,6 +101,7 @@ def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirecto
     """
     dlq = find_queue(queues, request.dlq, "dlq")
     sources = queues.sources(dlq)
+    quarantine = find_queue(queues, quarantine_arn, "quarantine")
     destination = None if request.destination is None else find_queue(queues, request.destination, "destination")
     if destination is not None:
         _check_destination(dlq, destination, quarantine)

@@ -20,7 +20,7 @@ from redrive.domain.plan.run_plan import RunPlan
 # Messages per second that one lane gets at most: well below what one Lambda of this size moves.
 LANE_RATE = 500.0
 MAX_LANES = 20
-# A FIFO queue keeps its order only if one lane moves it.
+# A FIFO queue keeps its order only if one lane moves it, and messages of FIFO queues may be in quarantine.
 FIFO_LANES = 1
 # Step Functions ends an execution at 25,000 history events (Step Functions developer guide, "Quotas"). The run
 # continues in a new one long before.
@@ -192,7 +192,7 @@ def _lanes(plan: RunPlan, tally: Tally) -> tuple[LaneWork, ...]:
     """Return the next round's work: as many lanes as the rate needs, with exact shares of the quota."""
     limit = plan.request.max_messages
     remaining = None if limit is None else limit - tally.counts.moved
-    number = FIFO_LANES if plan.dlq.fifo else min(MAX_LANES, math.ceil(plan.rate / LANE_RATE))
+    number = FIFO_LANES if plan.dlq.fifo or plan.in_quarantine else min(MAX_LANES, math.ceil(plan.rate / LANE_RATE))
     if remaining is not None:
         number = min(number, max(1, remaining))
     quotas = [

@@ -1,0 +1,61 @@
+"""What earlier runs did with messages that can't carry it: too large, full of attributes, or without any.
+
+Used by the sample and the move step, around what they receive and send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import batched
+from typing import Any, Protocol
+
+from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.messages.outbound import Outbound
+from redrive.domain.messages.provenance import recorded_under
+from redrive.domain.plan.run_plan import RunPlan
+
+# What one request to the runs table reads (DynamoDB API reference, BatchGetItem).
+_IDS_AT_ONCE = 100
+
+
+class Facts(Protocol):
+    """The rows of the runs table that stand for an attribute."""
+
+    def recall(self, ids: Iterable[str]) -> Mapping[str, str]:
+        """Return the provenance that is recorded under some of these ids."""
+
+    def record(self, provenance_by_id: Mapping[str, str]) -> None:
+        """Record provenance under the ids that destinations returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Recalls and records the provenance of messages of one run."""
+
+    plan: RunPlan
+    facts: Facts
+
+    def received(self, messages: Sequence[Mapping[str, Any]]) -> list[ReceivedMessage]:
+        """Return received messages, each with what the runs table has about it."""
+        plan = self.plan
+        limits = {source.arn: source.max_bytes for source in plan.sources}
+        here = plan.quarantine.max_bytes if plan.in_quarantine else None
+        found = [ReceivedMessage.from_sqs(message) for message in messages]
+        ids = {
+            message.message_id: recorded
+            for message in found
+            if (recorded := recorded_under(message, limits, here)) is not None
+        }
+        if not ids:
+            return found
+        known: dict[str, str] = {}
+        for some in batched(set(ids.values()), _IDS_AT_ONCE, strict=False):
+            known |= self.facts.recall(some)
+        return [replace(message, recorded=known.get(ids.get(message.message_id, ""))) for message in found]
+
+    def sent(self, accepted: Iterable[tuple[Outbound, str]]) -> None:
+        """Record what the accepted messages couldn't carry; each comes with the id that its destination returned."""
+        facts = {sent_id: outbound.unattached for outbound, sent_id in accepted if outbound.unattached is not None}
+        if facts:
+            self.facts.record(facts)
