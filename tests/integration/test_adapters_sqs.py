@@ -113,7 +113,7 @@ def test_a_queue_that_is_not_the_one_asked_for_is_rejected(arn):
     client = sqs_client()
     with Stubber(client) as stubber:
         stubber.add_response("get_queue_url", {"QueueUrl": "https://sqs.us-east-1.amazonaws.com/123456789012/a"})
-        stubber.add_response("get_queue_attributes", {"Attributes": {"QueueArn": arn}})
+        stubber.add_response("get_queue_attributes", {"Attributes": {"QueueArn": arn, "MaximumMessageSize": "1024"}})
         with pytest.raises(RejectedError, match=f"Expected the queue a in us-east-1, but SQS returned {arn}"):
             Queues(client).find("a")
 

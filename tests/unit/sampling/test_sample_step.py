@@ -1,7 +1,7 @@
 """The sample step: what is wrong with a claim of one message isn't taken for a problem of the run."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,11 +35,22 @@ class PeekedQueues(FakeQueues):
         return 0
 
 
+class NoFacts:
+    """A runs table that knows nothing about any message."""
+
+    def recall(self, _ids: Iterable[str]) -> dict[str, str]:
+        return {}
+
+    def record(self, _provenance_by_id: Mapping[str, str]) -> None:
+        raise AssertionError("a sample records nothing")
+
+
 def test_a_queue_that_a_message_claims_and_that_is_refused_is_no_known_destination():
     with pytest.raises(RejectedError, match=r"^1 of 2 sampled messages in orders-dlq have no known destination"):
         sample(
             factories.plan(),
             queues=PeekedQueues(),
+            facts=NoFacts(),
             find_contract=lambda _: None,
             delivery_policy=DeliveryPolicy(),
             seconds=1,
