@@ -430,7 +430,7 @@ def test_a_pointer_in_a_notification_is_delivered_raw_if_the_contract_says_so():
 
 
 def test_a_pointer_that_was_redriven_too_often_is_quarantined_all_the_same():
-    provenance = Provenance("run-0", 3, "m-1", 5, None).to_json()
+    provenance = Provenance("run-0", 3, "m-1", 5, ORDERS.arn).to_json()
     attributes = wrapped.size_attribute() | {ATTRIBUTE: factories.string(provenance)}
     verdict = judge(max_redrives=3)(factories.received(wrapped.pointer(), attributes=attributes))
     assert (verdict.reason, verdict.outbound.request["MessageBody"]) == ("redriven-too-often", wrapped.pointer())

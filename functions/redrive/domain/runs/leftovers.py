@@ -58,6 +58,7 @@ SKIPS: Mapping[str, _Skip] = MappingProxyType(
         Reason.RATE_UNAVAILABLE: _Skip(
             True, "other runs have reserved the max rate of their queue, or it can't be read; start another run later"
         ),
+        Reason.TOO_LARGE: _Skip(True, "larger than their destination takes; raise its MaximumMessageSize"),
         Reason.CONTRACT_UNUSABLE: _Skip(True, "the contract of their destination can't be used; correct it"),
     }
 )
