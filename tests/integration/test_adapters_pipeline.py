@@ -14,7 +14,8 @@ from redrive.adapters.sqs import sqs_client
 from redrive.domain.messages.provenance import ATTRIBUTE
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.actions import ErrorKind
-from redrive.domain.moving.lane import Lane, LaneSettings
+from redrive.domain.moving.lane import Lane
+from redrive.domain.moving.lane_settings import LaneSettings
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.run_plan import RunPlan

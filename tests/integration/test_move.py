@@ -1,6 +1,5 @@
 """Slices with moto: what a slice moves, what it records for the next one, and how it handles failures."""
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -261,8 +260,8 @@ class Elsewhere:
             stage.cloud.sqs.tag_queue(QueueUrl=self.queue.url, Tags={"redrive:max-rate": value})
 
     def send(self, number: int) -> None:
-        provenance = json.dumps({"run": "run-0", "count": 0, "id": "m", "sent": 1, "source": self.queue.arn})
-        attributes = {"redrive": {"DataType": "String", "StringValue": provenance}}
+        rule = "arn:aws:events:us-east-1:123456789012:rule/orders"
+        attributes = {"RULE_ARN": factories.string(rule), "TARGET_ARN": factories.string(self.queue.arn)}
         entries = [{"MessageBody": str(n), "MessageAttributes": attributes} for n in range(number)]
         self.stage.cloud.send(self.stage.dlq, entries)
 

@@ -21,7 +21,8 @@ from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.outbound import outbound
 from redrive.domain.moving.actions import Action, ApiError, ErrorKind, Receive
 from redrive.domain.moving.destination_rate import destination_rate
-from redrive.domain.moving.lane import Lane, LaneSettings
+from redrive.domain.moving.lane import Lane
+from redrive.domain.moving.lane_settings import LaneSettings
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.plan.rates import MaxRate
 from tests.support import factories

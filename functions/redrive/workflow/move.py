@@ -15,7 +15,8 @@ from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.destination_rate import DestinationRate, destination_rate
 from redrive.domain.moving.failures import explain
-from redrive.domain.moving.lane import Lane, LaneSettings
+from redrive.domain.moving.lane import Lane
+from redrive.domain.moving.lane_settings import LaneSettings
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.moving.results import LaneWork, SliceResult, smallest
 from redrive.domain.moving.transitions import HeldRecord

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from redrive.domain.judging.verdicts import Verdict
 from redrive.domain.messages.message import MAX_BATCH_ENTRIES, ReceivedMessage
@@ -32,6 +31,7 @@ from redrive.domain.moving.deferral import Deferral
 from redrive.domain.moving.destination_rate import DestinationRate
 from redrive.domain.moving.hand import Hand
 from redrive.domain.moving.intake import Intake
+from redrive.domain.moving.lane_settings import LaneSettings
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.moving.results import SliceResult
 from redrive.domain.moving.retries import MAX_ATTEMPTS
@@ -46,30 +46,6 @@ _TOO_LATE = 2.0
 # Incomplete batches wait this many seconds for more messages.
 _SEND_LINGER = 0.2
 _LINGER = {Stage.DELETING: 1.0, Stage.HOLDING: 1.0, Stage.DEFERRING: 0.2, Stage.RELEASING: 0.0}
-
-
-@dataclass(frozen=True, slots=True)
-class LaneSettings:
-    """What a lane needs to know."""
-
-    #: The dead-letter queue is a FIFO queue.
-    fifo: bool
-    #: Take at most this many messages out of the queue; None if there is no limit.
-    quota: int | None
-    #: Times on the lane's clock, in seconds: no receive from `ends_at` on; at `stops_at`, what isn't sent is released.
-    ends_at: float
-    stops_at: float
-    #: Seconds that a received message stays invisible to others.
-    visibility: int
-    #: Seconds that a skipped message is kept invisible.
-    hold: int
-    #: Requests in flight at a time.
-    concurrency: int
-    #: Messages in hand at a time, and their bytes.
-    in_hand: int
-    in_hand_bytes: int
-    #: Messages may be received more than once.
-    defers: bool
 
 
 class Lane:
