@@ -672,9 +672,9 @@ def test_a_plan_for_a_dry_run_reserves_nothing(home, invoke):
 def test_move_keeps_to_the_max_rate_of_a_queue_that_the_plan_does_not_know(home, invoke):
     elsewhere = home.cloud.queue("elsewhere")
     limited(home, "1000", elsewhere)
-    provenance = {"run": "r", "count": 0, "id": "m", "sent": 0, "source": elsewhere.arn}
-    attribute = {"DataType": "String", "StringValue": json.dumps(provenance)}
-    home.cloud.send(home.dlq, [{"MessageBody": "{}", "MessageAttributes": {"redrive": attribute}}])
+    rule = "arn:aws:events:us-east-1:123456789012:rule/orders"
+    attributes = {"RULE_ARN": factories.string(rule), "TARGET_ARN": factories.string(elsewhere.arn)}
+    home.cloud.send(home.dlq, [{"MessageBody": "{}", "MessageAttributes": attributes}])
     event = sample("move")
     home.table.lock(plan_in(event))
     # A share that a dead run has left.
