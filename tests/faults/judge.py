@@ -136,9 +136,11 @@ def _reordered(evidence: Evidence) -> Iterator[str]:
         arrived.setdefault(copy.id, place)
     left = {copy.id for copy in _quarantined(evidence)}
     for group, messages in sent.items():
-        places = [arrived[message.id] for message in messages if message.id in arrived]
-        if places != sorted(places):
-            yield f"order: {group} arrived as {sorted(m.place for m in messages if m.id in arrived)} rearranged"
+        # Each source queue has an order of its own.
+        for source in {message.source for message in messages}:
+            places = [arrived[m.id] for m in messages if m.id in arrived and m.source == source]
+            if places != sorted(places):
+                yield f"order: {group} of source {source} arrived rearranged"
         # Nothing overtakes what stays.
         behind = False
         for message in messages:

@@ -130,6 +130,12 @@ def test_groups_may_arrive_interleaved():
     assert kinds(schedule([*one, *other]), observed(report(4), arrived)) == set()
 
 
+def test_a_group_has_an_order_in_each_of_its_source_queues():
+    one, other = messages(2, group="a")
+    sent = [one, dataclasses.replace(other, source=1)]
+    assert kinds(schedule(sent), observed(report(2), copies(sent[::-1]))) == set()
+
+
 def test_nothing_overtakes_what_stays_in_its_group():
     sent = messages(1, Fate.INVALID, "a") + messages(2, group="a", start=1)
     seen = observed(report(2, counts={"skipped": 1, "remaining": 1}), copies(sent[1:]), depth_later=Depth(1, 0, 0))
