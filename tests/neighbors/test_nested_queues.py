@@ -26,6 +26,7 @@ from tests.support.fakes import FakeQueues
 from tests.support.reports import report
 
 ORDERS, DLQ, PARKING = factories.queue("orders"), factories.queue("orders-dlq"), factories.queue("parking")
+QUARANTINE = factories.queue("quarantine")
 
 
 @dataclass
@@ -146,6 +147,7 @@ def directory(**facts: Any) -> FakeQueues:
     queues.add(ORDERS, factories.facts(has_redrive_policy=True), dlq="orders-dlq")
     queues.add(DLQ, factories.facts(has_redrive_policy=True, dead_letter_queue=PARKING.arn, **facts))
     queues.add(PARKING, factories.facts(waiting=7))
+    queues.add(QUARANTINE, factories.facts())
     return queues
 
 
@@ -157,10 +159,10 @@ def directory(**facts: Any) -> FakeQueues:
 def test_nothing_looks_into_such_a_queue_unless_allowed(dry_run, full_scan, destination, sample_size, by):
     given = {"dlq": getattr(DLQ, by), "dryRun": dry_run, "fullScan": full_scan, "sampleSize": sample_size}
     given |= {"destination": destination} if destination else {}
-    execution, quarantine = factories.execution(), factories.queue("quarantine")
+    execution = factories.execution()
     with pytest.raises(RejectedError, match="parking"):
-        plan_run(parse_request(given), execution, directory(), quarantine)
-    plan = plan_run(parse_request(given | {"allowNestedDlq": True}), execution, directory(delay=60), quarantine)
+        plan_run(parse_request(given), execution, directory(), QUARANTINE.arn)
+    plan = plan_run(parse_request(given | {"allowNestedDlq": True}), execution, directory(delay=60), QUARANTINE.arn)
     assert plan.next_queue == NextQueue(name="parking", queue=PARKING, messages=7)
     assert (plan.waiting, plan.delay) == (100, 60)
 
@@ -169,7 +171,7 @@ def test_a_run_goes_on_if_the_next_queue_is_gone():
     queues = directory()
     del queues.known["parking"]
     request = parse_request({"dlq": "orders-dlq", "allowNestedDlq": True})
-    plan = plan_run(request, factories.execution(), queues, factories.queue("quarantine"))
+    plan = plan_run(request, factories.execution(), queues, QUARANTINE.arn)
     assert plan.next_queue == NextQueue(name="parking", queue=None, messages=None)
 
 
@@ -184,5 +186,5 @@ def test_a_run_goes_on_if_it_may_not_read_the_next_queue(monkeypatch):
 
     monkeypatch.setattr(queues, "find", denied)
     request = parse_request({"dlq": "orders-dlq", "allowNestedDlq": True})
-    plan = plan_run(request, factories.execution(), queues, factories.queue("quarantine"))
+    plan = plan_run(request, factories.execution(), queues, QUARANTINE.arn)
     assert plan.next_queue == NextQueue(name="parking", queue=None, messages=None)
