@@ -59,6 +59,7 @@ def moved(
     now = time.monotonic()
     settings = LaneSettings(
         fifo=plan.dlq.fifo,
+        alone=True,
         quota=plan.request.max_messages,
         ends_at=now + 20,
         stops_at=now + 25,
@@ -79,8 +80,10 @@ def moved(
     )
     kept: list[HeldRecord] = []
 
-    def heartbeat(records: list[HeldRecord]) -> bool:
-        kept.extend(records)
+    def heartbeat() -> bool:
+        notes = lane.notes()
+        kept.extend(notes.held)
+        lane.noted(notes, time.monotonic())
         return False
 
     client = client or sqs_client(threads, retries=False)

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from examples.store_events.contract import STORE_EVENT
+from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.message_facts import MessageFacts
 from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import sqs_client
-from redrive.domain.errors import LockLostError, RejectedError
+from redrive.domain.errors import LockLostError, RejectedError, SupersededError
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.message import MAX_BATCH_ENTRIES, MAX_BYTES
 from redrive.domain.messages.queues import QueueRef
@@ -23,6 +24,7 @@ from redrive.domain.plan.rates import MaxRate
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.workflow import move
 from redrive.workflow.move import Mover, in_hand_limit
+from redrive.workflow.ports import LEASE_SECONDS, Checkpoint
 from tests.support import factories
 from tests.support.definitions import template
 from tests.support.fakes import FakeExecutions
@@ -42,8 +44,9 @@ class Stage:
         self.orders = cloud.queue("orders", dlq=self.dlq)
         self.quarantine = cloud.queue("quarantine")
         name = cloud.run_table()
-        self.table, self.facts = RunTable(name), MessageFacts(name)
+        self.table, self.checkpoints, self.facts = RunTable(name), Checkpoints(name), MessageFacts(name)
         self.shares = RateShares(name, FakeExecutions({RUNNING, factories.plan().execution_arn}))
+        self.pauses: list[float] = []
 
     def plan(self, **changes: Any) -> RunPlan:
         plan = factories.plan(
@@ -68,11 +71,13 @@ class Stage:
             ),
             queues=lambda: self.cloud.queues,
             store=self.table,
+            checkpoints=self.checkpoints,
             shares=self.shares,
             facts=self.facts,
             contracts=lambda: (contracts or {}).get,
             delivery_policy=DeliveryPolicy(),
             time=time.time,
+            pause=self.pauses.append,
         )
         return mover.move(plan, work or factories.work(rate=5000), seconds=20, seconds_left=60)
 
@@ -124,7 +129,7 @@ def test_skipped_messages_stay_invisible_and_their_handles_are_recorded(stage):
     result = stage.run(plan)
     assert (result.counts.redriven, result.skip_reasons) == (0, {"arrived-after-start": 12})
     assert stage.remaining() == (0, 12)
-    held = stage.table.held(plan)
+    held = stage.checkpoints.held(plan.run_id)
     assert {record.reason for record in held} == {"arrived-after-start"}
     stage.cloud.queues.release(stage.dlq, [record.receipt_handle for record in held])
     assert stage.remaining() == (12, 0)
@@ -187,35 +192,97 @@ def test_a_slice_that_loses_its_lock_leaves_no_unrecorded_duplicates(stage):
     client = ObservedSqs(sqs_client(THREADS, retries=False), lose_the_lock)
     with pytest.raises(LockLostError):
         stage.run(plan, factories.work(rate=20), client=client)
-    assert sum(stage.remaining()) + stage.cloud.visible(stage.orders) == 60 + len(stage.table.undeleted(plan))
+    assert sum(stage.remaining()) + stage.cloud.visible(stage.orders) == 60 + len(stage.checkpoints.undeleted(plan))
 
 
-def test_a_retried_slice_continues_from_the_checkpoint(stage):
+def interrupted(stage: Stage, plan: RunPlan, work: LaneWork, result: SliceResult, **reached: Any) -> None:
+    """Write the checkpoint of an attempt that was killed afterwards."""
+    stage.checkpoints.take(plan, work, "killed")
+    values = {"in_hand": 0, "granted": result.counts.moved, "finished": False} | reached
+    stage.checkpoints.checkpoint(plan, work, "killed", Checkpoint(result, **values))
+
+
+def test_a_retried_slice_continues_from_the_checkpoint_after_the_lease_of_the_one_before(stage):
     stage.cloud.send(stage.dlq, bodies(30))
     plan, work = stage.plan(), factories.work(rate=5000, quota=20)
     before = SliceResult(counts=Counts(redriven=7, quarantined=1), calls={"Send": 2}, seconds=5)
-    stage.table.checkpoint(plan, work, before, in_hand=40)
+    interrupted(stage, plan, work, before, in_hand=40)
     result = stage.run(plan, work)
     assert (result.counts.redriven, result.counts.quarantined) == (19, 1)
     assert result.duplicates_possible == 40
     assert result.seconds >= 5
     assert stage.remaining() == (18, 0)
+    assert stage.pauses == [LEASE_SECONDS]
+
+
+def test_what_a_killed_slice_was_granted_counts_as_moved(stage):
+    stage.cloud.send(stage.dlq, bodies(30))
+    plan, work = stage.plan(), factories.work(rate=5000, quota=20)
+    interrupted(stage, plan, work, SliceResult(counts=Counts(redriven=7)), granted=12)
+    result = stage.run(plan, work)
+    assert (result.counts.redriven, result.unaccounted) == (7 + 8, 5)
+    assert stage.remaining() == (22, 0)
+
+
+def test_a_slice_that_had_finished_is_not_repeated(stage):
+    stage.cloud.send(stage.dlq, bodies(10))
+    plan, work = stage.plan(), factories.work(rate=5000)
+    first = stage.run(plan, work)
+    stage.cloud.send(stage.dlq, bodies(5))
+    assert stage.run(plan, work) == first
+    assert (stage.remaining(), stage.pauses) == ((5, 0), [])
+
+
+@pytest.mark.usefixtures("frequent_heartbeats")
+def test_an_attempt_whose_place_is_taken_stops_and_releases_its_messages(stage):
+    stage.cloud.send(stage.dlq, bodies(60))
+    plan, work = stage.plan(), factories.work(rate=20)
+    sends = iter(range(1000))
+
+    def take_over() -> None:
+        if next(sends) == 1:
+            stage.checkpoints.take(plan, work, "another")
+
+    client = ObservedSqs(sqs_client(THREADS, retries=False), take_over)
+    with pytest.raises(SupersededError, match="another attempt or the clean-up has taken its place"):
+        stage.run(plan, work, client=client)
+    arrived = stage.cloud.visible(stage.orders)
+    assert 0 < arrived < 20
+    assert stage.remaining() == (60 - arrived, 0)
+
+
+@pytest.mark.usefixtures("frequent_heartbeats")
+def test_a_quota_is_granted_in_parts_and_kept(stage):
+    stage.cloud.send(stage.dlq, bodies(120))
+    assert stage.run(stage.plan(), factories.work(rate=30, quota=70)).counts.redriven == 70
+    assert stage.remaining() == (50, 0)
+
+
+def test_messages_that_another_run_sent_and_did_not_delete_are_only_deleted(stage):
+    stage.cloud.send(stage.dlq, bodies(5))
+    sent = [message["MessageId"] for message in stage.cloud.peek(stage.dlq, 5)][:2]
+    stage.checkpoints.record_sent(stage.plan(run_id="run-0"), factories.work(), sent)
+    stage.table.unlock(stage.plan(run_id="run-0"))
+    plan = stage.plan()
+    assert stage.run(plan).counts.redriven == 3
+    assert (stage.cloud.visible(stage.orders), stage.remaining()) == (3, (0, 0))
+    assert stage.checkpoints.undeleted(plan) == []
 
 
 def test_a_retried_slice_keeps_the_handles_that_were_recorded_before(stage):
     plan, work = stage.plan(started_at=1), factories.work(rate=5000)
     record = HeldRecord("m-1", "handle", "came-back", failed=False)
-    stage.table.record_held(plan, work, [record])
+    stage.checkpoints.record_held(plan, work, [record])
     stage.cloud.send(stage.dlq, bodies(3))
     stage.run(plan, work)
-    assert "m-1" in {record.message_id for record in stage.table.held(plan)}
+    assert "m-1" in {record.message_id for record in stage.checkpoints.held(plan.run_id)}
 
 
 def test_messages_that_an_earlier_slice_sent_are_only_deleted(stage):
     stage.cloud.send(stage.dlq, bodies(5))
     plan = stage.plan()
     sent = [message["MessageId"] for message in stage.cloud.peek(stage.dlq, 5)][:2]
-    stage.table.record_undeleted(plan, factories.work(lane=3), sent)
+    stage.checkpoints.record_sent(plan, factories.work(lane=3), sent)
     assert stage.run(plan).counts.redriven == 3
     assert (stage.cloud.visible(stage.orders), stage.remaining()) == (3, (0, 0))
 
@@ -225,7 +292,7 @@ def test_a_slice_writes_a_checkpoint_before_it_sends_anything(stage):
     plan, checkpoints = stage.plan(), []
     client = ObservedSqs(
         sqs_client(THREADS, retries=False),
-        lambda: checkpoints.append(stage.table.interrupted(plan, factories.work())),
+        lambda: checkpoints.extend(stage.checkpoints.unfinished(plan, 0)),
     )
     stage.run(plan, factories.work(rate=50), client=client)
     assert (checkpoints[0].counts.redriven, checkpoints[0].duplicates_possible) == (0, in_hand_limit(50))

@@ -26,10 +26,9 @@ from redrive.domain.moving.lane_settings import LaneSettings
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.plan.rates import MaxRate
 from tests.support import factories
-from tests.support.lane_player import Evidence, play
+from tests.support.lane_player import VISIBILITY, Evidence, play
 from tests.support.model_sqs import CALM, Fate, ModelSqs, kind_of, name_of
 
-VISIBILITY = 30
 # The worlds begin at a time of day like any other.
 EPOCH = 1_760_000_000.123
 _HOME = "us-east-1:123456789012"
@@ -95,6 +94,11 @@ class World:
     wishes: list[Wish]
     fifo: bool = False
     groups: int = 1
+    #: No other lane receives from the queue.
+    alone: bool = True
+    #: Seconds between two heartbeats (0: one at every step), and the numbers of those that fail.
+    beat_every: float = 0.0
+    lost_beats: frozenset[int] = frozenset()
     quota: int | None = None
     rate: float = 5000
     seconds: float = 3000
@@ -107,6 +111,8 @@ class World:
     #: What destinations accept in messages per second, by address.
     max_rates: Mapping[str, float] = field(default_factory=dict)
     stop_at: float = float("inf")
+    #: It isn't an operator's stop, but the loss of the lane's place.
+    lost: bool = False
     fate: Callable[[Action], Fate] = lambda _: CALM
     #: Characters that make messages longer, by their place.
     padding: dict[int, int] = field(default_factory=dict)
@@ -143,6 +149,7 @@ class World:
     def lane(self, start: float = 0.0, sent_before: frozenset[str] = frozenset(), **changes: Any) -> Lane:
         values: dict[str, Any] = {
             "fifo": self.fifo,
+            "alone": self.alone,
             "quota": self.quota,
             "ends_at": start + self.seconds,
             "stops_at": start + self.seconds + self.grace,
@@ -169,7 +176,15 @@ class World:
 
     def play(self, lane: Lane, **keys: Any) -> Evidence:
         start = keys.get("start", 0.0)
-        return play(lane, self.sqs, stops_at=start + self.seconds + self.grace, stop_at=self.stop_at, **keys)
+        beats: dict[str, Any] = {"beat_every": self.beat_every, "lost_beats": self.lost_beats}
+        return play(
+            lane,
+            self.sqs,
+            stops_at=start + self.seconds + self.grace,
+            stop_at=self.stop_at,
+            lost=self.lost,
+            **(beats | keys),
+        )
 
 
 def _limit(address: str, max_rate: float) -> MaxRate:
@@ -293,6 +308,9 @@ def worlds(draw: st.DrawFn, *, fifo: bool = False, calm: bool = False) -> World:
         wishes=wishes,
         fifo=fifo,
         groups=draw(st.integers(1, 6)),
+        alone=fifo or draw(st.booleans()),
+        beat_every=draw(st.sampled_from([0.0, 0.0, 2.0])),
+        lost_beats=frozenset() if calm else draw(st.frozensets(st.integers(1, 12), max_size=6)),
         quota=None if calm else draw(st.none() | st.integers(1, 30)),
         rate=draw(st.sampled_from([5000, 40, 3])),
         seconds=3000 if unhurried else draw(st.sampled_from([1, 5, 40])),
@@ -301,5 +319,6 @@ def worlds(draw: st.DrawFn, *, fifo: bool = False, calm: bool = False) -> World:
         in_hand=draw(st.sampled_from([320, 20, 10])),
         stop_at=float("inf") if unhurried else draw(st.just(float("inf")) | st.floats(0, 15)),
         max_rates=draw(st.dictionaries(st.sampled_from(_QUEUES), st.sampled_from(_MAX_RATES), max_size=3)),
+        lost=not unhurried and draw(st.booleans()),
         fate=script,
     )

@@ -33,11 +33,15 @@ from redrive.domain.moving.actions import (
 )
 from redrive.domain.moving.lane import Lane
 from redrive.domain.moving.send_buffer import outbound_of
-from redrive.domain.moving.transitions import HeldRecord
 from redrive.workflow.memory import Memory
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+
+# The shortest time between two heartbeats, as a share of their interval, and after one that failed.
+_SOONEST = 0.025
+_AFTER_FAILURE = 0.25
 
 
 class _Workers:
@@ -103,16 +107,16 @@ class Pipeline:
     #: Recalls and records what messages can't carry.
     memory: Memory
 
-    def run(self, lane: Lane, heartbeat: Callable[[list[HeldRecord]], bool], heartbeat_seconds: float) -> None:
+    def run(self, lane: Lane, heartbeat: Callable[[], bool], heartbeat_seconds: float) -> None:
         """Move messages until the lane has finished.
 
         Parameters
         ----------
         lane : Lane
             The lane; used only in the calling thread.
-        heartbeat : Callable[[list[HeldRecord]], bool]
-            Called in the calling thread at each interval and once at the end, with the messages kept invisible since
-            the last heartbeat. Returns whether an operator requested the run to stop.
+        heartbeat : Callable[[], bool]
+            Called in the calling thread at each interval, sooner if the lane can't go on without, and once at the end.
+            Returns whether an operator requested the run to stop.
         heartbeat_seconds : float
             Interval between two heartbeats.
 
@@ -124,7 +128,7 @@ class Pipeline:
             If the last heartbeat failed. After any other failure, the next heartbeat catches up.
         """
         beat_at = self.clock() + heartbeat_seconds
-        records: list[HeldRecord] = []
+        soonest = self.clock()
         lost: LockLostError | None = None
         with _Workers(self.threads, self._perform) as workers:
             while not lane.finished:
@@ -132,26 +136,30 @@ class Pipeline:
                     workers.start(action)
                 if lane.finished:
                     break
-                if lost is None and self.clock() >= beat_at:
-                    records += lane.take_records()
+                due_at = min(beat_at, soonest) if lane.needs_heartbeat else beat_at
+                if lost is None and self.clock() >= due_at:
+                    pause = _SOONEST
                     try:
-                        if heartbeat(records):
+                        if heartbeat():
                             lane.stop(self.clock())
-                        records = []
                     except LockLostError as error:
                         # The lane must finish its open requests anyway, because sent messages must be deleted.
                         lost = error
-                        lane.stop(self.clock())
+                        lane.stop(self.clock(), lost=True)
                     except (ClientError, BotoCoreError):
                         # A checkpoint can wait: the next heartbeat includes it, and the last one must succeed.
-                        pass
+                        pause = _AFTER_FAILURE
                     beat_at = self.clock() + heartbeat_seconds
-                until = lane.wake_at() if lost else min(lane.wake_at(), beat_at)
+                    soonest = self.clock() + heartbeat_seconds * pause
+                    # What was just recorded may go on.
+                    until = self.clock()
+                else:
+                    until = lane.wake_at() if lost else min(lane.wake_at(), due_at)
                 for action, outcome in workers.ended(until - self.clock()):
                     lane.outcome(action, outcome, self.clock())
         if lost is not None:
             raise lost
-        heartbeat(records + lane.take_records())
+        heartbeat()
 
     def _perform(self, action: Action) -> Outcome:
         try:

@@ -1,6 +1,7 @@
 """The runs table: which run holds a queue's lock, how far each lane is, and which messages are kept invisible.
 
-Used by every step that changes a run's state. A DynamoDB table with the keys `pk` and `sk`:
+Used by every step that changes a run's state; `redrive.adapters.checkpoints` has the lanes' part. A DynamoDB
+table with the keys `pk` and `sk`:
 
 =================  ==========================  ==================================================
 pk                 sk                          item
@@ -8,52 +9,31 @@ pk                 sk                          item
 dlq#ARN            lock                        the run that holds the queue's lock; `stop` asks it to end
 dlq#ARN            automatic                   the automatic runs on the queue
 trigger#ID         automatic                   the execution that handles an alarm's or a schedule's event
-run#ID             lane#LANE                   checkpoint of the lane's current slice
+dlq#ARN            undeleted#TIME#LANE#N       messages sent but possibly not deleted, and those deleted later
+run#ID             lane#LANE                   checkpoint of the lane's current slice, and whose it is
 run#ID             held#TIME#LANE#N            messages kept invisible until the run ends
-run#ID             undeleted#LANE#ROUND#N      messages sent but possibly not deleted
 run#ID             metrics#STEP                marker: the step's counts were published
 =================  ==========================  ==================================================
 """
 
 from __future__ import annotations
 
-import json
-import time
-import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import astuple
-from itertools import batched
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from redrive.adapters.table import Table
 from redrive.domain.automatic.limits import Record
 from redrive.domain.errors import LockLostError
-from redrive.domain.moving.results import LaneWork, SliceResult
-from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.run_plan import RunPlan
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
-# The maximum retention of a queue. After that, a run's records are useless.
-_RETENTION_SECONDS = 14 * 24 * 3600
-# A record takes about 450 bytes, and an item can hold 400 KB (DynamoDB developer guide, "Quotas").
-_RECORDS_PER_ITEM = 500
-_IDS_PER_ITEM = 5000
 
 
 class MetricsClaimError(Exception):
     """DynamoDB didn't say whether a step's counts were published before; the text is the error's code."""
 
 
-class RunTable:
-    """The runs table."""
-
-    def __init__(self, name: str, client: DynamoDBClient | None = None) -> None:
-        self._name = name
-        self._client: DynamoDBClient = client or boto3.client("dynamodb")
+class RunTable(Table):
+    """The runs table: locks, metrics, and automatic runs."""
 
     # The lock
 
@@ -72,11 +52,9 @@ class RunTable:
         str | None
             None if the run now holds the lock, otherwise the ARN of the execution that holds it.
         """
-        condition = "attribute_not_exists(pk) OR runId = :run"
-        values: dict[str, Any] = {":run": {"S": plan.run_id}}
-        if instead_of is not None:
-            condition += " OR executionArn = :dead"
-            values[":dead"] = {"S": instead_of}
+        after: tuple[str, ...] = ()
+        if instead_of is not None and (ended := self._get(f"dlq#{plan.dlq.arn}", "lock")) is not None:
+            after = (*_after(ended), ended["runId"]["S"])
         try:
             self._client.put_item(
                 TableName=self._name,
@@ -86,15 +64,26 @@ class RunTable:
                     runId={"S": plan.run_id},
                     executionArn={"S": plan.execution_arn},
                     startedAt={"N": str(plan.started_at)},
+                    after={"L": [{"S": run_id} for run_id in after]},
                 ),
-                ConditionExpression=condition,
-                ExpressionAttributeValues=values,
+                ConditionExpression="attribute_not_exists(pk) OR executionArn = :ended",
+                ExpressionAttributeValues={":ended": {"S": instead_of or "none"}},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self._client.exceptions.ConditionalCheckFailedException as error:
-            holder: str = error.response["Item"]["executionArn"]["S"]  # type: ignore[typeddict-item]
-            return holder
+            lock: dict[str, Any] = error.response["Item"]  # type: ignore[typeddict-item]
+            # An earlier attempt at the same step may have taken it.
+            return None if lock["runId"]["S"] == plan.run_id else lock["executionArn"]["S"]
         return None
+
+    def taken_over_from(self, plan: RunPlan) -> tuple[str, ...]:
+        """Return the ids of the ended runs whose lock this run took over, the first one first."""
+        return _after(self._get(f"dlq#{plan.dlq.arn}", "lock") or {})
+
+    def lost(self, plan: RunPlan) -> bool:
+        """Return whether another run holds the queue's lock."""
+        lock = self._get(f"dlq#{plan.dlq.arn}", "lock")
+        return lock is not None and lock["runId"]["S"] != plan.run_id
 
     def unlock(self, plan: RunPlan) -> None:
         """Release the lock if this run holds it."""
@@ -140,85 +129,6 @@ class RunTable:
             return None
         run_id: str = response["Attributes"]["runId"]["S"]
         return run_id
-
-    # Lanes
-
-    def interrupted(self, plan: RunPlan, work: LaneWork) -> SliceResult | None:
-        """Return the checkpoint of an earlier attempt at the slice, if there was one.
-
-        The messages that it had in hand count as possible duplicates.
-        """
-        item = self._get(f"run#{plan.run_id}", f"lane#{work.lane:03}")
-        if item is None or int(item["round"]["N"]) != work.round:
-            return None
-        return _with_in_hand(*_checkpoint_in(item))
-
-    def unfinished(self, plan: RunPlan, round_: int) -> list[SliceResult]:
-        """Return the lanes' checkpoints of a round that was interrupted before it was tallied."""
-        return [
-            _with_in_hand(*_checkpoint_in(item))
-            for item in self._of_run(plan, "lane#")
-            if int(item["round"]["N"]) == round_
-        ]
-
-    def checkpoint(self, plan: RunPlan, work: LaneWork, result: SliceResult, in_hand: int) -> None:
-        """Record how far a slice is."""
-        self._client.put_item(
-            TableName=self._name,
-            Item=self._item(
-                f"run#{plan.run_id}",
-                f"lane#{work.lane:03}",
-                round={"N": str(work.round)},
-                result={"S": result.model_dump_json()},
-                inHand={"N": str(in_hand)},
-            ),
-        )
-
-    def record_held(self, plan: RunPlan, work: LaneWork, records: Sequence[HeldRecord]) -> None:
-        """Record messages that stay invisible, with the receipt handles that release them.
-
-        The sort key starts with the time, because only the latest handle of a message is valid, whichever lane has it.
-        """
-        now = time.time_ns()
-        for index, chunk in enumerate(batched(records, _RECORDS_PER_ITEM, strict=False)):
-            packed = zlib.compress(json.dumps([astuple(record) for record in chunk]).encode())
-            self._client.put_item(
-                TableName=self._name,
-                Item=self._item(
-                    f"run#{plan.run_id}",
-                    f"held#{now:020}#{work.lane:03}#{index:04}",
-                    records={"B": packed},
-                ),
-            )
-
-    def record_undeleted(self, plan: RunPlan, work: LaneWork, message_ids: Sequence[str]) -> None:
-        """Record messages that were sent and may still be in the dead-letter queue."""
-        for index, chunk in enumerate(batched(message_ids, _IDS_PER_ITEM, strict=False)):
-            self._client.put_item(
-                TableName=self._name,
-                Item=self._item(
-                    f"run#{plan.run_id}",
-                    f"undeleted#{work.lane:03}#{work.round:06}#{index:04}",
-                    ids={"B": zlib.compress(json.dumps(chunk).encode())},
-                ),
-            )
-
-    def undeleted(self, plan: RunPlan) -> list[str]:
-        """Return the ids of messages that slices sent but possibly didn't delete."""
-        return [
-            message_id
-            for item in self._of_run(plan, "undeleted#")
-            for message_id in json.loads(zlib.decompress(item["ids"]["B"]))
-        ]
-
-    def held(self, plan: RunPlan) -> list[HeldRecord]:
-        """Return each message that the run keeps invisible, with its latest receipt handle."""
-        records: dict[str, HeldRecord] = {}
-        for item in self._of_run(plan, "held#"):
-            for values in json.loads(zlib.decompress(item["records"]["B"])):
-                record = HeldRecord(*values)
-                records[record.message_id] = record
-        return list(records.values())
 
     # Metrics
 
@@ -289,30 +199,6 @@ class RunTable:
             return False
         return True
 
-    def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
-        response = self._client.get_item(TableName=self._name, Key=self._key(pk, sk), ConsistentRead=True)
-        return response.get("Item")
 
-    def _of_run(self, plan: RunPlan, prefix: str) -> Iterator[dict[str, Any]]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._name,
-            ConsistentRead=True,
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
-            ExpressionAttributeValues={":pk": {"S": f"run#{plan.run_id}"}, ":sk": {"S": prefix}},
-        )
-        for page in pages:
-            yield from page.get("Items", [])
-
-    def _key(self, pk: str, sk: str) -> dict[str, Any]:
-        return {"pk": {"S": pk}, "sk": {"S": sk}}
-
-    def _item(self, pk: str, sk: str, **values: Any) -> dict[str, Any]:
-        return self._key(pk, sk) | values | {"expiresAt": {"N": str(int(time.time()) + _RETENTION_SECONDS)}}
-
-
-def _checkpoint_in(item: dict[str, Any]) -> tuple[SliceResult, int]:
-    return SliceResult.model_validate_json(item["result"]["S"]), int(item["inHand"]["N"])
-
-
-def _with_in_hand(result: SliceResult, in_hand: int) -> SliceResult:
-    return result.model_copy(update={"duplicates_possible": result.duplicates_possible + in_hand})
+def _after(lock: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(run_id["S"] for run_id in lock.get("after", {}).get("L", []))

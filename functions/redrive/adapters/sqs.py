@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from redrive.domain.errors import RejectedError
+from redrive.domain.errors import NotReleasedError, RejectedError
 from redrive.domain.messages.queue_names import Home, QueueId, other_account, parse_queue
 from redrive.domain.messages.queues import IN_FLIGHT_LIMIT, QueueRef
 from redrive.domain.plan.planning import QueueFacts
@@ -34,6 +35,7 @@ _LIMIT = {"OverLimit", "AWS.SimpleQueueService.OverLimit"}
 # Any value above 0 makes SQS query all its servers (SQS developer guide, "Short and long polling").
 POLL_SECONDS = 1
 _RELEASE_THREADS = 8
+_RELEASE_ATTEMPTS = 5
 # Threads of a full scan.
 PEEK_THREADS = 16
 # Consecutive empty long polls after which the queue counts as empty.
@@ -66,10 +68,11 @@ def sqs_client(connections: int = 10, *, retries: bool = True) -> SQSClient:
 class Queues:
     """The queues of one account and region."""
 
-    def __init__(self, client: SQSClient) -> None:
+    def __init__(self, client: SQSClient, pause: Callable[[float], None] = time.sleep) -> None:
         self._client = client
         meta = client.meta
         self._home = Home(meta.partition, meta.region_name, meta.endpoint_url)
+        self._pause = pause
 
     def find(self, given: str) -> QueueRef | None:
         """Return the queue with a name, ARN, or URL, or None if there is none.
@@ -154,9 +157,11 @@ class Queues:
         ------
         RejectedError
             If this deployment may not read the queue.
+        NotReleasedError
+            If messages stay invisible at the end; they become visible when their timeout expires.
         """
         limit = IN_FLIGHT_LIMIT if peek.most is None else peek.most
-        visibility = int(max(60.0, seconds) + 60)
+        visibility = peek.visibility(seconds)
         ends_at = time.monotonic() + seconds
         handles: dict[str, str] = {}
         empty_polls = 0
@@ -179,8 +184,11 @@ class Queues:
                     empty_polls = 0 if fresh else empty_polls + 1
                     yield from fresh
             peek.complete = empty_polls >= _EMPTY_POLLS and self._is_empty(peek.queue)
-        finally:
-            self.release(peek.queue, handles.values())
+        except BaseException:
+            with suppress(NotReleasedError):
+                self.release(peek.queue, handles.values())
+            raise
+        self.release(peek.queue, handles.values())
 
     def _is_empty(self, queue: QueueRef) -> bool:
         """Return whether an empty answer means that no message is visible."""
@@ -205,11 +213,36 @@ class Queues:
         return [dict(message) for message in response.get("Messages", [])]
 
     def release(self, queue: QueueRef, receipt_handles: Iterable[str]) -> int:
-        """Make messages visible again; return how many failed, which become visible when their timeout expires."""
-        with ThreadPoolExecutor(_RELEASE_THREADS) as pool:
-            return sum(pool.map(lambda batch: self._release(queue, batch), batched(receipt_handles, 10, strict=False)))
+        """Make messages visible again; return how many can't be, which become visible when their timeout expires.
 
-    def _release(self, queue: QueueRef, receipt_handles: Sequence[str]) -> int:
+        Raises
+        ------
+        NotReleasedError
+            If requests still fail after some attempts, and trying again may help.
+        """
+        waiting = list(receipt_handles)
+        not_released = 0
+        for attempt in range(_RELEASE_ATTEMPTS):
+            if attempt:
+                # AWS Builders' Library, "Timeouts, retries and backoff with jitter".
+                self._pause(2.0**attempt * random.uniform(0.5, 1.0))
+            with ThreadPoolExecutor(_RELEASE_THREADS) as pool:
+                outcomes = list(pool.map(lambda batch: self._release(queue, batch), batched(waiting, 10, strict=False)))
+            waiting = [handle for again, _ in outcomes for handle in again]
+            not_released += sum(refused for _, refused in outcomes)
+            if not waiting:
+                return not_released
+        raise NotReleasedError(
+            f"Expected {len(waiting)} messages of {queue.name} to become visible again, but SQS doesn't carry out the "
+            "requests at the moment. They become visible when their timeout expires, or when the next run on the queue "
+            "begins."
+        )
+
+    def _release(self, queue: QueueRef, receipt_handles: Sequence[str]) -> tuple[list[str], int]:
+        """Release a batch; return the handles to try again with, and how many messages can't be released at all.
+
+        A message that isn't in flight is visible already (SQS API reference, ChangeMessageVisibility).
+        """
         try:
             response = self._client.change_message_visibility_batch(
                 QueueUrl=queue.url,
@@ -218,10 +251,20 @@ class Queues:
                     for entry in receipt_entries(receipt_handles)
                 ],
             )
-        except ClientError:
-            # The messages become visible when their timeout expires, or were deleted with the queue.
-            return len(receipt_handles)
-        return len(response.get("Failed", []))
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in _NO_QUEUE:
+                return [], 0
+            if code in _DENIED:
+                return [], len(receipt_handles)
+            return list(receipt_handles), 0
+        except BotoCoreError:
+            return list(receipt_handles), 0
+        # What SQS lists neither as successful nor as failed is tried again.
+        done = {int(entry["Id"]) for entry in response.get("Successful", [])}
+        refused = {int(entry["Id"]): entry["Code"] for entry in response.get("Failed", []) if entry["SenderFault"]}
+        again = [handle for place, handle in enumerate(receipt_handles) if place not in done | refused.keys()]
+        return again, sum(not code.endswith("MessageNotInflight") for code in refused.values())
 
     def _check_found(self, asked: QueueId, found: QueueRef) -> None:
         """Refuse a queue that isn't the one that was asked for, whatever made SQS return it."""

@@ -15,3 +15,11 @@ class RejectedError(RedriveError):
 
 class LockLostError(RedriveError):
     """Another run holds the lock of the dead-letter queue, so this one must not move anything."""
+
+
+class SupersededError(LockLostError):
+    """Another attempt at the same slice has taken the lane's place, so this one must not move anything."""
+
+
+class NotReleasedError(RedriveError):
+    """Messages that a run kept invisible could not be made visible again; trying again may help."""

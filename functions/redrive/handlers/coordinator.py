@@ -3,11 +3,13 @@
 Called by the states Plan, Resume, Tally, CleanUp, and Report. One function, because they need the same permissions.
 """
 
+import time
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.executions import Executions
 from redrive.adapters.rate_shares import RateShares
@@ -32,6 +34,7 @@ from redrive.workflow.tally import tally
 _settings = settings()
 _queues = Queues(sqs_client())
 _table = RunTable(_settings.run_table)
+_checkpoints = Checkpoints(_settings.run_table)
 _executions = Executions()
 _shares = RateShares(_settings.run_table, _executions)
 _metrics = RunMetrics(_table)
@@ -89,10 +92,12 @@ def _plan(event: PlanTask, _context: LambdaContext) -> Planned:
         event.execution,
         quarantine_arn=_settings.quarantine_queue_arn,
         queues=_queues,
-        locks=_table,
+        store=_table,
+        checkpoints=_checkpoints,
         executions=_executions,
         shares=_shares,
         find_contract=ContractStore(_settings.queue_contracts).find,
+        pause=time.sleep,
     )
     made = planned.plan
     logger.info(
@@ -129,7 +134,16 @@ def _tally(event: TallyTask, _context: LambdaContext) -> Tally:
 
 @task
 def _clean_up(event: CleanUpTask, _context: LambdaContext) -> Tally:
-    done = clean_up(event.plan, event.tally, queues=_queues, store=_table, shares=_shares, metrics=_metrics)
+    done = clean_up(
+        event.plan,
+        event.tally,
+        queues=_queues,
+        store=_table,
+        checkpoints=_checkpoints,
+        shares=_shares,
+        metrics=_metrics,
+        pause=time.sleep,
+    )
     logger.info("cleaned up", released=done.released, notReleased=done.not_released)
     return done.tally
 

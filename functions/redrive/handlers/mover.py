@@ -8,6 +8,7 @@ from functools import cache
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.executions import Executions
@@ -36,11 +37,13 @@ _mover = Mover(
     # Few runs meet a message of a queue that they don't know, so the client isn't created in every cold start.
     queues=cache(lambda: Queues(sqs_client())),
     store=RunTable(_settings.run_table),
+    checkpoints=Checkpoints(_settings.run_table),
     shares=RateShares(_settings.run_table, Executions()),
     facts=MessageFacts(_settings.run_table),
     contracts=lambda: ContractStore(_settings.queue_contracts).find,
     delivery_policy=_settings.delivery_policy,
     time=time.time,
+    pause=time.sleep,
 )
 
 

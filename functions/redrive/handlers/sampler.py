@@ -3,6 +3,7 @@
 Called by the state Sample.
 """
 
+import time
 from datetime import UTC, datetime
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -26,9 +27,10 @@ _facts = MessageFacts(_settings.run_table)
 
 
 class SampleTask(Model):
-    """The run to sample for."""
+    """The run to sample for, and how many attempts at it came before."""
 
     plan: RunPlan
+    retries: int = 0
 
 
 @task
@@ -41,6 +43,8 @@ def handler(event: SampleTask, context: LambdaContext) -> Sample:
         find_contract=ContractStore(_settings.queue_contracts).find,
         delivery_policy=_settings.delivery_policy,
         seconds=context.get_remaining_time_in_millis() / 1000 - _RESERVE,
+        retries=event.retries,
+        pause=time.sleep,
         now=lambda: datetime.now(UTC),
     )
     logger.info("sampled", dlq=event.plan.dlq.name, sampled=found.sampled, nearExpiry=found.near_expiry)

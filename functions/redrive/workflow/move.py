@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -19,12 +20,19 @@ from redrive.domain.moving.lane import Lane
 from redrive.domain.moving.lane_settings import LaneSettings
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.moving.results import LaneWork, SliceResult, smallest
-from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.planning import QueueDirectory
 from redrive.domain.plan.rates import MaxRate, RateShares, declared_max_rate
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.workflow.memory import Memory
-from redrive.workflow.ports import ContractFinder, LaneRunner, MessageFacts, RunStore
+from redrive.workflow.ports import (
+    LEASE_SECONDS,
+    Checkpoint,
+    CheckpointStore,
+    ContractFinder,
+    LaneRunner,
+    MessageFacts,
+    RunStore,
+)
 
 # Seconds between two checkpoints of a slice: a crash leaves at most what moved between them uncounted.
 HEARTBEAT_SECONDS = 2.0
@@ -53,6 +61,7 @@ class Mover:
     #: Makes the directory of queues, for messages of a queue that the plan doesn't know.
     queues: Callable[[], QueueDirectory]
     store: RunStore
+    checkpoints: CheckpointStore
     facts: MessageFacts
     shares: RateShares
     #: Creates the contract finder, once for each slice; it may raise RejectedError if a contract can't be used.
@@ -60,6 +69,8 @@ class Mover:
     delivery_policy: DeliveryPolicy
     #: The time in seconds since 1970.
     time: Callable[[], float]
+    #: Waits for so many seconds.
+    pause: Callable[[float], None]
 
     def move(self, plan: RunPlan, work: LaneWork, seconds: float, seconds_left: float) -> SliceResult:
         """Move messages and return what was done.
@@ -77,15 +88,25 @@ class Mover:
         ------
         LockLostError
             If another run has the queue.
+        SupersededError
+            If another attempt at the slice has taken the lane's place.
         """
-        self.store.wants_stop(plan)
-        before = self.store.interrupted(plan, work) or SliceResult()
         runner = self.lane_runner(Memory(plan, self.facts))
+        stops_at = runner.clock() + seconds_left - _RESERVE
+        self.store.wants_stop(plan)
+        attempt = uuid.uuid4().hex
+        taken = self.checkpoints.take(plan, work, attempt)
+        before = taken.before or SliceResult()
+        if taken.finished:
+            return before
+        if taken.interrupted:
+            self.pause(LEASE_SECONDS)
         started = runner.clock()
-        stops_at = started + seconds_left - _RESERVE
+        used = before.counts.moved + before.unaccounted
         settings = LaneSettings(
             fifo=plan.dlq.fifo,
-            quota=None if work.quota is None else max(0, work.quota - before.counts.moved),
+            alone=work.lanes == 1,
+            quota=None if work.quota is None else max(0, work.quota - used),
             ends_at=min(started + seconds, stops_at),
             stops_at=stops_at,
             visibility=VISIBILITY_SECONDS,
@@ -104,34 +125,42 @@ class Mover:
             settings,
             judge,
             RateLimiter(work.rate),
-            self.store.undeleted(plan),
+            self.checkpoints.undeleted(plan),
             random.random,
             destination_rates=met.rates,
             blocked=blocked,
         )
 
-        def so_far() -> SliceResult:
-            return lane.result().model_copy(update={"max_rate": met.max_rate}).after(before)
+        def reached() -> SliceResult:
+            failure = None if lane.failure is None else explain(plan, *lane.failure)
+            return lane.result().model_copy(update={"max_rate": met.max_rate, "failure": failure}).after(before)
 
-        def heartbeat(records: list[HeldRecord]) -> bool:
-            self.store.record_held(plan, work, records)
+        def heartbeat() -> bool:
+            now, notes = runner.clock(), lane.notes()
+            granted = lane.committed + settings.in_hand + int(work.rate)
+            granted = granted if settings.quota is None else min(settings.quota, granted)
             # A FIFO destination drops what arrives twice, and a lane that has finished has nothing in hand.
             safe = plan.dlq.fifo or lane.finished
-            in_hand = 0 if safe else settings.in_hand
-            self.store.checkpoint(plan, work, so_far(), in_hand=in_hand)
-            return self.store.wants_stop(plan)
+            checkpoint = Checkpoint(reached(), 0 if safe else settings.in_hand, used + granted, lane.finished)
+            self.checkpoints.record_sent(plan, work, notes.undeleted, notes.settled)
+            # Before anything is kept invisible: an attempt that has lost its place must not hide messages.
+            self.checkpoints.checkpoint(plan, work, attempt, checkpoint)
+            self.checkpoints.record_held(plan, work, notes.held)
+            stop = self.store.wants_stop(plan)
+            lane.noted(notes, runner.clock(), lease_ends=now + LEASE_SECONDS, granted=granted)
+            return stop
 
-        heartbeat([])
+        heartbeat()
         try:
             runner.run(lane, heartbeat, HEARTBEAT_SECONDS)
+        except Exception:
+            # Whatever ended it: what was sent must not be sent again.
+            self.checkpoints.record_sent(plan, work, sorted(lane.undeleted))
+            raise
         finally:
-            self.store.record_undeleted(plan, work, sorted(lane.undeleted))
             if plan.in_quarantine and lane.blocked > blocked:
                 self.facts.record_blocked(plan, work, lane.blocked)
-        result = so_far()
-        if lane.failure is not None:
-            result = result.model_copy(update={"failure": explain(plan, *lane.failure)})
-        return result
+        return reached()
 
 
 class _MetQueues:

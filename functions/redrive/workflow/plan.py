@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.model import Model
 from redrive.domain.plan.planning import (
     ExecutionDirectory,
-    QueueDirectory,
-    RunLocks,
     check_contracts,
     plan_run,
     reserve_shares,
@@ -19,7 +18,8 @@ from redrive.domain.plan.rates import RateShares
 from redrive.domain.plan.request import parse_request
 from redrive.domain.plan.run_plan import Execution, RunPlan
 from redrive.domain.runs.tally import Tally, first_tally
-from redrive.workflow.ports import ContractFinder
+from redrive.workflow.clean_up import release_held
+from redrive.workflow.ports import LEASE_SECONDS, CheckpointStore, ContractFinder, Queues, RunStore
 
 
 class Planned(Model):
@@ -34,11 +34,13 @@ def plan(
     execution: Execution,
     *,
     quarantine_arn: str,
-    queues: QueueDirectory,
-    locks: RunLocks,
+    queues: Queues,
+    store: RunStore,
+    checkpoints: CheckpointStore,
     executions: ExecutionDirectory,
     shares: RateShares,
     find_contract: ContractFinder,
+    pause: Callable[[float], None],
 ) -> Planned:
     """Return the plan of a run, which holds the queue's lock from now on.
 
@@ -50,22 +52,31 @@ def plan(
         The execution that the run is.
     quarantine_arn : str
         The queue where messages go that must not be redriven.
-    queues, locks, executions, shares, find_contract
+    queues, store, checkpoints, executions, shares, find_contract
         Ports.
+    pause : Callable[[float], None]
+        Waits for so many seconds.
 
     Raises
     ------
     RejectedError
         If the request can't be carried out.
+    NotReleasedError
+        If messages of a dead run are still invisible, and trying again may help.
     """
     planned = plan_run(parse_request(given), execution, queues, quarantine_arn)
     check_contracts(planned, find_contract)
-    take_lock(planned, locks, executions)
+    take_lock(planned, store, executions)
+    ended = store.taken_over_from(planned)
+    if ended:
+        # Lanes of a run that was aborted may still be running. Now they stop, and hide nothing more.
+        pause(LEASE_SECONDS)
+        release_held(planned, queues, checkpoints, ended)
     if not planned.request.dry_run:
         try:
             planned = reserve_shares(planned, shares)
         except RejectedError:
             shares.release(planned.run_id)
-            locks.unlock(planned)
+            store.unlock(planned)
             raise
     return Planned(plan=planned, tally=first_tally(planned))

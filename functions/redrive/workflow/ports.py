@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from redrive.domain.moving.transitions import HeldRecord
     from redrive.domain.plan.run_plan import RunPlan
 
+# Seconds that a lane goes on after the last heartbeat that succeeded. Whoever takes its place waits for as long before
+# anything else moves, because the lane may still be running.
+LEASE_SECONDS = 6.0
+
+# Seconds that the messages of a sample stay invisible if it is killed.
+_SAMPLE_VISIBILITY = 30
+
 type ContractFinder = Callable[[str], MessageContract | None]
 
 
@@ -36,6 +43,13 @@ class Peek:
     #: Set at the end: the queue was seen empty, so these were all that were visible.
     complete: bool = False
 
+    def visibility(self, seconds: float) -> int:
+        """Return how long messages stay invisible if the peek, which takes at most so many seconds, is killed.
+
+        A sample takes a second or two. A full scan must have all messages in flight at the same time.
+        """
+        return _SAMPLE_VISIBILITY + self.most // 10 if self.most is not None else int(seconds) + _SAMPLE_VISIBILITY
+
 
 class Queues(QueueDirectory, Protocol):
     """The queues of an account."""
@@ -44,14 +58,20 @@ class Queues(QueueDirectory, Protocol):
         """Yield messages, each once; all are visible again at the end."""
 
     def release(self, queue: QueueRef, receipt_handles: Iterable[str]) -> int:
-        """Make messages visible again; return how many failed."""
+        """Make messages visible again; return how many can't be. NotReleasedError if trying again may help."""
 
 
 class RunStore(RunLocks, Protocol):
-    """What is stored about a run in progress."""
+    """The lock of a run."""
 
     def unlock(self, plan: RunPlan) -> None:
         """Release the queue's lock if this run holds it."""
+
+    def taken_over_from(self, plan: RunPlan) -> tuple[str, ...]:
+        """Return the ids of the ended runs whose lock this run took over."""
+
+    def lost(self, plan: RunPlan) -> bool:
+        """Return whether another run holds the queue's lock."""
 
     def wants_stop(self, plan: RunPlan) -> bool:
         """Return whether an operator asked the run to stop; LockLostError if it doesn't hold the lock."""
@@ -59,26 +79,59 @@ class RunStore(RunLocks, Protocol):
     def ask_to_stop(self, dlq_arn: str) -> str | None:
         """Ask the run on a queue to stop; return its id, or None if there is none."""
 
-    def interrupted(self, plan: RunPlan, work: LaneWork) -> SliceResult | None:
-        """Return the checkpoint of an earlier attempt at a slice, if there was one."""
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a slice is."""
+
+    result: SliceResult
+    #: Messages that it may send without deleting them before the next checkpoint.
+    in_hand: int
+    #: Messages that it may have moved in all before the next checkpoint.
+    granted: int
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How far an earlier attempt at a slice got; None if there was none."""
+
+    before: SliceResult | None = None
+    #: It may still be running.
+    interrupted: bool = False
+    #: Only its answer got lost.
+    finished: bool = False
+
+
+class CheckpointStore(Protocol):
+    """What lanes record for later slices, runs, and steps."""
+
+    def take(self, plan: RunPlan, work: LaneWork, attempt: str) -> Taken:
+        """Take the lane's place, and return how far an earlier attempt at the slice got."""
+
+    def checkpoint(self, plan: RunPlan, work: LaneWork, attempt: str, reached: Checkpoint) -> None:
+        """Record how far a slice is; SupersededError if another attempt has taken the lane's place."""
+
+    def fence(self, plan: RunPlan, round_: int) -> bool:
+        """Take the place of every lane that hasn't finished its slice of a round; return whether there are any."""
 
     def unfinished(self, plan: RunPlan, round_: int) -> list[SliceResult]:
         """Return the lanes' checkpoints of a round that was not added up."""
 
-    def checkpoint(self, plan: RunPlan, work: LaneWork, result: SliceResult, in_hand: int) -> None:
-        """Record how far a slice is."""
-
     def record_held(self, plan: RunPlan, work: LaneWork, records: Sequence[HeldRecord]) -> None:
         """Record messages that stay invisible."""
 
-    def record_undeleted(self, plan: RunPlan, work: LaneWork, message_ids: Sequence[str]) -> None:
-        """Record messages that were sent and may still be in the dead-letter queue."""
+    def held(self, run_id: str) -> list[HeldRecord]:
+        """Return the messages that a run keeps invisible, each once, with its latest handle."""
+
+    def record_sent(self, plan: RunPlan, work: LaneWork, undeleted: Sequence[str], settled: Sequence[str] = ()) -> None:
+        """Record messages that were sent and may still be in the dead-letter queue, and those that have left it."""
 
     def undeleted(self, plan: RunPlan) -> list[str]:
-        """Return the ids of messages that slices sent but perhaps didn't delete."""
+        """Return the ids of messages that any run sent but perhaps didn't delete from the queue."""
 
-    def held(self, plan: RunPlan) -> list[HeldRecord]:
-        """Return the messages that the run keeps invisible, each once, with its latest handle."""
+    def undeleted_uncounted(self, plan: RunPlan) -> int:
+        """Return how many of those the run sent and hasn't counted as possible duplicates."""
 
 
 class MessageFacts(Facts, Protocol):
@@ -102,7 +155,7 @@ class LaneRunner(Protocol):
     def clock(self) -> Callable[[], float]:
         """A monotonic clock in seconds."""
 
-    def run(self, lane: Lane, heartbeat: Callable[[list[HeldRecord]], bool], heartbeat_seconds: float) -> None:
+    def run(self, lane: Lane, heartbeat: Callable[[], bool], heartbeat_seconds: float) -> None:
         """Move messages until the lane has finished."""
 
 

@@ -19,6 +19,9 @@ from redrive.workflow.ports import ContractFinder, Peek, Queues
 
 # Judged together: the runs table is asked once for all of them.
 _MESSAGES_AT_ONCE = 100
+# A full scan of 120,000 messages takes a minute. If it is killed, its messages stay invisible for as long as this.
+_MOST_SECONDS = 300.0
+_WAIT_SECONDS = 5.0
 
 
 def sample(
@@ -29,6 +32,8 @@ def sample(
     find_contract: ContractFinder,
     delivery_policy: DeliveryPolicy,
     seconds: float,
+    retries: int,
+    pause: Callable[[float], None],
     now: Callable[[], datetime],
 ) -> Sample:
     """Return what the messages are.
@@ -41,6 +46,10 @@ def sample(
         Ports and what may be delivered to.
     seconds : float
         How long to keep receiving.
+    retries : int
+        How many attempts came before: one that was killed has left messages invisible.
+    pause : Callable[[float], None]
+        Waits for so many seconds.
     now : Callable[[], datetime]
         The time.
 
@@ -61,9 +70,20 @@ def sample(
     judge = Judge(plan, find_contract, find_queue, delivery_policy)
     memory = Memory(plan, facts)
     summary, peek = Summary(plan), Peek(plan.dlq, None if request.full_scan else request.sample_size)
+    seconds = min(seconds, _MOST_SECONDS)
+    if retries:
+        _wait_for_messages(plan, queues, peek.visibility(seconds), pause)
     # Closed here, so that the messages are visible again before an error ends the step.
     with closing(queues.peek(peek, seconds)) as messages:
         for some in batched(messages, _MESSAGES_AT_ONCE, strict=False):
             for message in memory.received(some):
                 summary.add(judge.judge(message))
     return summary.sample(now(), complete=peek.complete)
+
+
+def _wait_for_messages(plan: RunPlan, queues: Queues, seconds: float, pause: Callable[[float], None]) -> None:
+    """Wait until messages that a killed attempt had in hand are visible again, as far as that can be told."""
+    waited = 0.0
+    while waited < seconds and queues.facts(plan.dlq).in_flight:
+        pause(_WAIT_SECONDS)
+        waited += _WAIT_SECONDS

@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from redrive.domain.moving.actions import BatchResult, Receive, Received, Send, SetVisibility
-from tests.support.lane_player import Evidence
+from redrive.domain.moving.lane_settings import Notes
+from tests.support.lane_player import VISIBILITY, Evidence
 from tests.support.lane_worlds import (
     FUNCTION,
     GONE,
@@ -18,7 +19,6 @@ from tests.support.lane_worlds import (
     THROTTLED,
     TIMEOUT,
     UNCERTAIN,
-    VISIBILITY,
     WORKFLOW,
     Wish,
     World,
@@ -154,11 +154,15 @@ def test_an_incomplete_batch_does_not_wait_long():
     assert evidence.sends[0][0] == pytest.approx(0.22, abs=0.05)
 
 
-def test_incomplete_batches_of_deletes_and_holds_wait_a_second_for_more():
+def test_incomplete_batches_of_deletes_wait_a_second_for_more():
     evidence, _ = moved(World([SEND] * 3 + [SKIP] * 2, concurrency=2))
     accepted = evidence.times["send"][0] + 0.02
     assert evidence.times["delete"] == [pytest.approx(accepted + 1.0, abs=0.01)]
-    assert evidence.times["hold"] == [pytest.approx(0.02 + 1.0, abs=0.01)]
+
+
+def test_messages_are_held_as_soon_as_they_are_recorded():
+    evidence, _ = moved(World([SKIP] * 2 + [SEND] * 8, rate=1, beat_every=2))
+    assert evidence.times["hold"] == [2.0]
 
 
 def test_releases_do_not_wait_even_while_a_message_is_being_sent():
@@ -374,12 +378,28 @@ def test_a_message_that_was_sent_before_is_only_deleted():
     assert not lane.undeleted
 
 
-def test_a_delete_is_tried_six_times_and_the_message_is_remembered():
-    world = World([SEND], fate=plot({("delete", -1): Fate(THROTTLED)}))
+def test_a_delete_is_tried_until_the_slice_ends_and_the_message_is_remembered():
+    world = World([SEND], seconds=100, fate=plot({("delete", -1): Fate(THROTTLED)}))
+    lane = world.lane()
+    evidence = world.play(lane)
+    # Its visibility is extended until then, so that no other lane sends it again.
+    assert evidence.times["extend"]
+    assert 100 < evidence.times["delete"][-1] < 100 + VISIBILITY
+    assert lane.undeleted == {"000"}
+
+
+def test_a_lane_that_is_stopped_tries_a_delete_six_times():
+    world = World([SEND], stop_at=0.5, fate=plot({("delete", -1): Fate(THROTTLED)}))
     lane = world.lane()
     world.play(lane)
     assert world.sqs.calls["Delete"] == 6
     assert lane.undeleted == {"000"}
+
+
+def test_a_lane_whose_deletes_fail_sends_no_more_than_it_has_in_hand():
+    world = World([SEND] * 100, in_hand=20, seconds=25, fate=plot({("delete", -1): Fate(THROTTLED)}))
+    world.play(world.lane())
+    assert world.sqs.copies.total() == 20
 
 
 def test_a_deleted_message_is_not_remembered():
@@ -406,11 +426,11 @@ def test_skipped_messages_are_held_until_the_run_ends_with_their_reason():
     }
 
 
-def test_records_are_handed_over_once():
+def test_what_was_recorded_is_not_recorded_again():
     world = World([SKIP])
     lane = world.lane()
     assert world.play(lane).records
-    assert lane.take_records() == []
+    assert lane.notes() == Notes()
 
 
 def test_bounced_messages_are_among_the_skipped():

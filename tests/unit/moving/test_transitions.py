@@ -43,9 +43,31 @@ SCHEDULES: dict[str, Callable[[], None]] = {
     "a send fails while the lane stops": lambda: move([SEND], {("send", 0): Fate(THROTTLED, answer=2)}, stop_at=1),
     "a delete fails, then succeeds": lambda: move([SEND], {("delete", 0): Fate(UNCERTAIN)}),
     "a delete fails for good": lambda: move([SEND], {("delete", 0): entry(REFUSED)}),
+    "a message is received again while it is deleted": lambda: move(
+        [SEND] * 41,
+        {("delete", 0): Fate(entries={0: THROTTLED}, effect=45, answer=46), ("extend", -1): Fate(REFUSED)},
+        rate=0.5,
+        in_hand=20,
+    ),
+    "a message is received again while it is held": lambda: move(
+        [SKIP, *[SEND] * 40], {("hold", 0): Fate(effect=45, answer=46)}, rate=0.5, in_hand=20
+    ),
+    "a message is received again while it is released": lambda: move(
+        [SEND] * 9,
+        {("receive", 1): Fate(effect=2.0, answer=2.5), ("release", 0): Fate(effect=0.01, answer=3)},
+        rate=1,
+        stop_at=1.5,
+    ),
+    "the slice ends before a record is written": lambda: move([SKIP], seconds=1, grace=0, beat_every=5),
+    "the lane loses its place while messages are about to be held": lambda: move(
+        [SKIP] * 12, {("hold", 0): Fate(effect=0.01, answer=3)}, concurrency=1, beat_every=0.5, stop_at=2, lost=True
+    ),
     "a hold fails, then succeeds": lambda: move([SKIP], {("hold", 0): Fate(THROTTLED)}),
     "a message for a slow destination is deferred": lambda: move([SEND] * 9, **SLOW),
     "a deferral fails, then succeeds": lambda: move([SEND] * 9, {("defer", 0): Fate(THROTTLED)}, **SLOW),
+    "a deferred message is received again": lambda: move(
+        [SEND] * 120, {("defer", 0): Fate(effect=45, answer=46)}, **SLOW
+    ),
     "a deferral fails for good": lambda: move([SEND] * 9, {("defer", 0): entry(REFUSED)}, **SLOW),
     "a release fails, then succeeds": lambda: move([SEND] * 9, {("release", 0): entry(THROTTLED)}, rate=1, stop_at=1.5),
     "a release fails for good": lambda: move([SEND] * 9, {("release", 0): entry(REFUSED)}, rate=1, stop_at=1.5),
@@ -119,7 +141,7 @@ def test_only_the_transitions_of_the_table_are_possible(stage, event):
 
 def test_only_accepted_messages_and_those_sent_before_are_ever_deleted():
     leading = {event for (_, event), stage in TRANSITIONS.items() if stage is Stage.DELETING}
-    assert leading == {Event.ACCEPTED, Event.SENT_BEFORE, Event.TRIED_AGAIN}
+    assert leading == {Event.ACCEPTED, Event.SENT_BEFORE, Event.TRIED_AGAIN, Event.SEEN_AGAIN}
     assert {stage for (stage, event) in TRANSITIONS if event is Event.ACCEPTED} == {Stage.SENDING}
 
 

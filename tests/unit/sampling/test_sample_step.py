@@ -54,5 +54,7 @@ def test_a_queue_that_a_message_claims_and_that_is_refused_is_no_known_destinati
             find_contract=lambda _: None,
             delivery_policy=DeliveryPolicy(),
             seconds=1,
+            retries=0,
+            pause=lambda _: None,
             now=lambda: datetime.fromtimestamp(factories.STARTED_AT / 1000, UTC),
         )

@@ -7,27 +7,24 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 
 from redrive.domain.judging.verdicts import Reason, Redrive, Skip, Verdict
-from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.messages.message import MAX_BATCH_ENTRIES, ReceivedMessage
 from redrive.domain.moving.actions import ApiError, ErrorKind
 from redrive.domain.moving.counting import LaneCounts
 from redrive.domain.moving.intake import Intake
+from redrive.domain.moving.keeping import Keeping
 from redrive.domain.moving.retries import MAX_ATTEMPTS, Retries
 from redrive.domain.moving.send_buffer import Line, SendBuffers, outbound_of
 from redrive.domain.moving.sent import SentMessages
-from redrive.domain.moving.transitions import Event, HeldRecord, InHand, Stage
+from redrive.domain.moving.transitions import Event, InHand, Stage
 
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """Why a message stays in the queue, and until when its last known receive kept it invisible."""
-
-    reason: str
-    failed: bool
-    visible_until: float
+# Messages with less visibility left, in seconds, get more before they are sent.
+_EXTEND_BELOW = 12.0
+_EXTEND_CHECK_SECONDS = 5.0
+# A message whose visibility ends within this many seconds isn't sent: another lane might see it at the same time.
+TOO_LATE = 2.0
 
 
 class Hand:
@@ -37,6 +34,8 @@ class Hand:
     ----------
     fifo : bool
         The dead-letter queue is a FIFO queue.
+    alone : bool
+        No other lane receives from the queue.
     judge : Callable[[ReceivedMessage], Verdict]
         The verdict on one message.
     intake : Intake
@@ -57,6 +56,7 @@ class Hand:
         self,
         *,
         fifo: bool,
+        alone: bool,
         judge: Callable[[ReceivedMessage], Verdict],
         intake: Intake,
         counts: LaneCounts,
@@ -66,16 +66,21 @@ class Hand:
         deferral: Callable[[InHand, float], int],
     ) -> None:
         self.buffers = SendBuffers(fifo=fifo)
-        #: Messages that wait for a request to delete, hold, or release them, or for more visibility.
+        #: Messages that wait for their record, or for a request to delete, hold, or release them.
         self.waiting: dict[Stage, deque[InHand]] = {
-            stage: deque() for stage in (Stage.DELETING, Stage.HOLDING, Stage.DEFERRING, Stage.RELEASING)
+            stage: deque()
+            for stage in (Stage.DELETING, Stage.RECORDING, Stage.HOLDING, Stage.DEFERRING, Stage.RELEASING)
         }
-        self.extending: deque[InHand] = deque()
+        self.keeping = Keeping(self.waiting, counts, self._advance)
         self.retries = Retries(jitter)
         self.sent = SentMessages(sent_before)
-        self.records: list[HeldRecord] = []
         self.giving_up = False
+        #: The slice has had its time: what SQS still doesn't delete is left to a later one.
+        self.ended = False
+        self._extending: deque[InHand] = deque()
+        self._extend_check = float("-inf")
         self._fifo = fifo
+        self._alone = alone
         self._judge = judge
         self._deferral = deferral
         self._intake = intake
@@ -84,8 +89,6 @@ class Hand:
         #: FIFO groups that nothing more is sent of, because one of their messages stays.
         self.blocked: set[Line] = set(blocked)
         # The messages being released of each group.
-        # Messages that stay: one that SQS shows again is neither judged nor counted again.
-        self._kept: dict[str, _Kept] = {}
         self._releasing: Counter[str | None] = Counter()
 
     def __len__(self) -> int:
@@ -97,13 +100,9 @@ class Hand:
         message_id = message.message_id
         held = self._messages.get(message_id)
         if held is not None:
-            # Seen again while in hand: only the latest receipt handle deletes it. Answers can overtake each other, but
-            # the receive that was issued later is the later one: a request times out long before the visibility does.
-            if visible_until >= held.visible_until:
-                held.message = message
-                held.visible_until = visible_until
+            self._seen_again(held, message, visible_until)
             return
-        kept = self._kept.get(message_id)
+        kept = self.keeping.kept(message_id)
         if kept is not None and visible_until < kept.visible_until:
             # The answer to an earlier receive, overtaken by the one whose handle holds the message.
             return
@@ -114,7 +113,7 @@ class Hand:
             self.sent.seen_again(message_id)
             self._advance(held, Event.SENT_BEFORE, now)
         elif kept is not None:
-            held.reason, held.failed = kept.reason, kept.failed
+            held.reason, held.failed, held.counted = kept.reason, kept.failed, True
             self._advance(held, Event.KEPT_BEFORE, now)
         elif self.giving_up or (self._fifo and self._releasing[message.group_id]):
             # In a FIFO queue, nothing may overtake messages of its group that are being released.
@@ -135,14 +134,42 @@ class Hand:
                 self._intake.commit()
                 self._advance(held, Event.ENQUEUED, now)
 
-    def expiring(self, after: float, before: float) -> list[InHand]:
-        """Return the unsent messages that SQS shows again between two times and that don't wait for more time yet."""
-        waiting = {id(held) for held in self.extending}
-        return [
+    def _seen_again(self, held: InHand, message: ReceivedMessage, visible_until: float) -> None:
+        # Only the latest receipt handle deletes it. Answers can overtake each other, but the receive that was issued
+        # later is the later one: a request times out long before the visibility does.
+        if visible_until >= held.visible_until:
+            if held.stage is Stage.DELETING:
+                self._expose(held)
+            held.message = message
+            held.visible_until = visible_until
+
+    def waits_for_record(self, *, idle: bool) -> bool:
+        """Return whether messages must be recorded soon: nothing else is to be done, or they take up much place."""
+        recording = len(self.waiting[Stage.RECORDING])
+        return bool(recording) and ((idle and recording == len(self)) or 2 * recording >= self._intake.max_in_hand)
+
+    def find_expiring(self, now: float) -> None:
+        """Line up the messages to keep invisible for longer that SQS would soon show again.
+
+        What is too late to be sent is given to the next receive, not kept invisible any longer.
+        """
+        if now < self._extend_check:
+            return
+        self._extend_check = now + _EXTEND_CHECK_SECONDS
+        waiting = {id(held) for held in self._extending}
+        self._extending.extend(
             held
             for held in self._messages.values()
-            if held.unsent and after < held.visible_until < before and id(held) not in waiting
-        ]
+            if now + TOO_LATE < held.visible_until < now + _EXTEND_BELOW
+            and held.needs_time(ended=self.ended)
+            and id(held) not in waiting
+        )
+
+    def to_extend(self) -> deque[InHand]:
+        """Return the messages to keep invisible for longer, without those that were sent or released meanwhile."""
+        if self._extending:
+            self._extending = deque(held for held in self._extending if held.needs_time(ended=self.ended))
+        return self._extending
 
     def expired(self, held: InHand, now: float) -> None:
         """Forget a message whose visibility ran out before it was sent: it is received again.
@@ -168,16 +195,7 @@ class Hand:
     def not_accepted(self, held: InHand, error: ApiError, now: float, *, alone: bool) -> None:
         """Send a message again, now or later, or leave it in the queue.
 
-        Parameters
-        ----------
-        held : InHand
-            The message.
-        error : ApiError
-            Why it wasn't accepted.
-        now : float
-            The time.
-        alone : bool
-            The batch was refused as a whole, which says nothing about a single message: each is tried alone.
+        A batch that was refused as a whole says nothing about a single message: each is then tried alone.
         """
         held.attempts += 1
         if error.kind is ErrorKind.UNCERTAIN and not outbound_of(held).deduplicated and not held.possibly_sent:
@@ -200,6 +218,9 @@ class Hand:
         # this lane or by a later slice, which then only deletes it.
         if error is None and now < held.visible_until:
             self.sent.deleted(held.message.message_id)
+        else:
+            self.sent.doubt(held.message.message_id)
+            self._expose(held)
         self._advance(held, Event.DONE if error is None else Event.ABANDONED, now)
 
     def held_or_released(self, held: InHand, handle: str, error: ApiError | None, now: float) -> None:
@@ -207,8 +228,7 @@ class Hand:
         if self._repeats(held, handle, error, now):
             return
         if held.stage is Stage.HOLDING:
-            self.records.append(held.record())
-            self._kept[held.message.message_id] = _Kept(held.reason, held.failed, held.visible_until)
+            self.keeping.remember(held)
         if held.stage is Stage.DEFERRING:
             self._intake.returns(held.visible_until if error else now + held.deferred_for)
         self._advance(held, Event.DONE if error is None else Event.ABANDONED, now)
@@ -229,7 +249,6 @@ class Hand:
 
     def _refuse(self, held: InHand, code: str, now: float) -> None:
         """Leave a message in the dead-letter queue that its destination won't take."""
-        self._counts.refused(code)
         behind = self.buffers.remove_behind(held)
         self.buffers.done_with(held)
         self._intake.recommit()
@@ -242,12 +261,17 @@ class Hand:
         """Repeat the last request about a message if it must be, and return whether it must."""
         if held.message.receipt_handle != handle:
             # Received again meanwhile: the old handle may have had no effect.
-            self._advance(held, Event.TRIED_AGAIN, now)
+            self._advance(held, Event.SEEN_AGAIN, now)
             return True
         if error is None or not error.may_succeed_later:
             return False
         held.attempts += 1
-        if held.attempts >= MAX_ATTEMPTS:
+        urgent = False
+        if held.stage is Stage.DELETING:
+            self.sent.doubt(held.message.message_id)
+            # What was sent stays in hand while it is invisible, so that the lane sends no more than it can delete.
+            urgent = not self.giving_up and now < held.visible_until
+        if held.attempts >= MAX_ATTEMPTS and not urgent:
             return False
         self.retries.add(partial(self._advance, held, Event.TRIED_AGAIN), held.attempts, now)
         return True
@@ -258,7 +282,8 @@ class Hand:
         stage = held.advance(event, now)
         if stage is Stage.RELEASING and before is not stage:
             self._releasing[held.message.group_id] += 1
-            self._counts.released(held.message.message_id)
+            if not held.counted:
+                self._counts.released(held.message.message_id)
             # It may be received again at any time.
             held.visible_until = now
         if stage is Stage.BUFFERED:
@@ -270,8 +295,12 @@ class Hand:
         else:
             self.waiting[stage].append(held)
 
+    def _expose(self, held: InHand) -> None:
+        """Count a sent message that others may have received before it was deleted, and then sent once more."""
+        if not self._alone and not held.possibly_sent and self.sent.expose(held.message.message_id):
+            self._counts.possible_duplicate()
+
     def _skip(self, held: InHand, reason: str, now: float) -> None:
-        self._counts.skipped(reason)
         self._keep(held, reason, Event.SKIPPED, now)
 
     def _keep(self, held: InHand, reason: str, event: Event, now: float, *, failed: bool = False) -> None:
@@ -286,3 +315,9 @@ class Hand:
         """Make a message visible again that was to leave the queue."""
         self._intake.recommit()
         self._advance(held, Event.GIVEN_BACK, now)
+
+
+def pop_batch(waiting: deque[InHand]) -> tuple[list[InHand], list[str]]:
+    """Take messages out for one request; return them with their latest receipt handles."""
+    messages = [waiting.popleft() for _ in range(min(MAX_BATCH_ENTRIES, len(waiting)))]
+    return messages, [held.message.receipt_handle for held in messages]

@@ -29,6 +29,10 @@ class Intake:
     #: Receives that haven't been answered, and the messages they requested.
     receiving: int = 0
     requested: int = 0
+    #: Messages that may be committed before the next checkpoint; None if there is no limit.
+    granted: int | None = None
+    #: Messages that have left the queue, or are about to.
+    committed: int = 0
     #: Failed receives in a row.
     failures: int = 0
     #: No receive before this time.
@@ -49,6 +53,14 @@ class Intake:
         used_up = self.uncommitted is not None and self.uncommitted <= 0 and not self.receiving
         return self.drained or used_up
 
+    @property
+    def waits_for_checkpoint(self) -> bool:
+        """Whether less than a batch may be committed before the next checkpoint, and more may be afterwards."""
+        if self.granted is None or self.exhausted:
+            return False
+        left = self.granted - self.committed
+        return left < MAX_BATCH_ENTRIES and (self.uncommitted is None or left < self.uncommitted)
+
     def wanted(self, in_hand: int) -> int:
         """Return how many messages to ask for now, with this many in hand; 0 if none."""
         if self.receiving >= (1 if self._last_empty or self.fifo else _RECEIVES_AT_ONCE):
@@ -56,6 +68,8 @@ class Intake:
         wanted = MAX_BATCH_ENTRIES
         if self.uncommitted is not None:
             wanted = min(wanted, self.uncommitted - self.requested)
+        if self.granted is not None:
+            wanted = min(wanted, self.granted - self.committed - self.requested)
         if wanted <= 0 or in_hand + self.requested + wanted > self.max_in_hand:
             return 0
         average = self.bytes_in_hand / in_hand if in_hand else 0
@@ -94,10 +108,12 @@ class Intake:
 
     def commit(self) -> None:
         """Count a message that is to leave the queue."""
+        self.committed += 1
         if self.uncommitted is not None:
             self.uncommitted -= 1
 
     def recommit(self) -> None:
         """Return a message's share of the quota, because it stays in the queue."""
+        self.committed -= 1
         if self.uncommitted is not None:
             self.uncommitted += 1

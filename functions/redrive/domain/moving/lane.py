@@ -29,23 +29,18 @@ from redrive.domain.moving.actions import (
 from redrive.domain.moving.counting import LaneCounts
 from redrive.domain.moving.deferral import Deferral
 from redrive.domain.moving.destination_rate import DestinationRate
-from redrive.domain.moving.hand import Hand
+from redrive.domain.moving.hand import TOO_LATE, Hand, pop_batch
 from redrive.domain.moving.intake import Intake
-from redrive.domain.moving.lane_settings import LaneSettings
+from redrive.domain.moving.lane_settings import LaneSettings, Notes
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.moving.results import SliceResult
 from redrive.domain.moving.retries import MAX_ATTEMPTS
 from redrive.domain.moving.send_buffer import Line, SendBuffer, outbound_of
-from redrive.domain.moving.transitions import Event, HeldRecord, InHand, Stage
+from redrive.domain.moving.transitions import Event, InHand, Stage
 
-# Messages with less visibility left, in seconds, get more before they are sent.
-_EXTEND_BELOW = 12.0
-_EXTEND_CHECK_SECONDS = 5.0
-# A message whose visibility ends within this many seconds isn't sent: another lane might see it at the same time.
-_TOO_LATE = 2.0
 # Incomplete batches wait this many seconds for more messages.
 _SEND_LINGER = 0.2
-_LINGER = {Stage.DELETING: 1.0, Stage.HOLDING: 1.0, Stage.DEFERRING: 0.2, Stage.RELEASING: 0.0}
+_LINGER = {Stage.DELETING: 1.0, Stage.HOLDING: 0.0, Stage.DEFERRING: 0.2, Stage.RELEASING: 0.0}
 
 
 class Lane:
@@ -60,7 +55,7 @@ class Lane:
     rate_limiter : RateLimiter
         Its rate may change while messages move.
     sent_before : Iterable[str]
-        Ids of messages that earlier slices sent but perhaps didn't delete.
+        Ids of messages that earlier slices or runs sent but perhaps didn't delete.
     jitter : Callable[[], float]
         Random numbers from 0 to 1 for the pauses between attempts.
     destination_rates : Mapping[str, DestinationRate]
@@ -89,6 +84,7 @@ class Lane:
         self._intake = Intake(settings.fifo, settings.quota, settings.in_hand, settings.in_hand_bytes)
         self._hand = Hand(
             fifo=settings.fifo,
+            alone=settings.alone,
             judge=judge,
             intake=self._intake,
             counts=self._counts,
@@ -100,9 +96,10 @@ class Lane:
         self._deferral = Deferral(destination_rates, settings.defers and not settings.fifo)
         self._in_flight = 0
         self._sending = 0
-        self._extend_check = float("-inf")
         self._ended = False
         self._stopped = False
+        self._lost = False
+        self._lease_ends = float("inf")
         self._wake = float("inf")
 
     # What the pipeline asks
@@ -127,18 +124,37 @@ class Lane:
         """FIFO groups that nothing more is sent of, because one of their messages stays."""
         return frozenset(self._hand.blocked)
 
-    def take_records(self) -> list[HeldRecord]:
-        """Return the messages kept invisible since the last call."""
-        records, self._hand.records = self._hand.records, []
-        return records
+    @property
+    def committed(self) -> int:
+        """Messages that have left the queue or are about to."""
+        return self._intake.committed
+
+    @property
+    def needs_heartbeat(self) -> bool:
+        """Whether the lane can't go on before something is recorded."""
+        idle = self._closing and not self._in_flight
+        return self._hand.waits_for_record(idle=idle) or self._intake.waits_for_checkpoint
+
+    def notes(self) -> Notes:
+        """Return what has to be recorded now."""
+        undeleted, settled = self._hand.sent.to_record(everything=self.finished or self._lost)
+        return Notes(self._hand.keeping.to_record(), undeleted, settled)
+
+    def noted(self, notes: Notes, now: float, *, lease_ends: float = float("inf"), granted: int | None = None) -> None:
+        """Continue after a heartbeat: until a time, and until so many messages have left the queue in all."""
+        self._hand.sent.recorded(notes.undeleted, notes.settled)
+        self._hand.keeping.recorded(notes.held, now)
+        self._lease_ends = lease_ends
+        self._intake.granted = granted
 
     def result(self) -> SliceResult:
         """Return the counts so far."""
         return self._counts.result(drained=self._intake.drained, stopped=self._stopped)
 
-    def stop(self, now: float) -> None:
-        """Finish what is under way and release the rest."""
+    def stop(self, now: float, *, lost: bool = False) -> None:
+        """Finish what is under way and release the rest; also what is about to be held, if the lane lost its place."""
         self._stopped = True
+        self._lost = lost
         self._hand.give_up(now)
 
     def wake_at(self) -> float:
@@ -156,22 +172,29 @@ class Lane:
         """Return the requests to make now, at most as many as may be in flight."""
         settings = self._settings
         self._ended = self._ended or now >= settings.ends_at
-        if now >= settings.stops_at:
+        if now >= settings.stops_at or (self._closing and now >= self._lease_ends):
             self._hand.give_up(now)
+            self._hand.keeping.give_back([Stage.RECORDING], now)
+        if self._lost:
+            # Nobody would make them visible again.
+            self._hand.keeping.give_back([Stage.RECORDING, Stage.HOLDING], now)
+        self._hand.ended = self._ended
         self._hand.retries.run_due(now)
         self._wake = min(
             self._hand.retries.next_at,
             *(at for at in (settings.ends_at, settings.stops_at, float("inf")) if at > now),
         )
-        self._find_expiring(now)
+        self._hand.find_expiring(now)
         actions: list[Action] = []
         self._add_deletes(actions, now)
         self._add_visibility(actions, self._hand.waiting[Stage.RELEASING], 0, Purpose.RELEASE, now)
         self._add_visibility(actions, self._hand.waiting[Stage.DEFERRING], None, Purpose.DEFER, now)
-        self._add_visibility(actions, self._hand.extending, settings.visibility, Purpose.EXTEND, now)
-        self._add_visibility(actions, self._hand.waiting[Stage.HOLDING], settings.hold, Purpose.HOLD, now)
-        self._add_sends(actions, now)
-        self._add_receives(actions, now)
+        self._add_visibility(actions, self._hand.to_extend(), settings.visibility, Purpose.EXTEND, now)
+        self._add_visibility(actions, self._hand.keeping.to_hold(now), settings.hold, Purpose.HOLD, now)
+        if now < self._lease_ends:
+            self._add_sends(actions, now)
+            self._add_receives(actions, now)
+            self._wake = min(self._wake, self._lease_ends)
         return actions
 
     def _seconds_to_defer(self, held: InHand, now: float) -> int:
@@ -202,13 +225,13 @@ class Lane:
     def _add_deletes(self, actions: list[Action], now: float) -> None:
         waiting = self._hand.waiting[Stage.DELETING]
         while self._free() and self._ripe(waiting, now):
-            self._start(actions, Delete(*_pop(waiting)))
+            self._start(actions, Delete(*pop_batch(waiting)))
 
     def _add_visibility(
         self, actions: list[Action], waiting: deque[InHand], seconds: int | None, purpose: Purpose, now: float
     ) -> None:
         while self._free() and self._ripe(waiting, now):
-            messages, handles = _pop(waiting)
+            messages, handles = pop_batch(waiting)
             each = [held.deferred_for if seconds is None else seconds for held in messages]
             self._start(actions, SetVisibility(messages, handles, each, purpose, now))
 
@@ -240,7 +263,7 @@ class Lane:
             return None
         batch = []
         for held in buffer.take(most):
-            if held.visible_until > now + _TOO_LATE:
+            if held.visible_until > now + TOO_LATE:
                 held.advance(Event.TAKEN, now)
                 batch.append(held)
             else:
@@ -259,16 +282,6 @@ class Lane:
                 return
             self._intake.start(wanted)
             self._start(actions, Receive(wanted, now, not self._hand))
-
-    def _find_expiring(self, now: float) -> None:
-        hand = self._hand
-        if now >= self._extend_check:
-            self._extend_check = now + _EXTEND_CHECK_SECONDS
-            # What is too late to be sent is given to the next receive, not kept invisible any longer.
-            hand.extending.extend(hand.expiring(now + _TOO_LATE, now + _EXTEND_BELOW))
-        if hand.extending:
-            # What was sent or released meanwhile must not become invisible again.
-            hand.extending = deque(held for held in hand.extending if held.unsent)
 
     # Processing outcomes
 
@@ -328,8 +341,3 @@ class Lane:
     def _fail(self, action: Action | None, error: ApiError, now: float) -> None:
         self.failure = self.failure or (action, error)
         self._hand.give_up(now)
-
-
-def _pop(waiting: deque[InHand]) -> tuple[list[InHand], list[str]]:
-    messages = [waiting.popleft() for _ in range(min(MAX_BATCH_ENTRIES, len(waiting)))]
-    return messages, [held.message.receipt_handle for held in messages]

@@ -7,6 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from redrive.domain.moving.transitions import HeldRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What a lane has to record for others, as of one heartbeat."""
+
+    #: Messages to keep invisible, with the receipt handles that release them.
+    held: tuple[HeldRecord, ...] = ()
+    #: Ids of sent messages that may still be in the dead-letter queue, and of recorded ones that have left it.
+    undeleted: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class LaneSettings:
@@ -14,6 +27,8 @@ class LaneSettings:
 
     #: The dead-letter queue is a FIFO queue.
     fifo: bool
+    #: No other lane receives from it.
+    alone: bool
     #: Take at most this many messages out of the queue; None if there is no limit.
     quota: int | None
     #: Times on the lane's clock, in seconds: no receive from `ends_at` on; at `stops_at`, what isn't sent is released.

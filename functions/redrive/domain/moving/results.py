@@ -78,6 +78,8 @@ class Totals(Model):
     without_contract: int = 0
     #: Messages that may have reached their destination twice, as far as is known.
     duplicates_possible: int = 0
+    #: Messages that a lane may have moved without counting them because its function was killed: at most so many.
+    unaccounted: int = 0
 
     def plus(self, other: Totals) -> Self:
         """Return this with the other's numbers added."""
@@ -135,6 +137,8 @@ class LaneWork(Model):
     """What a lane has to do in its next slice."""
 
     lane: int
+    #: How many lanes the run has in this round.
+    lanes: int = 1
     round: int
     #: Messages per second.
     rate: float

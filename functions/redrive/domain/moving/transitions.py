@@ -1,11 +1,12 @@
 """The life of a message in hand: its stages, and every transition between them in one table.
 
-Driven by `redrive.domain.moving.lane`. Four rules keep messages safe; the table and the lane enforce them:
+Driven by `redrive.domain.moving.lane`. Five rules keep messages safe; the table and the lane enforce them:
 
 1. Send before delete. Only a message that its destination accepted reaches `DELETING`.
 2. A message seen again after it was sent is only deleted, never sent again.
 3. Nothing that was not accepted leaves the dead-letter queue: it is held or released, and stays there.
-4. In a FIFO queue, nothing overtakes a message of its group that stays, whatever the reason.
+4. A message is kept invisible for long only after the runs table says how to release it.
+5. In a FIFO queue, nothing overtakes a message of its group that stays, whatever the reason.
 
 docs/design/moving.md shows the table; a test compares the two.
 """
@@ -26,6 +27,7 @@ class Stage(StrEnum):
     BUFFERED = "buffered"  # its turn to be sent
     SENDING = "sending"  # the destination's answer, or the next attempt
     DELETING = "deleting"  # leaving the dead-letter queue
+    RECORDING = "recording"  # its receipt handle being recorded, so that others can release it
     HOLDING = "holding"  # being kept invisible until the run ends
     RELEASING = "releasing"  # becoming visible again
     DEFERRING = "deferring"  # being kept invisible until its destination can take it
@@ -45,36 +47,45 @@ class Event(StrEnum):
     EXPIRED = "expired"  # its visibility ran out before it was sent
     ACCEPTED = "accepted"  # the destination confirmed it
     REFUSED = "refused"  # the destination won't take it
-    TRIED_AGAIN = "tried again"  # the request failed in a way that may pass, or used an old receipt handle
+    RECORDED = "recorded"  # the runs table has its latest receipt handle
+    TRIED_AGAIN = "tried again"  # the request failed in a way that may pass
+    SEEN_AGAIN = "seen again"  # it was received again, so the request used an old receipt handle
     DONE = "done"  # SQS confirmed the last request about it
     ABANDONED = "abandoned"  # that request failed for good; SQS shows the message again by itself
 
 
 TRANSITIONS: dict[tuple[Stage, Event], Stage] = {
     (Stage.RECEIVED, Event.SENT_BEFORE): Stage.DELETING,
-    (Stage.RECEIVED, Event.KEPT_BEFORE): Stage.HOLDING,
+    (Stage.RECEIVED, Event.KEPT_BEFORE): Stage.RECORDING,
     (Stage.RECEIVED, Event.ENQUEUED): Stage.BUFFERED,
-    (Stage.RECEIVED, Event.SKIPPED): Stage.HOLDING,
+    (Stage.RECEIVED, Event.SKIPPED): Stage.RECORDING,
     (Stage.RECEIVED, Event.DEFERRED): Stage.DEFERRING,
     (Stage.RECEIVED, Event.GIVEN_BACK): Stage.RELEASING,
     (Stage.BUFFERED, Event.TAKEN): Stage.SENDING,
     (Stage.BUFFERED, Event.EXPIRED): Stage.FORGOTTEN,
-    (Stage.BUFFERED, Event.SKIPPED): Stage.HOLDING,
+    (Stage.BUFFERED, Event.SKIPPED): Stage.RECORDING,
     (Stage.BUFFERED, Event.GIVEN_BACK): Stage.RELEASING,
     (Stage.SENDING, Event.ACCEPTED): Stage.DELETING,
     (Stage.SENDING, Event.TRIED_AGAIN): Stage.BUFFERED,
-    (Stage.SENDING, Event.REFUSED): Stage.HOLDING,
+    (Stage.SENDING, Event.REFUSED): Stage.RECORDING,
     (Stage.SENDING, Event.GIVEN_BACK): Stage.RELEASING,
     (Stage.DELETING, Event.TRIED_AGAIN): Stage.DELETING,
+    (Stage.DELETING, Event.SEEN_AGAIN): Stage.DELETING,
     (Stage.DELETING, Event.DONE): Stage.FORGOTTEN,
     (Stage.DELETING, Event.ABANDONED): Stage.FORGOTTEN,
+    (Stage.RECORDING, Event.RECORDED): Stage.HOLDING,
+    (Stage.RECORDING, Event.GIVEN_BACK): Stage.RELEASING,
     (Stage.HOLDING, Event.TRIED_AGAIN): Stage.HOLDING,
+    (Stage.HOLDING, Event.SEEN_AGAIN): Stage.RECORDING,
+    (Stage.HOLDING, Event.GIVEN_BACK): Stage.RELEASING,
     (Stage.HOLDING, Event.DONE): Stage.FORGOTTEN,
     (Stage.HOLDING, Event.ABANDONED): Stage.FORGOTTEN,
     (Stage.DEFERRING, Event.TRIED_AGAIN): Stage.DEFERRING,
+    (Stage.DEFERRING, Event.SEEN_AGAIN): Stage.DEFERRING,
     (Stage.DEFERRING, Event.DONE): Stage.FORGOTTEN,
     (Stage.DEFERRING, Event.ABANDONED): Stage.FORGOTTEN,
     (Stage.RELEASING, Event.TRIED_AGAIN): Stage.RELEASING,
+    (Stage.RELEASING, Event.SEEN_AGAIN): Stage.RELEASING,
     (Stage.RELEASING, Event.DONE): Stage.FORGOTTEN,
     (Stage.RELEASING, Event.ABANDONED): Stage.FORGOTTEN,
 }
@@ -107,11 +118,24 @@ class InHand:
     #: Why it stays in the queue, and whether that is because its destination refused it.
     reason: str = ""
     failed: bool = False
+    #: Whether it was counted as one that stays.
+    counted: bool = False
+    #: The receipt handle that the runs table has of it.
+    recorded: str | None = None
 
     @property
     def unsent(self) -> bool:
         """Whether it is to be sent and its destination hasn't confirmed it."""
         return self.stage in {Stage.BUFFERED, Stage.SENDING}
+
+    @property
+    def handle(self) -> str:
+        """The latest receipt handle."""
+        return self.message.receipt_handle
+
+    def needs_time(self, *, ended: bool) -> bool:
+        """Return whether it waits to be sent, recorded, or, unless the slice has had its time, deleted."""
+        return self.unsent or self.stage is Stage.RECORDING or (self.stage is Stage.DELETING and not ended)
 
     def record(self) -> HeldRecord:
         """Return what a later step needs to release it."""
@@ -128,7 +152,7 @@ class InHand:
         stage = TRANSITIONS.get((self.stage, event))
         if stage is None:
             raise IllegalTransitionError(f"{event} can't happen to a message that is {self.stage}")
-        if event is not Event.TRIED_AGAIN and event is not Event.TAKEN:
+        if event not in {Event.TRIED_AGAIN, Event.SEEN_AGAIN, Event.TAKEN}:
             self.attempts = 0
             self.since = now
         self.stage = stage

@@ -105,7 +105,8 @@ def tally_round(
             "failure": next((result.failure for result in slices if result.failure), before.failure),
         }
     )
-    used_up = counted.counts.moved >= (plan.request.max_messages or math.inf)
+    # What a killed lane may have moved counts as moved: the limit is never exceeded.
+    used_up = counted.counts.moved + counted.unaccounted >= (plan.request.max_messages or math.inf)
     finished = counted.stopped or counted.failure is not None or used_up
     seen_empty = all(result.drained for result in slices)
     # Counts that lag behind, and messages in flight that this run doesn't keep, get some time.
@@ -131,7 +132,9 @@ def tally_round(
     )
 
 
-def final_tally(tally: Tally, unfinished: Iterable[SliceResult], held: Iterable[HeldRecord]) -> Tally:
+def final_tally(
+    tally: Tally, unfinished: Iterable[SliceResult], held: Iterable[HeldRecord], *, undeleted: int = 0
+) -> Tally:
     """Return the tally at the end of a run.
 
     Parameters
@@ -143,6 +146,8 @@ def final_tally(tally: Tally, unfinished: Iterable[SliceResult], held: Iterable[
     held : Iterable[HeldRecord]
         The messages that the run kept invisible, each once: what was skipped and what failed. The lanes may have
         counted a message twice that came up twice while the run was on.
+    undeleted : int
+        Messages that were sent, may still be in the queue, and aren't counted as possible duplicates yet.
     """
     records = list(held)
     skipped = Counter(record.reason for record in records if not record.failed)
@@ -157,7 +162,14 @@ def final_tally(tally: Tally, unfinished: Iterable[SliceResult], held: Iterable[
             "failed": failures.total(),
         }
     )
-    return total.model_copy(update={"counts": counts, "skip_reasons": dict(skipped), "failure_codes": dict(failures)})
+    return total.model_copy(
+        update={
+            "counts": counts,
+            "skip_reasons": dict(skipped),
+            "failure_codes": dict(failures),
+            "duplicates_possible": total.duplicates_possible + undeleted,
+        }
+    )
 
 
 def moved_since(before: Tally, after: Tally) -> dict[str, int]:
@@ -191,7 +203,7 @@ def _released(last: Iterable[SliceResult]) -> int:
 def _lanes(plan: RunPlan, tally: Tally) -> tuple[LaneWork, ...]:
     """Return the next round's work: as many lanes as the rate needs, with exact shares of the quota."""
     limit = plan.request.max_messages
-    remaining = None if limit is None else limit - tally.counts.moved
+    remaining = None if limit is None else limit - tally.counts.moved - tally.unaccounted
     number = FIFO_LANES if plan.dlq.fifo or plan.in_quarantine else min(MAX_LANES, math.ceil(plan.rate / LANE_RATE))
     if remaining is not None:
         number = min(number, max(1, remaining))
@@ -199,6 +211,6 @@ def _lanes(plan: RunPlan, tally: Tally) -> tuple[LaneWork, ...]:
         None if remaining is None else remaining // number + (lane < remaining % number) for lane in range(number)
     ]
     return tuple(
-        LaneWork(lane=lane, round=tally.rounds, rate=plan.rate / number, quota=quota)
+        LaneWork(lane=lane, lanes=number, round=tally.rounds, rate=plan.rate / number, quota=quota)
         for lane, quota in enumerate(quotas)
     )
