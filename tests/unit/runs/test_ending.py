@@ -41,6 +41,26 @@ def test_many_codes_are_listed_by_their_number_and_the_rest_is_counted():
     assert "(9 with Code9, 8 with Code8, 7 with Code7, 6 with Code6, 5 with Code5, 10 with other codes;" in reason
 
 
+@pytest.mark.parametrize(
+    "tally",
+    [
+        Tally(counts=Counts(failed=10), failure_codes={"InvalidParameterValue": 10}, drained=True),
+        Tally(counts=Counts(skipped=10), skip_reasons={"too-large": 10}, drained=True),
+    ],
+)
+def test_the_size_that_a_queue_takes_is_named_with_what_was_too_large_for_it(tally):
+    attic = factories.queue("attic").model_copy(update={"max_bytes": 262_144})
+    for plan in (factories.plan(destination=attic), factories.plan(sources=(attic,))):
+        made = report(plan=plan, tally=tally)
+        assert made.status is Status.INCOMPLETE
+        assert "attic takes 262,144 bytes" in (made.reason or "")
+
+
+def test_the_size_that_a_queue_takes_is_not_named_with_other_refusals():
+    tally = Tally(counts=Counts(failed=10), failure_codes={"InvalidMessageContents": 10}, drained=True)
+    assert "bytes" not in (report(tally=tally).reason or "")
+
+
 def test_a_destination_that_the_run_names_is_named_as_what_refused():
     plan = factories.plan(destination=factories.queue("attic"))
     made = report(plan=plan, tally=Tally(counts=Counts(failed=1), failure_codes={"X": 1}, drained=True))

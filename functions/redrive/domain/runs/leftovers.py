@@ -14,7 +14,7 @@ from redrive.domain.judging.verdicts import Reason
 from redrive.domain.messages.opened import BlockedReason
 from redrive.domain.messages.queues import IN_FLIGHT_LIMIT, QueueCounts
 from redrive.domain.plan.run_plan import RunPlan
-from redrive.domain.runs.refusals import MEANINGS
+from redrive.domain.runs.refusals import MEANINGS, OF_SIZE
 from redrive.domain.runs.tally import Tally
 from redrive.domain.sampling.sample import Sample
 
@@ -58,7 +58,7 @@ SKIPS: Mapping[str, _Skip] = MappingProxyType(
         Reason.RATE_UNAVAILABLE: _Skip(
             True, "other runs have reserved the max rate of their queue, or it can't be read; start another run later"
         ),
-        Reason.TOO_LARGE: _Skip(True, "larger than their destination takes; raise its MaximumMessageSize"),
+        Reason.TOO_LARGE: _Skip(True, "larger than their destination takes"),
         Reason.CONTRACT_UNUSABLE: _Skip(True, "the contract of their destination can't be used; correct it"),
     }
 )
@@ -86,7 +86,8 @@ def leftovers(plan: RunPlan, tally: Tally) -> Iterator[Leftover]:
     for reason, number in sorted(tally.skip_reasons.items()):
         if not (unselected and reason == Reason.NOT_SELECTED):
             skip = SKIPS.get(reason, _UNKNOWN)
-            yield Leftover(number, skip.movable, f"{number:,} skipped as {reason} ({skip.meaning})")
+            limits = f"; {_limits(plan)}" if reason == Reason.TOO_LARGE else ""
+            yield Leftover(number, skip.movable, f"{number:,} skipped as {reason} ({skip.meaning}{limits})")
     if tally.queue is not None:
         yield from out_of_reach(plan, tally.queue, held=tally.counts.stayed)
 
@@ -147,11 +148,21 @@ def _refused(plan: RunPlan, tally: Tally) -> Iterator[Leftover]:
         return
     codes = sorted(tally.failure_codes.items(), key=lambda code: (-code[1], code[0]))
     listed = [f"{number:,} with {code}{_meaning(code)}" for code, number in codes[:_MAX_CODES]]
+    limits = f"; {_limits(plan)}" if OF_SIZE & tally.failure_codes.keys() else ""
     if len(codes) > _MAX_CODES:
         listed.append(f"{sum(number for _, number in codes[_MAX_CODES:]):,} with other codes")
     who = plan.destination.name if plan.destination else "their destination"
-    text = f"{tally.counts.failed:,} refused by {who} ({', '.join(listed)}; correct the cause, then start another run)"
+    text = f"{tally.counts.failed:,} refused by {who} ({', '.join(listed)}{limits}; "
+    text += "correct the cause, then start another run)"
     yield Leftover(tally.counts.failed, True, text)
+
+
+def _limits(plan: RunPlan) -> str:
+    """Return how large a message may be, by queue, as far as the plan knows the queues."""
+    queues = [*plan.receivers]
+    queues += [] if plan.in_quarantine else [plan.quarantine]
+    limits = [f"{queue.name} takes {queue.max_bytes:,} bytes" for queue in queues[:_MAX_CODES]]
+    return f"{', '.join(limits)} (MaximumMessageSize)"
 
 
 def _meaning(code: str) -> str:

@@ -17,7 +17,7 @@ _NO_ANSWER = f"the service gave no clear answer; {_AGAIN}"
 #: Error codes, and what each means, with what to do.
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
-        "InvalidParameterValue": "the destination doesn't accept the size, an attribute, or a value of the message",
+        "InvalidParameterValue": "the destination doesn't accept its size, an attribute, or another value",
         "InvalidMessageContents": "the body contains characters that SQS doesn't accept",
         "BatchRequestTooLong": _TOO_LARGE,
         "AWS.SimpleQueueService.BatchRequestTooLong": _TOO_LARGE,
