@@ -173,7 +173,7 @@ def test_what_was_quarantined_goes_back_to_where_it_came_from_once_it_is_redrive
     worn_out = {
         "redrive": {
             "DataType": "String",
-            "StringValue": json.dumps({"run": "r", "count": 3, "id": "i", "sent": 1}),
+            "StringValue": json.dumps({"run": "r", "count": 3, "id": "i", "sent": 1, "source": pair.source.arn}),
         }
     }
     app.bury(pair, [{"MessageBody": "worn out", "MessageAttributes": worn_out}])
