@@ -11,6 +11,8 @@ from tests.faults.messages import Fate, draw_messages
 from tests.faults.schedules import DELETE, PREFIX, RECEIVE, SEND, Fault, Kind, Scenario, Schedule, draw
 from tests.faults.suite import Played, Stage, deployed
 
+# The first test waits for all schedules, which takes minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
 # Together, they have most scenarios and most kinds of faults; each takes seconds.
 SEEDS = (64, 66, 67, 71, 73, 84, 92, 93, 96, 101, 103, 106)
 # What shows that a rule is broken, and the schedule that does.
