@@ -220,8 +220,12 @@ def _counts(evidence: Evidence, seen: Observation, report: dict[str, Any]) -> It
     slack = int(report["duplicatesPossible"])
     if evidence.undisturbed and slack:
         yield f"counts: {slack} duplicates possible without any fault"
+    # What a killed lane moved and didn't count.
+    uncounted = int(report.get("unaccounted", 0))
+    if evidence.undisturbed and uncounted:
+        yield f"counts: {uncounted} unaccounted without any fault"
     for name, copies in (("redriven", seen.delivered), ("quarantined", seen.quarantined)):
-        if abs(counts[name] - len(_ids(copies))) > slack:
+        if not -slack <= len(_ids(copies)) - counts[name] <= slack + uncounted:
             yield f"counts: {counts[name]} {name} reported, {len(_ids(copies))} arrived, {slack} uncertain"
     if abs(counts["remaining"] - seen.depth_later.total) > slack:
         yield f"counts: {counts['remaining']} remaining reported, {seen.depth_later.total} are, {slack} uncertain"

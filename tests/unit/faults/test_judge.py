@@ -193,6 +193,18 @@ def test_counts_that_the_ledger_does_not_confirm_are_untrue(changes: dict):
     assert "counts" in kinds(schedule(sent), observed(report(3, **changes), copies(sent)))
 
 
+@pytest.mark.parametrize(("uncounted", "violated"), [(0, True), (1, True), (2, False)])
+def test_what_a_killed_lane_moved_is_counted_or_said_to_be_unaccounted(uncounted: int, violated: bool):
+    sent = messages(3)
+    said = report(1, unaccounted=uncounted)
+    assert ("counts" in kinds(schedule(sent), observed(said, copies(sent)))) == violated
+
+
+def test_no_more_is_reported_than_arrived_even_if_some_is_unaccounted():
+    sent = messages(1)
+    assert "counts" in kinds(schedule(sent), observed(report(2, unaccounted=5), copies(sent)))
+
+
 def test_without_faults_nothing_is_uncertain():
     sent = messages(1)
     said = report(1, duplicatesPossible=5)
