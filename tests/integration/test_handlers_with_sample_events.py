@@ -229,6 +229,18 @@ def test_report_says_why_a_run_without_a_plan_was_rejected(invoke):
     assert report["reason"].startswith("store-events is not the dead-letter queue of any queue")
 
 
+def test_report_of_a_run_that_failed_before_it_had_a_plan_counts_what_is_in_the_queue(home, invoke):
+    home.cloud.send(home.dlq, [{"MessageBody": str(number)} for number in range(3)])
+    failed = {"failure": {"Error": "Lambda.TooManyRequestsException", "Cause": ""}, "input": {"dlq": home.dlq.name}}
+    report = invoke("report", sample("report-refused") | failed)["report"]
+    assert (report["status"], report["counts"]["remaining"]) == ("FAILED", 3)
+
+
+@pytest.mark.parametrize("given", [{"dlq": "nowhere"}, {"dlq": "not a name"}, {"dlq": 7}, {}, None, "text"])
+def test_report_of_such_a_run_works_whatever_its_input_was(invoke, given):
+    assert invoke("report", sample("report-refused") | {"input": given})["report"]["counts"]["remaining"] == 0
+
+
 def test_report_works_even_if_the_queue_was_deleted(home, invoke):
     home.cloud.sqs.delete_queue(QueueUrl=home.dlq.url)
     assert invoke("report")["report"]["counts"]["remaining"] == 0

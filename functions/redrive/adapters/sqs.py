@@ -116,6 +116,14 @@ class Queues:
         except ClientError:
             return None
 
+    def named_facts(self, given: str) -> QueueFacts | None:
+        """Return the attributes of the queue with a name, ARN, or URL, or None if it can't be found or read."""
+        try:
+            found = self.find(given)
+        except (RejectedError, ClientError, BotoCoreError):
+            return None
+        return self.readable_facts(found) if found else None
+
     def sources(self, queue: QueueRef) -> tuple[QueueRef, ...]:
         """Return the queues whose redrive policy names `queue`."""
         pages = self._client.get_paginator("list_dead_letter_source_queues").paginate(QueueUrl=queue.url)

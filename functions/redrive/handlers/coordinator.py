@@ -150,7 +150,7 @@ def _clean_up(event: CleanUpTask, _context: LambdaContext) -> Tally:
 
 @task
 def _report(event: ReportTask, _context: LambdaContext) -> Reported:
-    queue, in_next_queue = _counts_at_end(event.plan)
+    queue, in_next_queue = _counts_at_end(event.plan, event.input)
     if event.plan and queue is None:
         # The report goes out all the same; what remains is what the lanes know.
         logger.warning("the queue can't be read", dlq=event.plan.dlq.name)
@@ -171,10 +171,15 @@ def _report(event: ReportTask, _context: LambdaContext) -> Reported:
     return reported
 
 
-def _counts_at_end(plan: RunPlan | None) -> tuple[QueueCounts | None, int | None]:
+def _counts_at_end(plan: RunPlan | None, given: Any) -> tuple[QueueCounts | None, int | None]:
     """Return the counts of the dead-letter queue and of the one that its own redrive policy names."""
-    facts = _queues.readable_facts(plan.dlq) if plan else None
-    following = plan.next_queue.queue if plan and plan.next_queue else None
+    if plan is None:
+        # A run that couldn't even be planned has left what is in the queue that its input names.
+        named = given.get("dlq") if isinstance(given, dict) else None
+        facts = _queues.named_facts(named) if isinstance(named, str) else None
+        return facts.counts if facts else None, None
+    facts = _queues.readable_facts(plan.dlq)
+    following = plan.next_queue.queue if plan.next_queue else None
     next_facts = _queues.readable_facts(following) if following else None
     return facts.counts if facts else None, next_facts.messages if next_facts else None
 
