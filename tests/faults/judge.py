@@ -233,8 +233,10 @@ def _counts(evidence: Evidence, seen: Observation, report: dict[str, Any]) -> It
     if evidence.undisturbed and evidence.schedule.scenario is not Scenario.DRY_RUN:
         stays = len(evidence.schedule.messages) - len(_movable(evidence.schedule))
         expected = {"redriven": _fated(evidence, Fate.REDRIVEN), "quarantined": _fated(evidence, Fate.QUARANTINED)}
-        if "maxMessages" not in seen.options and (
-            counts["skipped"] != stays or any(counts[name] != number for name, number in expected.items())
+        # SQS doesn't return what is behind a held message of its group, so a FIFO run may not see all that stays.
+        skipped = counts["skipped"] <= stays if evidence.schedule.fifo else counts["skipped"] == stays
+        if "maxMessages" not in seen.options and not (
+            skipped and all(counts[name] == number for name, number in expected.items())
         ):
             yield f"counts: expected {expected} and {stays} skipped, found {counts}"
 
