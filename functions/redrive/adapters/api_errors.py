@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from redrive.adapters.error_codes import DENIED
 from redrive.domain.messages.destinations import Kind
 from redrive.domain.moving.actions import Action, ApiError, ErrorKind, Send
 
@@ -19,7 +20,6 @@ _THROTTLED = {"ThrottlingException", "Throttling", "RequestThrottled", "RequestT
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
 }
-_DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError"}
 _CREDENTIALS = {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "InvalidSecurity"} | {
     "UnrecognizedClientException",
     "InvalidSignatureException",
@@ -42,7 +42,7 @@ class _Codes:
             return ErrorKind.THROTTLED
         if code in self.limit:
             return ErrorKind.LIMIT
-        if code in self.gone or code in _DENIED or code in _CREDENTIALS:
+        if code in self.gone or code in DENIED or code in _CREDENTIALS:
             return ErrorKind.GONE
         return ErrorKind.REFUSED if sender_fault else ErrorKind.UNCERTAIN
 

@@ -14,6 +14,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from redrive.adapters.error_codes import error_code
 from redrive.contracts.contract import MessageContract
 from redrive.contracts.registry import PYTHON, ContractMapping, UnknownContractError, python_contract
 from redrive.domain.errors import RejectedError
@@ -71,10 +72,9 @@ def _json_schema(location: str, name: str) -> MessageContract:
         # Its numbers are exact too: as a float, 0.1 is a little more.
         return SchemaContract(location, json.loads(text, parse_float=Decimal))
     except (ClientError, BotoCoreError) as error:
-        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
         raise RejectedError(
-            f"The contract of {name} can't be read from {location}: {code}. Put the JSON Schema there, or correct "
-            "QueueContracts; docs/guides/contracts.md lists what this deployment may read."
+            f"The contract of {name} can't be read from {location}: {error_code(error)}. Put the JSON Schema there, or "
+            "correct QueueContracts; docs/guides/contracts.md lists what this deployment may read."
         ) from None
     except (InvalidSchemaError, ValueError, RecursionError) as error:
         # For documents that aren't JSON, the error would quote a part.

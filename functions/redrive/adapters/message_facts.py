@@ -19,20 +19,15 @@ import time
 import zlib
 from collections.abc import Iterable, Mapping
 from itertools import batched
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
 
+from redrive.adapters.table import Table
 from redrive.domain.moving.results import LaneWork
 from redrive.domain.moving.send_buffer import Line
 from redrive.domain.plan.run_plan import RunPlan
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
-# A queue keeps a message for 14 days at most, and a FIFO dead-letter queue counts again from its arrival there.
-_RETENTION_SECONDS = 28 * 24 * 3600
 # Items of one BatchWriteItem (DynamoDB API reference).
 _WRITES_AT_ONCE = 25
 # Attempts at what DynamoDB leaves unprocessed, and the first pause between two, in seconds.
@@ -40,29 +35,24 @@ _ATTEMPTS = 5
 _PAUSE = 0.1
 
 
-class MessageFacts:
-    """The rows of one runs table."""
+class MessageFacts(Table):
+    """The rows of the runs table about single messages."""
 
-    def __init__(self, table: str, client: DynamoDBClient | None = None) -> None:
-        self._table = table
-        self._given = client
-
-    @property
-    def _client(self) -> DynamoDBClient:
-        # Few runs meet a message that needs it, so the client isn't created in every cold start.
-        if self._given is None:
-            self._given = boto3.client("dynamodb")
-        return self._given
+    # A queue keeps a message for 14 days at most, and a FIFO dead-letter queue counts again from its arrival there.
+    _retention_seconds = 28 * 24 * 3600
 
     def recall(self, ids: Iterable[str]) -> dict[str, str]:
         """Return the provenance that is recorded under some of at most 100 ids."""
         wanted: Any = {
-            self._table: {"Keys": [_key(f"sent#{sent_id}", "provenance") for sent_id in ids], "ConsistentRead": True}
+            self._name: {
+                "Keys": [self._key(f"sent#{sent_id}", "provenance") for sent_id in ids],
+                "ConsistentRead": True,
+            }
         }
         found: dict[str, str] = {}
         for attempt in range(_ATTEMPTS):
             answer = self._client.batch_get_item(RequestItems=wanted)
-            for item in answer["Responses"].get(self._table, []):
+            for item in answer["Responses"].get(self._name, []):
                 found[item["pk"]["S"].removeprefix("sent#")] = item["provenance"]["S"]
             wanted = answer.get("UnprocessedKeys")
             if not wanted:
@@ -73,31 +63,24 @@ class MessageFacts:
     def record(self, provenance_by_id: Mapping[str, str]) -> None:
         """Record provenance under the ids that destinations returned."""
         for some in batched(provenance_by_id.items(), _WRITES_AT_ONCE, strict=False):
-            self._write([_item(f"sent#{sent_id}", "provenance", provenance={"S": text}) for sent_id, text in some])
+            self._write([self._item(f"sent#{sent_id}", "provenance", provenance={"S": text}) for sent_id, text in some])
 
     def record_blocked(self, plan: RunPlan, work: LaneWork, lines: Iterable[Line]) -> None:
         """Record FIFO groups of which a message stays in the dead-letter queue."""
         packed = zlib.compress(json.dumps(sorted(lines, key=str)).encode())
         key = f"blocked#{work.lane:03}#{work.round:06}"
-        self._write([_item(f"run#{plan.run_id}", key, lines={"B": packed})])
+        self._write([self._item(f"run#{plan.run_id}", key, lines={"B": packed})])
 
     def blocked(self, plan: RunPlan) -> set[Line]:
         """Return the FIFO groups that wait since an earlier slice."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            ConsistentRead=True,
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
-            ExpressionAttributeValues={":pk": {"S": f"run#{plan.run_id}"}, ":sk": {"S": "blocked#"}},
-        )
         return {
             (queue, group)
-            for page in pages
-            for item in page.get("Items", [])
+            for item in self._find(f"run#{plan.run_id}", "blocked#")
             for queue, group in json.loads(zlib.decompress(item["lines"]["B"]))
         }
 
     def _write(self, items: list[dict[str, Any]]) -> None:
-        wanted: Any = {self._table: [{"PutRequest": {"Item": item}} for item in items]}
+        wanted: Any = {self._name: [{"PutRequest": {"Item": item}} for item in items]}
         for attempt in range(_ATTEMPTS):
             wanted = self._client.batch_write_item(RequestItems=wanted).get("UnprocessedItems")
             if not wanted:
@@ -110,11 +93,3 @@ def _unprocessed(operation: str) -> ClientError:
     # DynamoDB answers 200 and leaves items out if the table is throttled.
     error: Any = {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "items left unprocessed"}}
     return ClientError(error, operation)
-
-
-def _key(pk: str, sk: str) -> dict[str, Any]:
-    return {"pk": {"S": pk}, "sk": {"S": sk}}
-
-
-def _item(pk: str, sk: str, **values: Any) -> dict[str, Any]:
-    return _key(pk, sk) | values | {"expiresAt": {"N": str(int(time.time()) + _RETENTION_SECONDS)}}

@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.adapters.api_errors import api_error_of, entry_error_of
 from redrive.adapters.deliveries import Deliveries
+from redrive.adapters.error_codes import error_code
 from redrive.adapters.sqs import POLL_SECONDS, receipt_entries
 from redrive.domain.errors import LockLostError
 from redrive.domain.messages.outbound import Outbound
@@ -207,8 +208,7 @@ class Pipeline:
             self.memory.sent(accepted)
         except (ClientError, BotoCoreError) as error:
             # The messages were sent and must be deleted, so this isn't an error of the request.
-            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-            return ApiError(code, ErrorKind.GONE)
+            return ApiError(error_code(error), ErrorKind.GONE)
         return None
 
     def _delete(self, action: Delete) -> BatchResult:

@@ -17,9 +17,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from redrive.adapters.error_codes import error_code
+from redrive.adapters.table import Table
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.planning import ExecutionDirectory
@@ -28,15 +29,13 @@ from redrive.domain.plan.rates import MaxRate, Share, Shares, nothing_left, shar
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# The maximum retention of a queue, after which a run has nothing left to move.
-_RETENTION_SECONDS = 14 * 24 * 3600
 # Of all that write at the same time, one succeeds, and at most 20 lanes of a few runs do.
 _MOST_ATTEMPTS = 200
 # Seconds between two attempts.
 _LONGEST_PAUSE = 0.05
 
 
-class RateShares:
+class RateShares(Table):
     """The shares of all queues that declare a max rate.
 
     Parameters
@@ -56,9 +55,8 @@ class RateShares:
         client: DynamoDBClient | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._name = name
+        super().__init__(name, client)
         self._executions = executions
-        self._client: DynamoDBClient = client or boto3.client("dynamodb")
         self._pause = pause
 
     def reserve(self, run_id: str, execution_arn: str, queue: QueueRef, wanted: float, max_rate: float) -> MaxRate:
@@ -95,19 +93,13 @@ class RateShares:
         except (ClientError, BotoCoreError) as error:
             raise RejectedError(
                 f"The rate that other runs have reserved of {queue.name} can't be read or changed "
-                f"({_code_of(error)}). Start the run again."
+                f"({error_code(error)}). Start the run again."
             ) from None
         raise AssertionError("unreachable")  # pragma: no cover
 
     def release(self, run_id: str) -> None:
         """Give up all shares of a run; those of a dead run are dropped by the next one that needs them."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._name,
-            ConsistentRead=True,
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
-            ExpressionAttributeValues={":pk": {"S": f"run#{run_id}"}, ":sk": {"S": "share#"}},
-        )
-        for arn in [item["sk"]["S"].removeprefix("share#") for page in pages for item in page.get("Items", [])]:
+        for arn in [item["sk"]["S"].removeprefix("share#") for item in self._find(f"run#{run_id}", "share#")]:
             for _ in self._attempts(arn):
                 shares, version = self._read(arn)
                 if run_id not in shares.by_run or self._write(arn, shares.without({run_id}), version):
@@ -125,8 +117,7 @@ class RateShares:
         return {run for run, share in shares.by_run.items() if not self._executions.is_running(share.execution_arn)}
 
     def _read(self, arn: str) -> tuple[Shares, int]:
-        key = {"pk": {"S": f"destination#{arn}"}, "sk": {"S": "shares"}}
-        item: Any = self._client.get_item(TableName=self._name, Key=key, ConsistentRead=True).get("Item")
+        item = self._get(f"destination#{arn}", "shares")
         return (Shares.model_validate_json(item["shares"]["S"]), int(item["version"]["N"])) if item else (Shares(), 0)
 
     def _write(self, arn: str, shares: Shares, version: int) -> bool:
@@ -147,9 +138,4 @@ class RateShares:
         return True
 
     def _put(self, pk: str, sk: str, values: dict[str, Any] | None = None, **condition: Any) -> None:
-        keys = {"pk": {"S": pk}, "sk": {"S": sk}, "expiresAt": {"N": str(int(time.time()) + _RETENTION_SECONDS)}}
-        self._client.put_item(TableName=self._name, Item=keys | (values or {}), **condition)
-
-
-def _code_of(error: ClientError | BotoCoreError) -> str:
-    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        self._client.put_item(TableName=self._name, Item=self._item(pk, sk, **(values or {})), **condition)

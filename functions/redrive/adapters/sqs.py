@@ -19,6 +19,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from redrive.adapters.error_codes import DENIED, error_code
 from redrive.domain.errors import NotReleasedError, RejectedError
 from redrive.domain.messages.queue_names import Home, QueueId, other_account, parse_queue
 from redrive.domain.messages.queues import IN_FLIGHT_LIMIT, QueueRef
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 # botocore reports the first of these, because SQS's JSON protocol is compatible with the query protocol.
 _NO_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
-_DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError"}
 _LIMIT = {"OverLimit", "AWS.SimpleQueueService.OverLimit"}
 # Any value above 0 makes SQS query all its servers (SQS developer guide, "Short and long polling").
 POLL_SECONDS = 1
@@ -145,10 +145,9 @@ class Queues:
             with _denied_as_rejected(queue.name):
                 return self._client.list_queue_tags(QueueUrl=queue.url).get("Tags", {})
         except (ClientError, BotoCoreError) as error:
-            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
             raise RejectedError(
-                f"The tags of the queue {queue.name} can't be read ({code}), so the rate that it accepts isn't known. "
-                "Start the run again."
+                f"The tags of the queue {queue.name} can't be read ({error_code(error)}), so the rate that it accepts "
+                "isn't known. Start the run again."
             ) from None
 
     def peek(self, peek: Peek, seconds: float) -> Generator[dict[str, Any]]:
@@ -263,7 +262,7 @@ class Queues:
             code = error.response["Error"]["Code"]
             if code in _NO_QUEUE:
                 return [], 0
-            if code in _DENIED:
+            if code in DENIED:
                 return [], len(receipt_handles)
             return list(receipt_handles), 0
         except BotoCoreError:
@@ -298,7 +297,7 @@ def _denied_as_rejected(name: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _DENIED:
+        if error.response["Error"]["Code"] not in DENIED:
             raise
         raise RejectedError(
             f"This app has no permission to access the queue {name}. Deploy it with a QueueNamePattern that matches "

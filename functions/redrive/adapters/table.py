@@ -1,6 +1,6 @@
 """Reads and writes items of the DynamoDB table of runs.
 
-Used by `redrive.adapters.run_table` and `redrive.adapters.checkpoints`, which say what is in the items.
+Subclassed by the adapters that say what is in the items: run table, checkpoints, rate shares, message facts.
 """
 
 from __future__ import annotations
@@ -15,18 +15,24 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# The maximum retention of a queue. After that, a run's records are useless.
-_RETENTION_SECONDS = 14 * 24 * 3600
 # A lane waits for its heartbeat, so a request that isn't answered must not take longer than the lane's lease.
 _CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 4})
+
+
+def dynamodb_client() -> DynamoDBClient:
+    """Return a client that all tables of a process, and all their threads, can share."""
+    return boto3.client("dynamodb", config=_CONFIG)
 
 
 class Table:
     """A table with the keys `pk` and `sk`, whose items expire."""
 
+    # The maximum retention of a queue. After that, a run's records are useless.
+    _retention_seconds = 14 * 24 * 3600
+
     def __init__(self, name: str, client: DynamoDBClient | None = None) -> None:
         self._name = name
-        self._client: DynamoDBClient = client or boto3.client("dynamodb", config=_CONFIG)
+        self._client = client or dynamodb_client()
 
     def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
         response = self._client.get_item(TableName=self._name, Key=self._key(pk, sk), ConsistentRead=True)
@@ -50,4 +56,4 @@ class Table:
         return self._key(pk, sk) | values | {"expiresAt": self._expires_at()}
 
     def _expires_at(self) -> dict[str, str]:
-        return {"N": str(int(time.time()) + _RETENTION_SECONDS)}
+        return {"N": str(int(time.time()) + self._retention_seconds)}

@@ -15,6 +15,7 @@ from redrive.adapters.executions import Executions
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
+from redrive.adapters.table import dynamodb_client
 from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.model import Model
 from redrive.domain.moving.results import SliceResult
@@ -33,10 +34,11 @@ from redrive.workflow.tally import tally
 
 _settings = settings()
 _queues = Queues(sqs_client())
-_table = RunTable(_settings.run_table)
-_checkpoints = Checkpoints(_settings.run_table)
+_dynamodb = dynamodb_client()
+_table = RunTable(_settings.run_table, _dynamodb)
+_checkpoints = Checkpoints(_settings.run_table, _dynamodb)
 _executions = Executions()
-_shares = RateShares(_settings.run_table, _executions)
+_shares = RateShares(_settings.run_table, _executions, _dynamodb)
 _metrics = RunMetrics(_table)
 
 

@@ -17,6 +17,7 @@ from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
+from redrive.adapters.table import dynamodb_client
 from redrive.domain.model import Model
 from redrive.domain.moving.results import LaneWork, SliceResult
 from redrive.domain.plan.run_plan import RunPlan
@@ -28,6 +29,7 @@ from redrive.workflow.move import VISIBILITY_SECONDS, Mover
 THREADS = 32
 
 _settings = settings()
+_dynamodb = dynamodb_client()
 _client = sqs_client(THREADS, retries=False)
 _deliveries = Deliveries(THREADS)
 _mover = Mover(
@@ -36,10 +38,10 @@ _mover = Mover(
     ),
     # Few runs meet a message of a queue that they don't know, so the client isn't created in every cold start.
     queues=cache(lambda: Queues(sqs_client())),
-    store=RunTable(_settings.run_table),
-    checkpoints=Checkpoints(_settings.run_table),
-    shares=RateShares(_settings.run_table, Executions()),
-    facts=MessageFacts(_settings.run_table),
+    store=RunTable(_settings.run_table, _dynamodb),
+    checkpoints=Checkpoints(_settings.run_table, _dynamodb),
+    shares=RateShares(_settings.run_table, Executions(), _dynamodb),
+    facts=MessageFacts(_settings.run_table, _dynamodb),
     contracts=lambda: ContractStore(_settings.queue_contracts).find,
     delivery_policy=_settings.delivery_policy,
     time=time.time,
