@@ -102,11 +102,10 @@ class Mover:
         if taken.interrupted:
             self.pause(LEASE_SECONDS)
         started = runner.clock()
-        used = before.counts.moved + before.unaccounted
         settings = LaneSettings(
             fifo=plan.dlq.fifo,
             alone=work.lanes == 1,
-            quota=None if work.quota is None else max(0, work.quota - used),
+            quota=None if work.quota is None else max(0, work.quota - before.taken),
             ends_at=min(started + seconds, stops_at),
             stops_at=stops_at,
             visibility=VISIBILITY_SECONDS,
@@ -141,7 +140,7 @@ class Mover:
             granted = granted if settings.quota is None else min(settings.quota, granted)
             # A FIFO destination drops what arrives twice, and a lane that has finished has nothing in hand.
             safe = plan.dlq.fifo or lane.finished
-            checkpoint = Checkpoint(reached(), 0 if safe else settings.in_hand, used + granted, lane.finished)
+            checkpoint = Checkpoint(reached(), 0 if safe else settings.in_hand, before.taken + granted, lane.finished)
             self.checkpoints.record_sent(plan, work, notes.undeleted, notes.settled)
             # Before anything is kept invisible: an attempt that has lost its place must not hide messages.
             self.checkpoints.checkpoint(plan, work, attempt, checkpoint)

@@ -94,3 +94,13 @@ def test_a_dry_run_says_what_it_could_not_look_at():
 def test_a_run_that_reached_its_limit_with_an_empty_queue_has_nothing_to_add():
     tally = Tally(counts=Counts(redriven=20), drained=True)
     assert report(plan=factories.plan(max_messages=20), tally=tally).reason is None
+
+
+def test_what_a_killed_lane_may_have_moved_counts_toward_the_limit_and_the_reason_says_so():
+    tally = Tally(counts=Counts(redriven=15), unaccounted=5, queue=QueueCounts(visible=30))
+    made = report(plan=factories.plan(max_messages=20), tally=tally, queue=QueueCounts(visible=30))
+    assert made.status is Status.SUCCEEDED
+    assert "maxMessages (20, of which it may have moved 5 without counting them)" in (made.reason or "")
+    less = tally.model_copy(update={"unaccounted": 4})
+    made = report(plan=factories.plan(max_messages=20), tally=less, queue=QueueCounts(visible=30))
+    assert made.status is Status.INCOMPLETE

@@ -81,6 +81,11 @@ class Totals(Model):
     #: Messages that a lane may have moved without counting them because its function was killed: at most so many.
     unaccounted: int = 0
 
+    @property
+    def taken(self) -> int:
+        """Messages that count toward `maxMessages`: what was moved, and what a killed lane may have moved."""
+        return self.counts.moved + self.unaccounted
+
     def plus(self, other: Totals) -> Self:
         """Return this with the other's numbers added."""
         return self.model_copy(

@@ -67,7 +67,7 @@ class End:
     def used_up(self) -> bool:
         """Whether the run took as many messages as it may."""
         limit = self.plan.request.max_messages if self.plan else None
-        return self.tally.counts.moved >= (limit or math.inf)
+        return self.tally.taken >= (limit or math.inf)
 
     @property
     def left(self) -> tuple[Leftover, ...]:
@@ -159,7 +159,9 @@ def _limited(end: End, limit: int) -> str | None:
     if lead is None:
         return None
     parts = [leftover.text for leftover in _judged(end)]
-    reached = f"the run has reached maxMessages ({limit:,}), and {lead}; start another run for them"
+    uncounted = end.tally.unaccounted
+    of_these = f", of which it may have moved {uncounted:,} without counting them" if uncounted else ""
+    reached = f"the run has reached maxMessages ({limit:,}{of_these}), and {lead}; start another run for them"
     return _sentence(reached if parts else None, parts or [reached])
 
 

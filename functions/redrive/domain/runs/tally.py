@@ -106,7 +106,7 @@ def tally_round(
         }
     )
     # What a killed lane may have moved counts as moved: the limit is never exceeded.
-    used_up = counted.counts.moved + counted.unaccounted >= (plan.request.max_messages or math.inf)
+    used_up = counted.taken >= (plan.request.max_messages or math.inf)
     finished = counted.stopped or counted.failure is not None or used_up
     seen_empty = all(result.drained for result in slices)
     # Counts that lag behind, and messages in flight that this run doesn't keep, get some time.
@@ -203,7 +203,7 @@ def _released(last: Iterable[SliceResult]) -> int:
 def _lanes(plan: RunPlan, tally: Tally) -> tuple[LaneWork, ...]:
     """Return the next round's work: as many lanes as the rate needs, with exact shares of the quota."""
     limit = plan.request.max_messages
-    remaining = None if limit is None else limit - tally.counts.moved - tally.unaccounted
+    remaining = None if limit is None else limit - tally.taken
     number = FIFO_LANES if plan.dlq.fifo or plan.in_quarantine else min(MAX_LANES, math.ceil(plan.rate / LANE_RATE))
     if remaining is not None:
         number = min(number, max(1, remaining))
