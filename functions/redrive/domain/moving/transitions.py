@@ -51,7 +51,7 @@ class Event(StrEnum):
     TRIED_AGAIN = "tried again"  # the request failed in a way that may pass
     SEEN_AGAIN = "seen again"  # it was received again, so the request used an old receipt handle
     DONE = "done"  # SQS confirmed the last request about it
-    ABANDONED = "abandoned"  # that request failed for good; SQS shows the message again by itself
+    ABANDONED = "abandoned"  # that request failed for good; the message becomes visible again on its own
 
 
 TRANSITIONS: dict[tuple[Stage, Event], Stage] = {
