@@ -78,7 +78,7 @@ def test_producers_of_store_events_get_a_notice_by_store_with_nothing_personal(a
 
 def test_runs_on_other_queues_and_runs_that_quarantine_nothing_get_no_notice(app: App, notices: Queue):
     pair = app.pair()
-    worn_out = {"run": "r", "count": 3, "id": "i", "sent": 1}
+    worn_out = {"run": "r", "count": 3, "id": "i", "sent": 1, "source": pair.source.arn}
     app.bury(
         pair,
         [{"MessageBody": "x", "MessageAttributes": {"redrive": factories.string(json.dumps(worn_out))}}],
