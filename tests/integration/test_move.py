@@ -1,10 +1,12 @@
 """Slices with moto: what a slice moves, what it records for the next one, and how it handles failures."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from examples.store_events.contract import STORE_EVENT
 from redrive.adapters.checkpoints import Checkpoints
@@ -303,6 +305,40 @@ def test_messages_whose_origin_is_inaccessible_stay_in_the_queue(stage):
     attributes = {"redrive": {"DataType": "String", "StringValue": provenance}}
     stage.cloud.send(stage.quarantine, [{"MessageBody": "x", "MessageAttributes": attributes}])
     assert stage.run(stage.plan(dlq=stage.quarantine)).skip_reasons == {"no-destination": 1}
+
+
+def test_a_group_that_waits_in_the_quarantine_waits_in_the_next_slice_too(stage):
+    fifo = stage.cloud.queue("orders.fifo")
+    provenance = {"run": "run-0", "count": 0, "id": "m", "sent": 1, "source": fifo.arn}
+
+    def send(kind: str, group: str) -> None:
+        attributes = {"redrive": factories.string(json.dumps(provenance)), "kind": factories.string(kind)}
+        message = {"MessageBody": kind, "MessageAttributes": attributes, "MessageGroupId": group}
+        stage.cloud.send(stage.quarantine, [message])
+
+    select = {"attributes": {"kind": "good"}}
+    plan = stage.plan(dlq=stage.quarantine, started_at=in_a_moment() + 60_000, select=select)
+    send("bad", "g-1")
+    assert stage.run(plan).skip_reasons == {"not-selected": 1}
+    send("good", "g-1")
+    send("good", "g-2")
+    result = stage.run(plan, factories.work(round=1, rate=5000))
+    assert (result.counts.redriven, result.skip_reasons) == (1, {"group-waits": 1})
+    assert [message["Attributes"]["MessageGroupId"] for message in stage.cloud.take_all(fifo)] == ["g-2"]
+
+
+def test_a_run_that_cannot_record_what_a_message_does_not_carry_ends_and_says_so(stage, monkeypatch):
+    def refuse(_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "BatchWriteItem")
+
+    monkeypatch.setattr(stage.facts, "record", refuse)
+    full = {f"a{number}": factories.string("x") for number in range(10)}
+    stage.cloud.send(stage.dlq, [{"MessageBody": str(n), "MessageAttributes": full} for n in range(60)])
+    result = stage.run(stage.plan(), factories.work(rate=10))
+    assert (result.failure or "").startswith("The runs table can't be written (AccessDeniedException)")
+    # What was sent is deleted all the same, and the rest stays.
+    assert 0 < result.counts.redriven < 60
+    assert stage.remaining() == (60 - result.counts.redriven, 0)
 
 
 @pytest.mark.parametrize(("rate", "messages"), [(0.1, 20), (50, 100), (100, 200), (500, 320)])

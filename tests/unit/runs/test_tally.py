@@ -70,6 +70,11 @@ def test_a_fifo_queue_has_one_lane_at_any_rate():
     assert len(first_tally(fifo).lanes) == 1
 
 
+def test_a_run_on_the_quarantine_has_one_lane_because_it_may_contain_messages_of_fifo_queues():
+    quarantine = factories.plan(dlq=factories.queue("quarantine"), rate=10_000)
+    assert len(first_tally(quarantine).lanes) == 1
+
+
 def test_a_run_has_no_more_lanes_than_messages_that_it_may_take():
     assert len(first_tally(factories.plan(rate=10_000, max_messages=3)).lanes) == 3
 
