@@ -136,6 +136,24 @@ def test_a_function_that_fails_on_a_redriven_event_is_recognized_by_its_request(
     assert isinstance(judge(plan)(message), Quarantine if count >= most else Redrive)
 
 
+@given(st.one_of(st.text(min_size=1, max_size=60), st.text("ab-", min_size=2_000, max_size=2_100)))
+@generated
+def test_nothing_but_a_request_id_is_looked_up_whatever_a_message_claims_as_one(claimed):
+    asked: list[str] = []
+
+    class Asked(Facts):
+        def recall(self, ids):
+            asked.extend(ids)
+            return super().recall(ids)
+
+    plan = factories.plan(sources=())
+    context = {"requestContext": {"requestId": claimed}}
+    by_attribute = factories.message("x", source=None, attributes={"RequestID": factories.string(claimed)})
+    by_body = factories.message(json.dumps(context), source=None)
+    Memory(plan, Asked()).received([by_attribute, by_body])
+    assert all(len(found) == 36 and set(found) <= set("0123456789abcdefABCDEF-") for found in asked)
+
+
 def test_a_plain_message_asks_the_runs_table_nothing():
     class Unasked(Facts):
         def recall(self, ids):

@@ -16,8 +16,10 @@ from redrive.domain.messages.message import MAX_ATTRIBUTES, ReceivedMessage
 ATTRIBUTE = "redrive"
 # More than our attribute takes on a redriven message, in bytes.
 _ROOM = 1_024
+# Whatever else a message has in its place isn't looked up: DynamoDB refuses keys of more than 2,048 bytes.
+_REQUEST_ID = re.compile(r"[0-9a-fA-F-]{36}")
 # In the record of an asynchronous invocation, where it comes before the payload.
-_REQUEST_ID = re.compile(r'"requestId"\s*:\s*"([0-9a-fA-F-]{36})"')
+_REQUEST_ID_IN_RECORD = re.compile(rf'"requestId"\s*:\s*"({_REQUEST_ID.pattern})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,8 @@ def recorded_under(message: ReceivedMessage, limits: Mapping[str, int], here: in
     if message.source_arn is None and here is None:
         request = message.attributes.get("RequestID", {}).get("StringValue")
         if request is not None:
-            return str(request)
-        found = _REQUEST_ID.search(message.body) if "requestContext" in message.body else None
+            return str(request) if _REQUEST_ID.fullmatch(request) else None
+        found = _REQUEST_ID_IN_RECORD.search(message.body) if "requestContext" in message.body else None
         return None if found is None else found[1]
     limit = here if message.source_arn is None else limits.get(message.source_arn)
     full = len(message.attributes) >= MAX_ATTRIBUTES
