@@ -54,6 +54,8 @@ class Evidence:
     refused: dict[str, str] = field(default_factory=dict)
     #: Answers to sends that left open whether the message was delivered, where a repeated one is delivered twice.
     uncertain: Counter[str] = field(default_factory=Counter)
+    #: The same where the destination recognizes a repeated message, for five minutes.
+    uncertain_once: Counter[str] = field(default_factory=Counter)
     #: Returned to the lane while it was still sending.
     taken_in: set[str] = field(default_factory=set)
     #: Returned to the lane at any time.
@@ -160,8 +162,8 @@ class Evidence:
             return
         self._accepted_at.pop(name, None)
         self.attempts[name] += 1
-        if error.kind is ErrorKind.UNCERTAIN and not once.deduplicated:
-            self.uncertain[name] += 1
+        if error.kind is ErrorKind.UNCERTAIN:
+            (self.uncertain_once if once.deduplicated else self.uncertain)[name] += 1
         alone_next = whole and error.kind is ErrorKind.REFUSED
         if self.gave_up is None and error.kind not in _RETRIABLE and not alone_next:
             self.refused[name] = error.code

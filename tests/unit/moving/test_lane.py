@@ -6,6 +6,7 @@ import pytest
 
 from redrive.domain.moving.actions import BatchResult, Receive, Received, Send, SetVisibility
 from redrive.domain.moving.lane_settings import Notes
+from redrive.domain.moving.retries import MAX_ATTEMPTS
 from tests.support.lane_player import VISIBILITY, Evidence
 from tests.support.lane_worlds import (
     FUNCTION,
@@ -357,6 +358,14 @@ def test_a_destination_that_drops_repeated_sends_gets_no_duplicates(wish):
     world = World([wish], fate=fails("send", Fate(TIMEOUT, carried_out=True)))
     _, result = moved(world)
     assert (world.sqs.copies.total(), result.counts.redriven, result.duplicates_possible) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("wish", [Wish(ORDERS_FIFO), Wish(WORKFLOW)])
+def test_what_may_have_been_sent_and_stays_may_be_sent_twice_by_a_later_run(wish):
+    lost = Fate(TIMEOUT, carried_out=True)
+    world = World([wish], fate=fails("send", *[lost] * MAX_ATTEMPTS))
+    _, result = moved(world)
+    assert (world.sqs.copies.total(), result.counts.failed, result.duplicates_possible) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("fate", [Fate(THROTTLED), Fate(REFUSED)])

@@ -25,6 +25,8 @@ _EXTEND_BELOW = 12.0
 _EXTEND_CHECK_SECONDS = 5.0
 # A message whose visibility ends within this many seconds isn't sent: another lane might see it at the same time.
 TOO_LATE = 2.0
+# What leaves an unsent message in the queue, for another receive or another run to send.
+_SENT_LATER = frozenset({Event.REFUSED, Event.SKIPPED, Event.GIVEN_BACK, Event.EXPIRED})
 
 
 class Hand:
@@ -198,9 +200,10 @@ class Hand:
         A batch that was refused as a whole says nothing about a single message: each is then tried alone.
         """
         held.attempts += 1
-        if error.kind is ErrorKind.UNCERTAIN and not outbound_of(held).deduplicated and not held.possibly_sent:
+        if error.kind is ErrorKind.UNCERTAIN:
             held.possibly_sent = True
-            self._counts.possible_duplicate()
+            if not outbound_of(held).deduplicated:
+                self._count_duplicate(held)
         held.alone = held.alone or alone
         if self.giving_up or alone:
             self._send_again(held, now)
@@ -280,6 +283,9 @@ class Hand:
         """Enter the next stage and queue the message for what the stage waits for."""
         before = held.stage
         stage = held.advance(event, now)
+        if held.possibly_sent and event in _SENT_LATER:
+            # A FIFO queue recognizes a repeated message for five minutes only.
+            self._count_duplicate(held)
         if stage is Stage.RELEASING and before is not stage:
             self._releasing[held.message.group_id] += 1
             if not held.counted:
@@ -297,7 +303,12 @@ class Hand:
 
     def _expose(self, held: InHand) -> None:
         """Count a sent message that others may have received before it was deleted, and then sent once more."""
-        if not self._alone and not held.possibly_sent and self.sent.expose(held.message.message_id):
+        if not self._alone and not held.possible_duplicate and self.sent.expose(held.message.message_id):
+            self._count_duplicate(held)
+
+    def _count_duplicate(self, held: InHand) -> None:
+        if not held.possible_duplicate:
+            held.possible_duplicate = True
             self._counts.possible_duplicate()
 
     def _skip(self, held: InHand, reason: str, now: float) -> None:

@@ -113,6 +113,8 @@ class InHand:
     alone: bool = False
     #: An attempt at sending it got no answer, so the destination may have it.
     possibly_sent: bool = False
+    #: Counted as one that may arrive twice.
+    possible_duplicate: bool = False
     #: Seconds that it stays invisible if it is deferred.
     deferred_for: int = 0
     #: Why it stays in the queue, and whether that is because its destination refused it.
