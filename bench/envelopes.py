@@ -105,7 +105,7 @@ def _judge(find_contract: FindContract = lambda _: None, **changes: Any) -> Judg
         waiting=100,
     )
     delivery_policy: Any = _AllowAll()
-    return Judge(plan, find_contract, lambda _: _QUEUE, delivery_policy)
+    return Judge(plan, find_contract, lambda _: _QUEUE, delivery_policy, lambda _id, _error: None)
 
 
 def _store_event() -> dict[str, Any]:

@@ -88,7 +88,9 @@ def moved(
 
     client = client or sqs_client(threads, retries=False)
     memory = Memory(plan, MessageFacts("none"))
-    pipeline = Pipeline(client, plan.dlq.url, VISIBILITY, threads, time.monotonic, Deliveries(threads), memory)
+    pipeline = Pipeline(
+        client, plan.dlq.url, VISIBILITY, threads, time.monotonic, Deliveries(threads), memory, factories.unlogged
+    )
     pipeline.run(lane, heartbeat, 2.0)
     return lane, kept
 

@@ -49,6 +49,7 @@ class Stage:
         self.table, self.checkpoints, self.facts = RunTable(name), Checkpoints(name), MessageFacts(name)
         self.shares = RateShares(name, FakeExecutions({RUNNING, factories.plan().execution_arn}))
         self.pauses: list[float] = []
+        self.errors: list[tuple[str, str]] = []
 
     def plan(self, **changes: Any) -> RunPlan:
         plan = factories.plan(
@@ -68,8 +69,15 @@ class Stage:
     ) -> SliceResult:
         client = client or sqs_client(THREADS, retries=False)
         mover = Mover(
-            lane_runner=lambda memory: Pipeline(
-                client, plan.dlq.url, move.VISIBILITY_SECONDS, THREADS, time.monotonic, Deliveries(THREADS), memory
+            lane_runner=lambda memory, log_error: Pipeline(
+                client,
+                plan.dlq.url,
+                move.VISIBILITY_SECONDS,
+                THREADS,
+                time.monotonic,
+                Deliveries(THREADS),
+                memory,
+                log_error,
             ),
             queues=lambda: self.cloud.queues,
             store=self.table,
@@ -77,6 +85,7 @@ class Stage:
             shares=self.shares,
             facts=self.facts,
             contracts=lambda: (contracts or {}).get,
+            error_log=lambda: lambda message_id, error: self.errors.append((message_id, error)),
             delivery_policy=DeliveryPolicy(),
             time=time.time,
             pause=self.pauses.append,

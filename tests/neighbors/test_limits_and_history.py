@@ -31,7 +31,7 @@ class Facts(dict):
 
 
 def judge(plan) -> Judge:
-    return Judge(plan, lambda _: None, lambda _: None, DeliveryPolicy())
+    return Judge(plan, lambda _: None, lambda _: None, DeliveryPolicy(), factories.unlogged)
 
 
 def bytes_of(body: str, attributes: dict) -> int:

@@ -145,7 +145,7 @@ def destination(*, run: bool, origin: bool, claim: bool, sources: int) -> str | 
         attributes = attributes | {"redrive": factories.string(json.dumps(note))}
     find_queue = {queue.arn: queue for queue in (BEFORE, factories.queue("claimed"))}.get
     message = factories.received(attributes=attributes, source=None)
-    verdict = Judge(plan, lambda _: None, find_queue, DeliveryPolicy())(message)
+    verdict = Judge(plan, lambda _: None, find_queue, DeliveryPolicy(), factories.unlogged)(message)
     return verdict.outbound.destination.name if isinstance(verdict, Redrive) else None
 
 

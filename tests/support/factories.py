@@ -107,9 +107,14 @@ def tally(**values: Any) -> Tally:
     return Tally(**totals(**values))
 
 
+def unlogged(message_id: str, error: str) -> None:
+    """Fail a test that didn't expect an error of a message."""
+    raise AssertionError(f"{message_id} raised {error}")
+
+
 def judge(plan: RunPlan, find_contract: FindContract = lambda _: None) -> Judge:
     """Return the judge of a run whose queues have no contracts unless `find_contract` finds one."""
-    return Judge(plan, find_contract, lambda _: None, DeliveryPolicy(functions=("*",)))
+    return Judge(plan, find_contract, lambda _: None, DeliveryPolicy(functions=("*",)), unlogged)
 
 
 def string(value: str) -> dict[str, str]:

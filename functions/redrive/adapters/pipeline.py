@@ -18,7 +18,7 @@ from redrive.adapters.api_errors import api_error_of, entry_error_of
 from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.error_codes import error_code
 from redrive.adapters.sqs import POLL_SECONDS, receipt_entries
-from redrive.domain.errors import LockLostError
+from redrive.domain.errors import LockLostError, LogMessageError
 from redrive.domain.messages.outbound import Outbound
 from redrive.domain.moving.actions import (
     Action,
@@ -107,6 +107,8 @@ class Pipeline:
     deliveries: Deliveries
     #: Recalls and records what messages can't carry.
     memory: Memory
+    #: Logs that a message raised an unexpected error.
+    log_error: LogMessageError
 
     def run(self, lane: Lane, heartbeat: Callable[[], bool], heartbeat_seconds: float) -> None:
         """Move messages until the lane has finished.
@@ -175,6 +177,12 @@ class Pipeline:
                     return self._set_visibility(action)
         except (ClientError, BotoCoreError) as error:
             return api_error_of(error, action)
+        except Exception as error:  # noqa: BLE001
+            # Such as an answer that can't be parsed: the request may have been carried out. If a message of a batch is
+            # to blame, it is alone in the last attempts.
+            if isinstance(action, Send) and len(action.messages) == 1:
+                self.log_error(action.messages[0].message.message_id, error_code(error))
+            return ApiError(error_code(error), ErrorKind.UNCERTAIN)
 
     def _receive(self, action: Receive) -> Received:
         # Attributes are returned only if requested (SQS API reference, ReceiveMessage).
@@ -206,7 +214,7 @@ class Pipeline:
         """Record what accepted messages couldn't carry; return why that failed."""
         try:
             self.memory.sent(accepted)
-        except (ClientError, BotoCoreError) as error:
+        except Exception as error:  # noqa: BLE001
             # The messages were sent and must be deleted, so this isn't an error of the request.
             return ApiError(error_code(error), ErrorKind.GONE)
         return None

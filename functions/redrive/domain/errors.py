@@ -4,6 +4,12 @@ Raised by domain, workflow, and adapters. A text says what was expected, what wa
 repeats anything from a message, because it goes to the execution history and to SNS.
 """
 
+from collections.abc import Callable
+
+#: Logs that one message raised an unexpected error: the message's id, and the name of the error's class. The error's
+#: text stays out, because it may quote the message.
+type LogMessageError = Callable[[str, str], None]
+
 
 class RedriveError(Exception):
     """Base of all errors whose text may be shown to an operator as is."""

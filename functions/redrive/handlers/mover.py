@@ -21,6 +21,7 @@ from redrive.adapters.table import dynamodb_client
 from redrive.domain.model import Model
 from redrive.domain.moving.results import LaneWork, SliceResult
 from redrive.domain.plan.run_plan import RunPlan
+from redrive.runtime.message_errors import MessageErrors
 from redrive.runtime.settings import settings
 from redrive.runtime.task import logger, task
 from redrive.workflow.move import VISIBILITY_SECONDS, Mover
@@ -33,8 +34,8 @@ _dynamodb = dynamodb_client()
 _client = sqs_client(THREADS, retries=False)
 _deliveries = Deliveries(THREADS)
 _mover = Mover(
-    lane_runner=lambda memory: Pipeline(
-        _client, memory.plan.dlq.url, VISIBILITY_SECONDS, THREADS, time.monotonic, _deliveries, memory
+    lane_runner=lambda memory, log_error: Pipeline(
+        _client, memory.plan.dlq.url, VISIBILITY_SECONDS, THREADS, time.monotonic, _deliveries, memory, log_error
     ),
     # Few runs meet a message of a queue that they don't know, so the client isn't created in every cold start.
     queues=cache(lambda: Queues(sqs_client())),
@@ -43,6 +44,7 @@ _mover = Mover(
     shares=RateShares(_settings.run_table, Executions(), _dynamodb),
     facts=MessageFacts(_settings.run_table, _dynamodb),
     contracts=lambda: ContractStore(_settings.queue_contracts).find,
+    error_log=MessageErrors,
     delivery_policy=_settings.delivery_policy,
     time=time.time,
     pause=time.sleep,

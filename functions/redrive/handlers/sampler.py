@@ -14,6 +14,7 @@ from redrive.adapters.sqs import PEEK_THREADS, Queues, sqs_client
 from redrive.domain.model import Model
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.sampling.sample import Sample
+from redrive.runtime.message_errors import MessageErrors
 from redrive.runtime.settings import settings
 from redrive.runtime.task import logger, task
 from redrive.workflow.sample import sample
@@ -42,6 +43,7 @@ def handler(event: SampleTask, context: LambdaContext) -> Sample:
         facts=_facts,
         find_contract=ContractStore(_settings.queue_contracts).find,
         delivery_policy=_settings.delivery_policy,
+        log_error=MessageErrors(),
         seconds=context.get_remaining_time_in_millis() / 1000 - _RESERVE,
         retries=event.retries,
         pause=time.sleep,

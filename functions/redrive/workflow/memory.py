@@ -41,12 +41,18 @@ class Memory:
         plan = self.plan
         limits = {source.arn: source.max_bytes for source in plan.sources}
         here = plan.quarantine.max_bytes if plan.in_quarantine else None
-        found = [ReceivedMessage.from_sqs(message) for message in messages]
-        ids = {
-            message.message_id: recorded
-            for message in found
-            if (recorded := recorded_under(message, limits, here)) is not None
-        }
+        found: list[ReceivedMessage] = []
+        ids: dict[str, str] = {}
+        for message in messages:
+            try:
+                received = ReceivedMessage.from_sqs(message)
+                under = recorded_under(received, limits, here)
+            except Exception as error:  # noqa: BLE001
+                # Its own fate: the judge says so, and logs it.
+                received, under = ReceivedMessage.not_read(message, error), None
+            found.append(received)
+            if under is not None:
+                ids[received.message_id] = under
         if not ids:
             return found
         known: dict[str, str] = {}

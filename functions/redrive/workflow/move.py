@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from redrive.contracts.contract import MessageContract
-from redrive.domain.errors import RejectedError
-from redrive.domain.judging.judge import FindContract, Judge
+from redrive.domain.errors import LogMessageError, RejectedError
+from redrive.domain.judging.judge import Judge
 from redrive.domain.judging.verdicts import Reason
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.queues import QueueRef
@@ -57,7 +56,7 @@ class Mover:
     """Moves the slices of one process, from run to run."""
 
     #: Runs lanes on a run's dead-letter queue.
-    lane_runner: Callable[[Memory], LaneRunner]
+    lane_runner: Callable[[Memory, LogMessageError], LaneRunner]
     #: Makes the directory of queues, for messages of a queue that the plan doesn't know.
     queues: Callable[[], QueueDirectory]
     store: RunStore
@@ -66,6 +65,8 @@ class Mover:
     shares: RateShares
     #: Creates the contract finder, once for each slice; it may raise RejectedError if a contract can't be used.
     contracts: Callable[[], ContractFinder]
+    #: Creates what logs unexpected errors of messages, once for each slice.
+    error_log: Callable[[], LogMessageError]
     delivery_policy: DeliveryPolicy
     #: The time in seconds since 1970.
     time: Callable[[], float]
@@ -91,7 +92,8 @@ class Mover:
         SupersededError
             If another attempt at the slice has taken the lane's place.
         """
-        runner = self.lane_runner(Memory(plan, self.facts))
+        log_error = self.error_log()
+        runner = self.lane_runner(Memory(plan, self.facts), log_error)
         stops_at = runner.clock() + seconds_left - _RESERVE
         self.store.wants_stop(plan)
         attempt = uuid.uuid4().hex
@@ -117,7 +119,7 @@ class Mover:
             defers=not plan.request.allow_nested_dlq,
         )
         met = _MetQueues(plan, work, self.queues, self.shares, began=started, epoch=self.time() - runner.clock())
-        judge = Judge(plan, cache(_usable(self.contracts())), cache(met.find), self.delivery_policy)
+        judge = Judge(plan, self.contracts(), cache(met.find), self.delivery_policy, log_error)
         # SQS itself keeps the groups of a FIFO queue waiting while one of their messages is invisible.
         blocked = self.facts.blocked(plan) if plan.in_quarantine else set()
         lane = Lane(
@@ -228,17 +230,6 @@ class _MetQueues:
         self.rates[limit.queue.url] = destination_rate(
             limit, self._work.lane, lanes, began=self._began, epoch=self._epoch
         )
-
-
-def _usable(find: ContractFinder) -> FindContract:
-    def found(name: str) -> MessageContract | Reason | None:
-        try:
-            return find(name)
-        except RejectedError:
-            # For the run's known queues this is refused in the plan; the messages of any other stay.
-            return Reason.CONTRACT_UNUSABLE
-
-    return found
 
 
 def in_hand_limit(rate: float) -> int:

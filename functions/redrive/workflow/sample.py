@@ -7,9 +7,10 @@ from contextlib import closing
 from datetime import datetime
 from itertools import batched
 
-from redrive.domain.errors import RejectedError
+from redrive.domain.errors import LogMessageError, RejectedError
 from redrive.domain.judging.judge import Judge
 from redrive.domain.messages.destinations import DeliveryPolicy
+from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.sampling.sample import Sample
@@ -31,6 +32,7 @@ def sample(
     facts: Facts,
     find_contract: ContractFinder,
     delivery_policy: DeliveryPolicy,
+    log_error: LogMessageError,
     seconds: float,
     retries: int,
     pause: Callable[[float], None],
@@ -44,6 +46,8 @@ def sample(
         The run.
     queues, facts, find_contract, delivery_policy
         Ports and what may be delivered to.
+    log_error : LogMessageError
+        Logs that a message raised an unexpected error.
     seconds : float
         How long to keep receiving.
     retries : int
@@ -67,7 +71,7 @@ def sample(
             # The ARN may come from the message: what is wrong with it is no reason to refuse the run.
             return None
 
-    judge = Judge(plan, find_contract, find_queue, delivery_policy)
+    judge = Judge(plan, find_contract, find_queue, delivery_policy, log_error)
     memory = Memory(plan, facts)
     summary, peek = Summary(plan), Peek(plan.dlq, None if request.full_scan else request.sample_size)
     seconds = min(seconds, _MOST_SECONDS)
@@ -77,8 +81,17 @@ def sample(
     with closing(queues.peek(peek, seconds)) as messages:
         for some in batched(messages, _MESSAGES_AT_ONCE, strict=False):
             for message in memory.received(some):
-                summary.add(judge.judge(message))
+                _add(summary, judge, message)
     return summary.sample(now(), complete=peek.complete)
+
+
+def _add(summary: Summary, judge: Judge, message: ReceivedMessage) -> None:
+    judgment = judge.judge(message)
+    try:
+        summary.add(judgment)
+    except Exception as error:  # noqa: BLE001
+        # Whatever can't be shown of one message is its own fate, as in the judge.
+        summary.add(judge.failed(message, type(error).__name__))
 
 
 def _wait_for_messages(plan: RunPlan, queues: Queues, seconds: float, pause: Callable[[float], None]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from examples.store_events.contract import STORE_EVENT
 from redrive.contracts.json_schema import SchemaContract
+from redrive.domain.errors import LockLostError, RejectedError
 from redrive.domain.judging.judge import Judge
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip
 from redrive.domain.messages.destinations import DeliveryPolicy, Kind, quarantine, queue
@@ -25,8 +26,13 @@ def no_queue(_arn: str) -> None:
     return None
 
 
-def judge(contracts=None, find_queue=no_queue, **plan) -> Judge:
-    return Judge(factories.plan(**plan), (contracts or {}).get, find_queue, POLICY)
+def unusable(name: str) -> None:
+    raise RejectedError(f"The contract of {name} can't be read.")
+
+
+def judge(contracts=None, find_queue=no_queue, log_error=factories.unlogged, **plan) -> Judge:
+    find_contract = contracts if callable(contracts) else (contracts or {}).get
+    return Judge(factories.plan(**plan), find_contract, find_queue, POLICY, log_error)
 
 
 def redriven(count: int = 1, run: str = "run-0", source_before: str | None = None, **values):
@@ -314,8 +320,15 @@ def test_a_message_whose_check_takes_too_long_stays():
 
 
 def test_a_message_whose_contract_cannot_be_used_stays():
-    verdict = judge({"orders": Reason.CONTRACT_UNUSABLE})(factories.received())
-    assert verdict == Skip(Reason.CONTRACT_UNUSABLE)
+    asked = []
+
+    def find_contract(name: str) -> None:
+        asked.append(name)
+        unusable(name)
+
+    judged = judge(find_contract)
+    assert [judged(factories.received()) for _ in range(3)] == 3 * [Skip(Reason.CONTRACT_UNUSABLE)]
+    assert asked == ["orders"]
 
 
 @pytest.mark.parametrize(
@@ -393,7 +406,7 @@ def test_a_judgment_shows_the_message_before_and_after_its_repair():
     [
         (factories.received(sent_at=factories.STARTED_AT), {}),
         (factories.received(source="deleted"), {}),
-        (factories.received(), {"orders": Reason.CONTRACT_UNUSABLE}),
+        (factories.received(), unusable),
     ],
 )
 def test_a_judgment_on_a_skipped_message_shows_it_without_a_contract(message, contracts):
@@ -446,3 +459,56 @@ def test_a_function_that_failed_again_through_a_topic_came_back():
     body = wrapped.notification(json.dumps(wrapped.lambda_record({})))
     late = factories.received(body, source=None, sent_at=factories.STARTED_AT)
     assert judge()(late) == Skip(Reason.CAME_BACK)
+
+
+# Unexpected errors
+
+
+class FailingContract:
+    """A contract whose check raises an error that quotes the message."""
+
+    name, body_schema, attributes_schema, sns_delivery = "failing", {}, {}, None
+
+    def __init__(self, error: type[Exception]) -> None:
+        self._error = error
+
+    def parse(self, body: str, _attributes: object) -> None:
+        raise self._error(body)
+
+
+@pytest.mark.parametrize("error", [KeyError, RecursionError, MemoryError, OverflowError, UnicodeError, AssertionError])
+def test_whatever_a_message_raises_is_its_own_fate_and_logged_without_the_text(error):
+    logged = []
+    contracts = {"orders": FailingContract(error)}
+    verdict = judge(contracts, log_error=lambda *keys: logged.append(keys))(
+        factories.received("secret", message_id="m-1")
+    )
+    assert verdict == Skip(Reason.UNEXPECTED_ERROR)
+    assert logged == [("m-1", error.__name__)]
+
+
+def test_an_error_on_the_way_to_the_queue_that_a_message_names_is_the_fate_of_the_message():
+    def find_queue(_arn: str) -> None:
+        raise OSError("secret")
+
+    logged = []
+    judged = judge(find_queue=find_queue, log_error=lambda *keys: logged.append(keys)).judge(
+        factories.received(source="deleted.fifo", message_id="m-1")
+    )
+    assert judged.verdict == Skip(Reason.UNEXPECTED_ERROR, factories.queue("deleted.fifo").arn)
+    assert (judged.opened, logged) == (None, [("m-1", "OSError")])
+
+
+def test_errors_of_the_run_end_it():
+    def find_queue(_arn: str) -> None:
+        raise LockLostError("another run has the queue")
+
+    with pytest.raises(LockLostError):
+        judge(find_queue=find_queue)(factories.received(source="deleted"))
+
+
+def test_a_message_that_could_not_be_read_stays():
+    logged = []
+    message = replace(factories.received(message_id="m-1", source=None), unreadable="KeyError")
+    assert judge(log_error=lambda *keys: logged.append(keys))(message) == Skip(Reason.UNEXPECTED_ERROR)
+    assert logged == [("m-1", "KeyError")]

@@ -58,7 +58,7 @@ def test_selection_repair_and_sample_share_one_parse_of_a_raw_message(parsed):
         select={"jmespath": "store"},
         repair={"setAttributes": {"store_id": {"type": "Number", "from": "store"}}},
     )
-    judge = Judge(plan, lambda _: None, lambda _: None, DeliveryPolicy())
+    judge = Judge(plan, lambda _: None, lambda _: None, DeliveryPolicy(), factories.unlogged)
     body = '{"store": 3}'
     Summary(plan).add(judge.judge(factories.received(body)))
     assert parsed == [body]
@@ -66,6 +66,6 @@ def test_selection_repair_and_sample_share_one_parse_of_a_raw_message(parsed):
 
 def test_a_body_that_a_repair_has_changed_is_parsed_anew(parsed):
     plan = factories.plan(repair={"project": "{store: store}"})
-    judge = Judge(plan, lambda _: None, lambda _: None, DeliveryPolicy())
+    judge = Judge(plan, lambda _: None, lambda _: None, DeliveryPolicy(), factories.unlogged)
     Summary(plan).add(judge.judge(factories.received('{"store": 3, "x": 1}')))
     assert parsed == ['{"store": 3, "x": 1}', '{"store":3}']

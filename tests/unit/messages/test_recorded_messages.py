@@ -30,7 +30,7 @@ def verdict_on(name: str, **plan):
     plan = factories.plan(started_at=STARTED_AT, sources=(), **plan)
     # They come from several accounts: each is judged as by a deployment in its own.
     anything = SimpleNamespace(destination=lambda arn, _home: function(arn, "function"))
-    judge = Judge(plan, {}.get, lambda _: factories.queue("found"), anything)
+    judge = Judge(plan, {}.get, lambda _: factories.queue("found"), anything, factories.unlogged)
     return judge(message(name))
 
 

@@ -617,3 +617,19 @@ def test_in_a_fifo_queue_what_waits_behind_an_expired_message_is_released():
     _, result = moved(world)
     assert result.counts.redriven == 5
     assert [delivery.name for delivery in world.sqs.deliveries] == sorted(world.wish_of)
+
+
+# One message is to blame
+
+
+@pytest.mark.parametrize("error", [UNCERTAIN, TIMEOUT, REFUSED])
+def test_a_message_that_fails_every_batch_it_is_in_fails_alone(error):
+    def fate(action) -> Fate:
+        guilty = isinstance(action, Send) and any(held.message.message_id == "003" for held in action.messages)
+        return Fate(error) if guilty else CALM
+
+    world = World([SEND] * 30, fate=fate)
+    _, result = moved(world)
+    assert (result.counts.redriven, result.failure_codes) == (29, {error.code: 1})
+    assert world.sqs.copies == dict.fromkeys(world.wish_of.keys() - {"003"}, 1)
+    assert list(world.sqs.stored) == ["003"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from redrive.contracts.contract import ContractViolationError, MessageContract
 from redrive.contracts.work import TooMuchWorkError
+from redrive.domain.errors import LogMessageError, RedriveError, RejectedError
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip, Verdict
 from redrive.domain.messages.destinations import DeliveryPolicy, Destination, Kind, quarantine, queue
 from redrive.domain.messages.envelopes import Envelope
@@ -24,7 +25,7 @@ from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.rules.repair import Repairer
 from redrive.domain.rules.selection import Selector
 
-type FindContract = Callable[[str], MessageContract | Reason | None]
+type FindContract = Callable[[str], MessageContract | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class Judgment:
     """A verdict and what it is based on, as far as the judge had to look."""
 
     verdict: Verdict
-    #: The message before any repair.
-    opened: OpenedMessage
+    #: The message before any repair; None if it raised an unexpected error.
+    opened: OpenedMessage | None
     #: The contract it was judged with.
     contract: MessageContract | None = None
     #: The message after the repair, if there was one.
@@ -47,14 +48,16 @@ class Judge:
     ----------
     plan : RunPlan
         The run.
-    find_contract : Callable[[str], MessageContract | Reason | None]
+    find_contract : Callable[[str], MessageContract | None]
         The contract for the name of a queue or function; None if it has none, so that a message is judged on its
-        envelope alone; a reason if it has one that can't be used.
+        envelope alone. RejectedError if it has one that can't be used.
     find_queue : Callable[[str], QueueRef | Reason | None]
         Finds a queue by ARN, for messages whose origin is none of the run's sources; None if there is no such queue,
         a reason if nothing may be sent to it.
     delivery_policy : DeliveryPolicy
         What besides queues may be delivered to.
+    log_error : LogMessageError
+        Logs that a message raised an unexpected error.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Judge:
         find_contract: FindContract,
         find_queue: Callable[[str], QueueRef | Reason | None],
         delivery_policy: DeliveryPolicy,
+        log_error: LogMessageError,
     ) -> None:
         request = plan.request
         self._plan = plan
@@ -72,8 +76,10 @@ class Judge:
         self._destination = None if plan.destination is None else queue(plan.destination)
         self._sources = {source.arn: queue(source) for source in plan.sources}
         self._find_contract = find_contract
+        self._contracts: dict[str, MessageContract | Reason | None] = {}
         self._find_queue = find_queue
         self._delivery_policy = delivery_policy
+        self._log_error = log_error
         self._belief = belief_of(plan)
         self._selects = None if request.select is None else Selector(request.select, plan.started_at)
         self._repair = None if request.repair is None else Repairer(request.repair)
@@ -83,13 +89,28 @@ class Judge:
         return self.judge(received).verdict
 
     def judge(self, received: ReceivedMessage) -> Judgment:
-        """Return the verdict on one message, with what it is based on."""
-        opened = open_message(received, self._belief)
+        """Return the verdict on one message, with what it is based on.
+
+        Whatever the message raises is its own fate, not the run's. Only errors of the run leave: `RedriveError`.
+        """
+        if received.unreadable is not None:
+            return self.failed(received, received.unreadable)
+        opened = None
         try:
+            opened = open_message(received, self._belief)
             early = self._without_contract(opened)
             return self._with_contract(opened) if early is None else Judgment(early, opened)
         except TooMuchWorkError:
-            return Judgment(self._skip(Reason.UNDECIDED, opened), opened)
+            return Judgment(self._skip(Reason.UNDECIDED, opened or received), opened)
+        except RedriveError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            return self.failed(received, type(error).__name__, opened)
+
+    def failed(self, received: ReceivedMessage, error: str, opened: OpenedMessage | None = None) -> Judgment:
+        """Log that a message raised an error, given as the name of its class, and return the verdict that leaves it."""
+        self._log_error(received.message_id, error)
+        return Judgment(self._skip(Reason.UNEXPECTED_ERROR, opened or received), None)
 
     def _without_contract(self, opened: OpenedMessage) -> Verdict | None:
         """Return the verdict on a message that the run doesn't apply to or that can't be redriven."""
@@ -109,7 +130,7 @@ class Judge:
         destination = self._destination_of(opened)
         if not isinstance(destination, Destination):
             return Judgment(self._skip(destination, opened), opened)
-        contract = self._find_contract(destination.name)
+        contract = self._contract_of(destination.name)
         if isinstance(contract, Reason):
             return Judgment(self._skip(contract, opened), opened)
         delivered = raw_delivery(opened) if contract and contract.sns_delivery == "raw" else opened
@@ -119,6 +140,15 @@ class Judge:
         repaired = self._repaired(delivered)
         verdict = self._judged(repaired or delivered, destination, contract, repaired=repaired is not None)
         return Judgment(verdict, opened, contract, repaired)
+
+    def _contract_of(self, name: str) -> MessageContract | Reason | None:
+        if name not in self._contracts:
+            try:
+                self._contracts[name] = self._find_contract(name)
+            except RejectedError:
+                # For the run's known queues, the plan has refused this; the messages of any other stay.
+                self._contracts[name] = Reason.CONTRACT_UNUSABLE
+        return self._contracts[name]
 
     def _repaired(self, opened: OpenedMessage) -> OpenedMessage | None:
         forward = None if self._repair is None else self._repair(opened.forward, opened.payload)
@@ -183,11 +213,11 @@ class Judge:
         request = outbound(received, self._quarantine, note, received.message_id)
         return Quarantine(reason, request) if request.fits else self._skip(Reason.TOO_LARGE, opened)
 
-    def _skip(self, reason: str, opened: OpenedMessage) -> Skip:
+    def _skip(self, reason: str, message: OpenedMessage | ReceivedMessage) -> Skip:
         """Return the verdict that leaves a message, and the FIFO queue whose order it holds up by staying."""
         if self._destination is not None:
             return Skip(reason, self._destination.arn if self._destination.kind is Kind.FIFO_QUEUE else None)
-        source = opened.provenance.source
+        source = message.provenance.source if isinstance(message, OpenedMessage) else message.source_arn
         return Skip(reason, source if source is not None and source.endswith(".fifo") else None)
 
 

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     GROUP_WAITS = "group-waits"
     NOT_SELECTED = "not-selected"
     UNDECIDED = "undecided"
+    UNEXPECTED_ERROR = "unexpected-error"
     CONTRACT_UNUSABLE = "contract-unusable"
     RATE_UNAVAILABLE = "rate-unavailable"
     TOO_LARGE = "too-large"

@@ -46,6 +46,24 @@ class ReceivedMessage:
     size: int
     #: What the runs table has about the message, in place of the attribute that it couldn't carry.
     recorded: str | None = None
+    #: What reading the message raised, as the name of the error's class; then only its ids are known.
+    unreadable: str | None = None
+
+    @classmethod
+    def not_read(cls, message: Mapping[str, Any], error: Exception) -> ReceivedMessage:
+        """Return what is left of an entry of ReceiveMessage's `Messages` that raised an error when it was read."""
+        return cls(
+            message_id=message["MessageId"],
+            receipt_handle=message["ReceiptHandle"],
+            body="",
+            attributes={},
+            sent_at=0,
+            source_arn=None,
+            group_id=message.get("Attributes", {}).get("MessageGroupId"),
+            trace_header=None,
+            size=0,
+            unreadable=type(error).__name__,
+        )
 
     @classmethod
     def from_sqs(cls, message: Mapping[str, Any]) -> ReceivedMessage:

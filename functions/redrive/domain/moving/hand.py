@@ -25,6 +25,8 @@ _EXTEND_BELOW = 12.0
 _EXTEND_CHECK_SECONDS = 5.0
 # A message whose visibility ends within this many seconds isn't sent: another lane might see it at the same time.
 TOO_LATE = 2.0
+# A batch that has failed as a whole so often isn't sent as one again: one of its messages may be to blame.
+_ATTEMPTS_TOGETHER = 3
 # What leaves an unsent message in the queue, for another receive or another run to send.
 _SENT_LATER = frozenset({Event.REFUSED, Event.SKIPPED, Event.GIVEN_BACK, Event.EXPIRED})
 
@@ -194,18 +196,21 @@ class Hand:
         self.buffers.done_with(held)
         self._advance(held, Event.ACCEPTED, now)
 
-    def not_accepted(self, held: InHand, error: ApiError, now: float, *, alone: bool) -> None:
+    def not_accepted(self, held: InHand, error: ApiError, now: float, *, whole: bool) -> None:
         """Send a message again, now or later, or leave it in the queue.
 
-        A batch that was refused as a whole says nothing about a single message: each is then tried alone.
+        A batch that was refused as a whole, or keeps failing as a whole, says nothing about a single message: each is
+        then tried alone.
         """
         held.attempts += 1
         if error.kind is ErrorKind.UNCERTAIN:
             held.possibly_sent = True
             if not outbound_of(held).deduplicated:
                 self._count_duplicate(held)
-        held.alone = held.alone or alone
-        if self.giving_up or alone:
+            held.alone = held.alone or (whole and held.attempts >= _ATTEMPTS_TOGETHER)
+        refused = whole and error.kind is ErrorKind.REFUSED
+        held.alone = held.alone or refused
+        if self.giving_up or refused:
             self._send_again(held, now)
         elif error.may_succeed_later and held.attempts < MAX_ATTEMPTS:
             self.retries.add(partial(self._send_again, held), held.attempts, now)

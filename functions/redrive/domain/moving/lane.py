@@ -326,8 +326,8 @@ class Lane:
             if error is None:
                 self._hand.accepted(held, now)
             else:
-                alone = error is outcome and error.kind is ErrorKind.REFUSED and len(action.messages) > 1
-                self._hand.not_accepted(held, error, now, alone=alone)
+                whole = error is outcome and len(action.messages) > 1
+                self._hand.not_accepted(held, error, now, whole=whole)
 
     def _after_visibility(self, action: SetVisibility, outcome: Outcome, now: float) -> None:
         for place, held in enumerate(action.messages):

@@ -53,6 +53,9 @@ SKIPS: Mapping[str, _Skip] = MappingProxyType(
             True, "behind a message of their FIFO group that stays; deal with that message, then start another run"
         ),
         Reason.UNDECIDED: _Skip(True, "not judged within the bound on work; simplify the pattern, schema, or query"),
+        Reason.UNEXPECTED_ERROR: _Skip(
+            True, "this app failed on them; its log has their ids and the errors, and a new version may judge them"
+        ),
         Reason.NO_DESTINATION: _Skip(True, "nothing says where they belong; start a run with a destination"),
         Reason.DESTINATION_NOT_ALLOWED: _Skip(True, f"this deployment may not deliver to their target; {_PATTERNS}"),
         Reason.RATE_UNAVAILABLE: _Skip(

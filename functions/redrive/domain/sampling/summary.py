@@ -15,6 +15,7 @@ from redrive.domain.errors import RejectedError
 from redrive.domain.judging.judge import Judgment
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip
 from redrive.domain.messages.arns import arn_name
+from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.messages.opened import OpenedMessage
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.sampling.error_texts import normalized
@@ -45,6 +46,7 @@ class Summary:
     _examples: dict[SampleGroup, Example] = field(default_factory=dict)
     _example_bytes: int = 0
     _uncounted: int = 0
+    _sampled: int = 0
     _sent_at: list[int] = field(default_factory=list)
     _sizes: list[int] = field(default_factory=list)
     _redrivable: int = 0
@@ -52,10 +54,15 @@ class Summary:
     _skipped: Counter[str] = field(default_factory=Counter)
 
     def add(self, judgment: Judgment) -> None:
-        """Count a message."""
-        received, verdict = judgment.opened.received, judgment.verdict
-        self._sent_at.append(received.sent_at)
-        self._sizes.append(received.size)
+        """Count a message. Whatever this raises, nothing has been counted."""
+        verdict, opened, group = judgment.verdict, judgment.opened, _group_of(judgment)
+        wants_example = group not in self._examples and self._example_bytes < MAX_EXAMPLE_BYTES
+        example = _example(judgment) if wants_example else None
+        size = 0 if example is None else size_of(example)
+        self._sampled += 1
+        if opened is not None:
+            self._sent_at.append(opened.received.sent_at)
+            self._sizes.append(opened.received.size)
         match verdict:
             case Redrive():
                 self._redrivable += 1
@@ -63,17 +70,13 @@ class Summary:
                 self._quarantined[verdict.reason] += 1
             case Skip():
                 self._skipped[verdict.reason] += 1
-        group = _group_of(judgment)
         if group not in self._groups and len(self._groups) >= _MAX_GROUPS_COUNTED:
             self._uncounted += 1
             return
         self._groups[group] += 1
-        if group not in self._examples and self._example_bytes < MAX_EXAMPLE_BYTES:
-            example = _example(judgment)
-            size = size_of(example)
-            if self._example_bytes + size <= MAX_EXAMPLE_BYTES:
-                self._examples[group] = example
-                self._example_bytes += size
+        if example is not None and self._example_bytes + size <= MAX_EXAMPLE_BYTES:
+            self._examples[group] = example
+            self._example_bytes += size
 
     def sample(self, now: datetime, *, complete: bool) -> Sample:
         """Return what was counted.
@@ -90,7 +93,7 @@ class Summary:
         RejectedError
             If messages have no known destination and the run names none.
         """
-        sampled = len(self._sent_at)
+        sampled = self._sampled
         self._refuse_unroutable(sampled)
         listed = self._groups.most_common(MAX_GROUPS)
         expires_before = now.timestamp() * 1000 + (NEAR_EXPIRY_SECONDS - self.plan.retention) * 1000
@@ -165,6 +168,17 @@ def interval(found: int, of: int) -> tuple[float, float]:
 def _group_of(judgment: Judgment) -> SampleGroup:
     """Return the group of a message, with a number of messages that is yet to be counted."""
     verdict, opened = judgment.verdict, judgment.opened
+    if opened is None:
+        assert isinstance(verdict, Skip)
+        return SampleGroup(
+            verdict="skipped",
+            reason=verdict.reason,
+            destination=None,
+            envelope=Envelope.NONE,
+            error_type=None,
+            contract=None,
+            messages=0,
+        )
     failure, origin = opened.failure, arn_name(opened.origin)
     error_type = failure.error_type if failure else None
     redrive = verdict if isinstance(verdict, Redrive) else None
@@ -183,7 +197,9 @@ def _group_of(judgment: Judgment) -> SampleGroup:
     )
 
 
-def _example(judgment: Judgment) -> Example:
+def _example(judgment: Judgment) -> Example | None:
+    if judgment.opened is None:
+        return None
     contract = judgment.contract
     schemas = (contract.body_schema, contract.attributes_schema) if contract else (None, None)
 

@@ -1,0 +1,120 @@
+"""What the pipeline makes of errors that nobody expects of a request: an outcome for the lane, never an end of it."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.parsers import ResponseParserError
+
+from redrive.adapters.pipeline import Pipeline
+from redrive.domain.judging.verdicts import Redrive
+from redrive.domain.messages.destinations import Destination, queue, state_machine
+from redrive.domain.messages.outbound import outbound
+from redrive.domain.moving.actions import Action, ApiError, BatchResult, ErrorKind, Outcome, Receive, Send
+from redrive.domain.moving.transitions import InHand
+from redrive.workflow.memory import Memory
+from tests.support import factories
+
+QUEUE = queue(factories.queue())
+
+
+class OneAction:
+    """Stands in for a lane that asks for one request."""
+
+    needs_heartbeat = False
+
+    def __init__(self, action: Action) -> None:
+        self._todo = [action]
+        self.outcomes: list[Outcome] = []
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.outcomes)
+
+    def next(self, _now: float) -> list[Action]:
+        return [self._todo.pop()] if self._todo else []
+
+    def wake_at(self) -> float:
+        return float("inf")
+
+    def outcome(self, _action: Action, outcome: Outcome, _now: float) -> None:
+        self.outcomes.append(outcome)
+
+
+class Client:
+    """An SQS client whose every request does what the test says."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def __getattr__(self, _name: str) -> Any:
+        return lambda **_request: self._answer()
+
+
+class Broken:
+    """A runs table, or a client of other services, that raises a foreign error."""
+
+    def __getattr__(self, _name: str) -> Any:
+        return fail(ValueError)
+
+
+def fail(error: type[Exception]) -> Any:
+    def raised(*_arguments: Any, **_keys: Any) -> None:
+        raise error("secret")
+
+    return raised
+
+
+def held(destination: Destination, message_id: str) -> InHand:
+    received = factories.received(message_id=message_id)
+    found = InHand(received, 30.0, 0.0)
+    found.verdict = Redrive(outbound(received, destination, "{}", "id"))
+    return found
+
+
+def performed(action: Action, answer: Any = None) -> tuple[Outcome, list[tuple[str, str]]]:
+    """Return the outcome of an action, and what was logged."""
+    lane, logged = OneAction(action), []
+    memory = Memory(factories.plan(), Broken())  # type: ignore[arg-type]
+    pipeline = Pipeline(
+        Client(answer),  # type: ignore[arg-type]
+        "url",
+        30,
+        1,
+        time.monotonic,
+        Broken(),  # type: ignore[arg-type]
+        memory,
+        lambda *keys: logged.append(keys),
+    )
+    pipeline.run(lane, lambda: False, 60)  # type: ignore[arg-type]
+    return lane.outcomes[0], logged
+
+
+@pytest.mark.parametrize("error", [ResponseParserError, UnicodeEncodeError.__base__, KeyError, RecursionError])
+def test_an_unexpected_error_of_a_request_may_mean_that_it_was_carried_out(error):
+    found = ApiError(error.__name__, ErrorKind.UNCERTAIN)
+    assert performed(Receive(10, 0.0, True), fail(error)) == (found, [])
+    both = Send(QUEUE, (held(QUEUE, "m-1"), held(QUEUE, "m-2")))
+    assert performed(both, fail(error)) == (found, [])
+
+
+def test_the_message_of_a_request_of_its_own_is_logged_without_what_the_error_says():
+    flow = state_machine("arn:aws:states:us-east-1:123456789012:stateMachine:orders", "orders")
+    for destination in (QUEUE, flow):
+        outcome, logged = performed(Send(destination, (held(destination, "m-1"),)), fail(ValueError))
+        assert (outcome, logged) == (ApiError("ValueError", ErrorKind.UNCERTAIN), [("m-1", "ValueError")])
+
+
+def test_an_answer_that_makes_no_sense_is_uncertain_too():
+    outcome, _ = performed(Send(QUEUE, (held(QUEUE, "m-1"),)), lambda: {"Successful": [SimpleNamespace()]})
+    assert outcome == ApiError("TypeError", ErrorKind.UNCERTAIN)
+
+
+def test_what_cannot_be_recorded_of_a_sent_message_does_not_send_it_again():
+    full = {f"a{number}": factories.string("x") for number in range(10)}
+    received = factories.received(attributes=full)
+    message = InHand(received, 30.0, 0.0)
+    message.verdict = Redrive(outbound(received, QUEUE, "{}", "id"))
+    outcome, _ = performed(Send(QUEUE, (message,)), lambda: {"Successful": [{"Id": "0", "MessageId": "new"}]})
+    assert outcome == BatchResult(unrecorded=ApiError("ValueError", ErrorKind.GONE))
