@@ -50,6 +50,10 @@ def _most_extra_writes(results: Results) -> tuple[str, float]:
     return _highest({name: row["extra_writes"] for name, row in results["consumers"].items()})
 
 
+def _schema_verdict(results: Results) -> float:
+    return float(results["microseconds_per_message"]["store event, JSON Schema contract"]["verdict"])
+
+
 TARGETS = (
     Target(
         "SQS calls per message, 10,000 messages",
@@ -103,6 +107,13 @@ TARGETS = (
         "cpu_ratio",
         lambda results: f"{results['cpu_ratio']:.2f}",
         lambda results: bool(results["cpu_ratio"] <= 1.5),
+    ),
+    Target(
+        "verdict on a small message with a JSON Schema contract",
+        "below 25 µs",
+        "microseconds_per_message",
+        lambda results: f"{_schema_verdict(results):.1f} µs",
+        lambda results: _schema_verdict(results) < 25,
     ),
     Target(
         "state transitions for 10,000 messages at full speed",

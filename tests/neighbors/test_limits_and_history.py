@@ -4,7 +4,7 @@ The oracle counts bytes by itself and follows a message from queue to queue.
 """
 
 import json
-from dataclasses import replace
+from copy import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -84,7 +84,7 @@ class SchemaContract:
         work = Work(_STEPS, _STEPS_PER_BYTE)
         try:
             self._body = _Schema(self.body_schema, work)
-            self._attributes = _Schema(self.attributes_schema, work)
+            self._attributes = _Schema(self.attributes_schema, work) if self.attributes_schema else None
         except RecursionError:
             raise InvalidSchemaError("its subschemas are nested too deeply") from None
 
@@ -110,16 +110,14 @@ class SchemaContract:
         except ValueError:
             problem = Problem("body", "json_invalid")
             raise ContractViolationError(self.name, Violation.NOT_JSON, [problem]) from None
-        values = {name: _typed(value) for name, value in attributes.items()}
-        valid = self._body.is_valid(content, body)
-        if self._attributes.is_valid(values, "") and valid:
+        problems = [(Violation.INVALID_BODY, one) for one in self._body.problems(content, body, "body")]
+        if self._attributes is not None:
+            values = {name: _typed(value) for name, value in attributes.items()}
+            for problem in self._attributes.problems(values, "", "attributes"):
+                missing = problem.what == "required"
+                problems.append((Violation.MISSING_ATTRIBUTE if missing else Violation.INVALID_ATTRIBUTE, problem))
+        if not problems:
             return content
-        problems = (
-            [] if valid else [(Violation.INVALID_BODY, one) for one in self._body.problems(content, body, "body")]
-        )
-        for problem in self._attributes.problems(values, "", "attributes"):
-            missing = problem.what == "required"
-            problems.append((Violation.MISSING_ATTRIBUTE if missing else Violation.INVALID_ATTRIBUTE, problem))
         listed = [problem for _, problem in problems[:MAX_PROBLEMS]]
         raise ContractViolationError(self.name, problems[0][0], listed)
 
@@ -135,6 +133,8 @@ class _Schema:
         self._work = work
         self._matcher = Matcher(work)
         self._name_patterns: set[str] = set()
+        # No pattern needs more work than the text's length.
+        self._light = True
         for part in self._parts:
             self._prepare(part)
         # A name that the schema requires is one that it names, too.
@@ -159,25 +159,24 @@ class _Schema:
         schema.pop("contentMediaType", None)
         if isinstance(schema.get("pattern"), str) and not is_light(schema["pattern"], f"{where}/pattern"):
             schema[_BOUNDED] = schema.pop("pattern")
+            self._light = False
         for pattern in schema.get("patternProperties") or ():
             if not is_light(pattern, f"{where}/patternProperties"):
                 self._name_patterns.add(pattern)
+                self._light = False
 
-    def is_valid(self, content: Any, text: str) -> bool:
-        """Return whether a value is valid; `text` is its JSON, or empty for message attributes.
+    def problems(self, content: Any, text: str, where: str) -> list[Problem]:
+        """Return the first problems of a value; none if it is valid. `text` is its JSON, or empty for attributes.
 
         Raises
         ------
         TooMuchWorkError
             If finding out takes too much work.
         """
-        self._begin(content, text)
-        valid = self._validator.is_valid(content)
-        return self._decided(valid)
-
-    def problems(self, content: Any, text: str, where: str) -> list[Problem]:
-        """Return the first problems of a value; none if it is valid."""
-        if self.is_valid(content, text):
+        # No text has more values than characters.
+        if not self._light or (1 + len(text)) * self._parts.weight > _STEPS:
+            self._begin(content, text)
+        if self._decided(self._validator.is_valid(content)):
             return []
         self._work.start(len(text))
         return self._decided(self._problems.of(content, where, self._known))

@@ -6,7 +6,8 @@ Used by the sample and the move step, around what they receive and send.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 from itertools import batched
 from typing import Any, Protocol
 

@@ -1,7 +1,7 @@
 """The verdict on one message: every kind, and which reason wins if several apply."""
 
 import json
-from dataclasses import replace
+from copy import replace
 
 import pytest
 

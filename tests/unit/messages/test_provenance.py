@@ -1,7 +1,7 @@
 """The provenance attribute: fresh, carried on, and robust against what others wrote under its name."""
 
 import json
-from dataclasses import replace
+from copy import replace
 
 import pytest
 from hypothesis import given, settings
@@ -31,7 +31,7 @@ def message_with(value: str, **values) -> ReceivedMessage:
 
 def test_a_message_without_the_attribute_starts_afresh():
     message = factories.received(message_id="m-1", sent_at=5, source="orders")
-    assert provenance_of(message) == Provenance(run="", count=0, message_id="m-1", sent_at=5, source=ORDERS)
+    assert provenance_of(message) == Provenance(run="", redrives=0, message_id="m-1", sent_at=5, source=ORDERS)
 
 
 def test_a_message_that_was_redriven_keeps_its_first_id_and_time():
@@ -42,12 +42,12 @@ def test_a_message_that_was_redriven_keeps_its_first_id_and_time():
 
 def test_a_redrive_adds_one_to_the_count():
     after = Provenance("run-0", 2, "m-1", 5, ORDERS).redriven("run-1", ORDERS, repaired=False)
-    assert (after.run, after.count) == ("run-1", 3)
+    assert (after.run, after.redrives) == ("run-1", 3)
 
 
 def test_a_quarantine_adds_nothing_to_the_count():
     after = Provenance("run-0", 2, "m-1", 5, ORDERS).quarantined("run-1")
-    assert (after.run, after.count) == ("run-1", 2)
+    assert (after.run, after.redrives) == ("run-1", 2)
 
 
 def test_a_repaired_message_stays_marked_as_repaired_whatever_later_runs_do():
@@ -73,18 +73,18 @@ def test_the_attribute_of_another_queues_redrive_does_not_count():
 
 def test_a_run_with_a_destination_makes_the_attribute_for_that_destination():
     sent = Provenance("", 0, "m-1", 5, ORDERS).redriven("run-1", INVOICES, repaired=False)
-    assert provenance_of(message_with(sent.to_json(), source="invoices")).count == 1
+    assert provenance_of(message_with(sent.to_json(), source="invoices")).redrives == 1
 
 
 @pytest.mark.parametrize(("queues", "count"), [({ORDERS}, 1), ({INVOICES}, 0), (set(), 1)])
 def test_without_a_redrive_policy_the_queue_must_be_one_that_the_run_knows(queues, count):
     message = message_with(Provenance("run-0", 1, "m-1", 5, ORDERS).to_json(), source=None)
-    assert provenance_of(message, queues=frozenset(queues)).count == count
+    assert provenance_of(message, queues=frozenset(queues)).redrives == count
 
 
 def test_in_quarantine_messages_of_all_queues_are_believed():
     message = message_with(Provenance("run-0", 1, "m-1", 5, ORDERS).to_json(), source=None)
-    assert provenance_of(message, queues=frozenset({INVOICES}), quarantine=True).count == 1
+    assert provenance_of(message, queues=frozenset({INVOICES}), quarantine=True).redrives == 1
 
 
 def test_what_the_runs_table_has_comes_before_the_attribute():
@@ -150,12 +150,12 @@ def test_a_source_that_is_not_a_string_is_ignored(source):
 
 def test_a_negative_count_is_zero():
     value = json.dumps({"run": "r", "count": -5, "id": "m", "sent": 1})
-    assert provenance_of(message_with(value)).count == 0
+    assert provenance_of(message_with(value)).redrives == 0
 
 
 def test_a_binary_attribute_of_the_same_name_is_ignored():
     message = factories.received(attributes={ATTRIBUTE: {"DataType": "Binary", "BinaryValue": b"{}"}})
-    assert provenance_of(message).count == 0
+    assert provenance_of(message).redrives == 0
 
 
 @given(
@@ -165,8 +165,14 @@ def test_a_binary_attribute_of_the_same_name_is_ignored():
     st.integers(0, 2**41),
     st.none() | st.text(min_size=1, max_size=200),
     st.booleans(),
+    st.none() | st.text(),
+    st.lists(st.text()),
 )
 @settings(deadline=None)
-def test_what_is_written_is_what_is_read(run, count, message_id, sent_at, source, repaired):
+def test_what_is_written_is_what_is_read(run, count, message_id, sent_at, source, repaired, reason, problems):
     provenance = Provenance(run, count, message_id, sent_at, source, repaired)
-    assert provenance_of(message_with(provenance.to_json(), source=None)) == provenance
+    value = provenance.to_json(reason, tuple(problems))
+    assert provenance_of(message_with(value, source=None)) == provenance
+    note = None if reason is None else QuarantineNote(run, reason, tuple(problems))
+    assert quarantine_note_of(message_with(value)) == note
+    assert value == json.dumps(json.loads(value), separators=(",", ":"))

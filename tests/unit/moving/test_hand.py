@@ -1,6 +1,6 @@
 """The messages in hand: which receipt handle counts when SQS returns a message again."""
 
-from dataclasses import replace
+from copy import replace
 
 from redrive.domain.judging.verdicts import Skip
 from redrive.domain.moving.counting import LaneCounts

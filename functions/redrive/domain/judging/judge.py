@@ -6,7 +6,7 @@ Called by the lane for each message that it receives and by the sampling for eac
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from redrive.contracts.contract import ContractViolationError, MessageContract
 from redrive.contracts.work import TooMuchWorkError
@@ -28,8 +28,7 @@ from redrive.domain.rules.selection import Selector
 type FindContract = Callable[[str], MessageContract | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Judgment:
+class Judgment(NamedTuple):
     """A verdict and what it is based on, as far as the judge had to look."""
 
     verdict: Verdict
@@ -162,7 +161,7 @@ class Judge:
         *,
         repaired: bool,
     ) -> Verdict:
-        count = opened.provenance.count
+        count = opened.provenance.redrives
         if count >= self._max_redrives:
             problem = f"redriven {count} times; the limit is {self._max_redrives}"
             return self._invalid(opened, Reason.REDRIVEN_TOO_OFTEN, (problem,))
@@ -175,7 +174,7 @@ class Judge:
         to = destination.arn if destination.takes_batches else None
         provenance = opened.provenance.redriven(self._plan.run_id, to, repaired=repaired)
         # Built from the message id and the redrive count, so that a retry is recognized and the next redrive isn't.
-        deduplication_id = f"{opened.received.message_id}-{provenance.count}"
+        deduplication_id = f"{opened.received.message_id}-{provenance.redrives}"
         request = outbound(opened.forward, destination, provenance.to_json(), deduplication_id)
         if not request.fits:
             return self._skip(Reason.TOO_LARGE, opened)

@@ -6,8 +6,8 @@ docs/reference/reasons.md explains each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from redrive.domain.messages.outbound import Outbound
 
@@ -29,8 +29,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too-large"
 
 
-@dataclass(frozen=True, slots=True)
-class Redrive:
+class Redrive(NamedTuple):
     """Send the message to where it belongs."""
 
     #: The request that does it.
@@ -41,8 +40,7 @@ class Redrive:
     repaired: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Quarantine:
+class Quarantine(NamedTuple):
     """Send the message to the quarantine."""
 
     reason: str
@@ -50,8 +48,7 @@ class Quarantine:
     outbound: Outbound
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(NamedTuple):
     """Leave the message in the dead-letter queue; this run doesn't judge it again."""
 
     reason: str

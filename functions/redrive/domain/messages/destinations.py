@@ -37,6 +37,9 @@ class Kind(StrEnum):
     STATE_MACHINE = "state-machine"
 
 
+_QUEUES = frozenset({Kind.QUEUE, Kind.FIFO_QUEUE})
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """What receives a message."""
@@ -55,7 +58,7 @@ class Destination:
     @property
     def takes_batches(self) -> bool:
         """Whether several messages go in one request."""
-        return self.kind in {Kind.QUEUE, Kind.FIFO_QUEUE}
+        return self.kind in _QUEUES
 
 
 def queue(ref: QueueRef) -> Destination:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from copy import replace
+from typing import Any, NamedTuple
 
 # For one message and for one batch: 1 MiB (SQS developer guide, "Message quotas"; announced 2025-08).
 MAX_BYTES = 1_048_576
@@ -22,8 +22,7 @@ _ATTRIBUTE_NAME = re.compile(r"(?!(?i:aws|amazon)\.)(?!\.)(?!.*\.\.)[A-Za-z0-9_.
 type AttributeMap = Mapping[str, Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedMessage:
+class ReceivedMessage(NamedTuple):
     """A message of a dead-letter queue."""
 
     #: As SQS assigned them; the handle belongs to the latest receive.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.messages.json_text import NotJsonError, parse
@@ -115,8 +115,7 @@ class Payload:
         return Payload(self.text, attributes, self._content)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedMessage:
+class OpenedMessage(NamedTuple):
     """A message and what is inside it."""
 
     #: The message as it is in the queue.

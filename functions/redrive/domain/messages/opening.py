@@ -6,7 +6,8 @@ Called by the judging. Recognition goes by structure and attributes, never by gu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from copy import replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from redrive.domain.messages.envelopes import AsyncDlqAttributes, Envelope, S3Event, S3TestEvent, SnsNotification
@@ -140,7 +141,7 @@ def _look_inside(forward: ReceivedMessage, *, moved: bool) -> _Inside:
             inside.payload, inside.innermost = Payload.in_s3(text, attributes), None
             inside.envelopes.append(Envelope.S3_POINTER)
             return inside
-        found = _object_in(text) if any(mark in text for mark in _MARKS) else None
+        found = _object_in(text) if any(map(text.__contains__, _MARKS)) else None
         inside.innermost = found
         if found is None:
             return inside

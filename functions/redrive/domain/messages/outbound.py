@@ -6,8 +6,7 @@ Made by the judging, batched by the lane, sent by the adapters.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redrive.domain.messages.destinations import Destination, Kind
 from redrive.domain.messages.message import (
@@ -20,8 +19,7 @@ from redrive.domain.messages.message import (
 from redrive.domain.messages.provenance import ATTRIBUTE
 
 
-@dataclass(frozen=True, slots=True)
-class Outbound:
+class Outbound(NamedTuple):
     """A message ready to be sent."""
 
     destination: Destination

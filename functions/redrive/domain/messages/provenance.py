@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii
+from typing import NamedTuple
 
 from redrive.domain.messages.message import MAX_ATTRIBUTES, ReceivedMessage
 
@@ -22,14 +25,13 @@ _REQUEST_ID = re.compile(r"[0-9a-fA-F-]{36}")
 _REQUEST_ID_IN_RECORD = re.compile(rf'"requestId"\s*:\s*"({_REQUEST_ID.pattern})"')
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(NamedTuple):
     """What earlier runs did with a message."""
 
     #: The run that handled it last; empty if none did.
     run: str
     #: How often it has been redriven.
-    count: int
+    redrives: int
     #: The id it had when it was first redriven.
     message_id: str
     #: When it was originally sent, in milliseconds since 1970.
@@ -42,8 +44,8 @@ class Provenance:
 
     def redriven(self, run: str, queue: str | None, *, repaired: bool) -> Provenance:
         """Return the provenance of a message that `run` sends on; `queue` is the ARN of its destination, if a queue."""
-        count, source = self.count + 1, queue or self.source
-        return replace(self, run=run, count=count, source=source, repaired=self.repaired or repaired)
+        repaired = self.repaired or repaired
+        return Provenance(run, self.redrives + 1, self.message_id, self.sent_at, queue or self.source, repaired)
 
     def quarantined(self, run: str) -> Provenance:
         """Return the provenance of a message that `run` sends to the quarantine."""
@@ -51,17 +53,16 @@ class Provenance:
 
     def to_json(self, reason: str | None = None, problems: tuple[str, ...] = ()) -> str:
         """Return the attribute's value; `reason` and `problems` are for quarantined messages only."""
-        members = {
-            "run": self.run,
-            "count": self.count,
-            "id": self.message_id,
-            "sent": self.sent_at,
-            "source": self.source,
-            "repaired": self.repaired or None,
-            "reason": reason,
-            "problems": None if reason is None else list(problems),
-        }
-        return json.dumps({key: value for key, value in members.items() if value is not None}, separators=(",", ":"))
+        run, message_id = encode_basestring_ascii(self.run), encode_basestring_ascii(self.message_id)
+        # json.dumps would take a fifth of the time of a verdict.
+        text = f'{{"run":{run},"count":{self.redrives},"id":{message_id},"sent":{self.sent_at}'
+        if self.source is not None:
+            text += f',"source":{encode_basestring_ascii(self.source)}'
+        if self.repaired:
+            text += ',"repaired":true'
+        if reason is not None:
+            text += f',"reason":{json.dumps(reason)},"problems":{json.dumps(problems, separators=(",", ":"))}'
+        return text + "}"
 
 
 @dataclass(frozen=True, slots=True)

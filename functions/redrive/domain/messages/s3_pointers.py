@@ -25,8 +25,8 @@ _MAX_BODY = 16_384
 
 def is_pointer(body: str, attributes: AttributeMap) -> bool:
     """Return whether a message only points to its payload: both its attribute and its body must say so."""
-    sized = any(name in attributes and _is_size(attributes[name]) for name in SIZE_ATTRIBUTES)
-    return sized and len(body) <= _MAX_BODY and _points(body)
+    sized = size_attributes(attributes).values()
+    return any(map(_is_size, sized)) and len(body) <= _MAX_BODY and _points(body)
 
 
 def size_attributes(attributes: AttributeMap) -> AttributeMap:
