@@ -15,6 +15,7 @@ from typing import Any
 from bench import messages
 from examples.store_events.contract import STORE_EVENT, StoreEvent
 from redrive.contracts.json_schema import SchemaContract
+from redrive.domain.judging.authority import Authority
 from redrive.domain.judging.judge import FindContract, Judge
 from redrive.domain.messages.destinations import Destination, function
 from redrive.domain.messages.message import MAX_BYTES, ReceivedMessage
@@ -105,7 +106,8 @@ def _judge(find_contract: FindContract = lambda _: None, **changes: Any) -> Judg
         waiting=100,
     )
     delivery_policy: Any = _AllowAll()
-    return Judge(plan, find_contract, lambda _: _QUEUE, delivery_policy, lambda _id, _error: None)
+    authority = Authority(plan, lambda _: _QUEUE, delivery_policy, lambda _: None)
+    return Judge(plan, find_contract, authority, frozenset(), lambda _id, _error: None)
 
 
 def _store_event() -> dict[str, Any]:

@@ -87,7 +87,7 @@ class _AutomaticNotice(BaseModel):
     reason: str
 
 
-def notice_of(message: str, subject: str | None, state_machine_arn: str) -> Notice:
+def notice_of(message: str, subject: str | None) -> Notice:
     """Return the notice for an SNS message.
 
     Parameters
@@ -96,13 +96,11 @@ def notice_of(message: str, subject: str | None, state_machine_arn: str) -> Noti
         The message's body: a report, a notification of automatic starts, or an alarm's notification, as JSON.
     subject : str | None
         The message's subject. For any other type of message, the notice contains only the subject.
-    state_machine_arn : str
-        The redrive's state machine, for links to executions.
     """
     try:
         content = json.loads(message)
         if isinstance(content, Mapping):
-            return _of_known(content, state_machine_arn)
+            return _of_known(content)
     except (ValueError, ValidationError):
         # Published by something else or by a later version: worth a notice with the subject alone.
         pass
@@ -110,17 +108,16 @@ def notice_of(message: str, subject: str | None, state_machine_arn: str) -> Noti
     return Notice(title=title, status="UNKNOWN", about=title, thread=title)
 
 
-def _of_known(content: Mapping[str, Any], state_machine_arn: str) -> Notice:
+def _of_known(content: Mapping[str, Any]) -> Notice:
     if "AlarmName" in content:
         return _of_alarm(_Alarm.model_validate(content))
     if "notice" in content:
         return _of_automatic(_AutomaticNotice.model_validate(content))
-    return _of_report(Report.model_validate(content), state_machine_arn)
+    return _of_report(Report.model_validate(content))
 
 
-def _of_report(report: Report, state_machine_arn: str) -> Notice:
-    dlq = report.dlq or "no queue"
-    execution = f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{report.run_id}"
+def _of_report(report: Report) -> Notice:
+    dlq, execution = report.dlq or "no queue", report.execution_arn
     rate = report.rate
     facts = [
         ("Redriven", str(report.counts.redriven)),

@@ -12,6 +12,7 @@ from local.ministack_compat import fit
 
 MODULES = (
     "sqs",
+    "senders",
     "message_move",
     "lambda_runtime",
     "lambda_async",

@@ -18,9 +18,18 @@ CONTRACTS = ",".join(
         f"broken-*=ssm:/{STACK_NAME}/contracts/broken",
     )
 )
+# What may be delivered to besides queues: a test creates the one that it needs.
+HOME = "us-east-1:000000000000"
+DESTINATIONS = {
+    "DestinationFunctionArns": ",".join(
+        f"arn:aws:lambda:{HOME}:function:on-order-{what}" for what in ("placed", "lost", "shipped")
+    ),
+    "DestinationStateMachineArns": f"arn:aws:states:{HOME}:stateMachine:orders-flow",
+}
 
 
 @pytest.fixture(scope="session")
 def app() -> Iterator[App]:
     with EmbeddedCloud.start() as cloud:
-        yield App(cloud, cloud.deploy(STACK_NAME, {"SliceSeconds": "5", "QueueContracts": CONTRACTS}))
+        parameters = {"SliceSeconds": "5", "QueueContracts": CONTRACTS, **DESTINATIONS}
+        yield App(cloud, cloud.deploy(STACK_NAME, parameters))

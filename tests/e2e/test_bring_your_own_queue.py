@@ -26,8 +26,6 @@ def without_examples(app: App) -> Iterator[App]:
     parameters = {
         "Examples": "false",
         "QueueNamePattern": PATTERN,
-        "FunctionNamePattern": "",
-        "StateMachineNamePattern": "",
         "QueueContracts": f"orders=ssm:{CONTRACT}",
         "SliceSeconds": "5",
     }
@@ -85,7 +83,7 @@ def test_without_examples_nothing_of_them_is_deployed(without_examples: App):
 
 
 @pytest.mark.parametrize("name", ["billing", "orders-billing"])
-def test_a_function_that_no_pattern_allows_is_never_invoked(without_examples: App, name: str):
+def test_a_function_that_the_deployment_does_not_list_is_never_invoked(without_examples: App, name: str):
     app = without_examples
     arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
     context = {"requestId": "r", "functionArn": arn, "condition": "RetriesExhausted"}

@@ -59,7 +59,7 @@ def test_a_queue_that_only_the_messages_name_keeps_its_max_rate_and_does_not_hol
     app.send(dlq, undelivered(slow, 40))
     app.send(dlq, undelivered(fast, 40))
     # Two lanes.
-    run = app.redrive(dlq, rate=1000)
+    run = app.redrive(dlq, rate=1000, trustedDestinations=[slow.arn, fast.arn])
     assert run.report["counts"]["redriven"] == 80, run.report["reason"]
     assert (run.report["rate"]["asked"], run.report["rate"]["ceiling"]) == (1000, 10)
     arrived, others = app.take(slow), app.take(fast)
@@ -75,7 +75,7 @@ def test_messages_for_a_queue_whose_tag_is_invalid_stay_and_the_others_go(app: A
     attributes = {"RULE_ARN": "arn:aws:events:us-east-1:000000000000:rule/r", "TARGET_ARN": broken.arn}
     typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
     app.send(dlq, [{"MessageBody": '{"detail": {}}', "MessageAttributes": typed}])
-    run = app.redrive(dlq)
+    run = app.redrive(dlq, trustedDestinations=[broken.arn])
     assert run.report["skipReasons"] == {"rate-unavailable": 1}, run.report["reason"]
     assert app.depth(dlq) == 1
 

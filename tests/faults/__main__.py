@@ -41,7 +41,7 @@ def play(seeds: Sequence[int], workers: int) -> bool:
     """Play schedules and print what came of them; return whether all held."""
     played: list[Played] = []
     RESULTS.parent.mkdir(exist_ok=True)
-    with deployed() as stage:
+    with deployed(seeds) as stage:
         began = time.monotonic()
         for one in stage.play_all(seeds, workers):
             played.append(one)

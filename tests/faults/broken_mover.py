@@ -64,7 +64,7 @@ def broken(stage: Stage, rule: str) -> Stage:
     arn = functions.create_function(
         FunctionName=f"broken-{rule}",
         Runtime=configuration["Runtime"],
-        Role=_ROLE,
+        Role=configuration["Role"],
         Handler=configuration["Handler"],
         Timeout=configuration["Timeout"],
         Environment={"Variables": configuration["Environment"]["Variables"]},

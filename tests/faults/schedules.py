@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from tests.faults.messages import Fate, Message, draw_messages
+from tests.faults.messages import Fate, Message, draw_messages, function_arn, target_arn
 
 #: Queues, functions, and runs of a schedule start with this and its seed, so each request can be assigned to one.
 PREFIX = "fault-"
@@ -92,6 +92,12 @@ class Schedule:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", f"{PREFIX}{self.seed}-")
+
+    @property
+    def target(self) -> str:
+        """ARN of the function or state machine that its events go to; empty if they don't."""
+        arns = {Scenario.FUNCTION: function_arn, Scenario.STATE_MACHINE: target_arn}
+        return arns[self.scenario](self.name.removesuffix("-")) if self.scenario in arns else ""
 
     @property
     def kills(self) -> bool:

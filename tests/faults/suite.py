@@ -100,15 +100,31 @@ class Stage:
 
 
 @contextmanager
-def deployed(stack_name: str = STACK_NAME) -> Iterator[Stage]:
-    """Start an embedded cloud behind a fault proxy, deploy the app, and stop both at the end."""
+def deployed(seeds: Sequence[int], stack_name: str = STACK_NAME) -> Iterator[Stage]:
+    """Start an embedded cloud behind a fault proxy, deploy the app, and stop both at the end.
+
+    Parameters
+    ----------
+    seeds : Sequence[int]
+        Of the schedules to play: the app must be allowed to deliver to their functions and state machines.
+    stack_name : str
+        Name of the stack.
+    """
+    drawn = [draw(seed) for seed in seeds]
+    parameters = PARAMETERS | {
+        name: ",".join(schedule.target for schedule in drawn if schedule.scenario is scenario)
+        for name, scenario in (
+            ("DestinationFunctionArns", Scenario.FUNCTION),
+            ("DestinationStateMachineArns", Scenario.STATE_MACHINE),
+        )
+    }
     with Proxy() as proxy:
         environment = {"TASK_GATE_URL": f"{proxy.url}/task-gate"}
         with EmbeddedCloud.start(lambda_endpoint_url=proxy.url, environment=environment) as cloud:
             proxy.endpoint_port = cloud.port
             # The emulator is the leader of the group that its workers belong to.
             proxy.cloud_group = os.getpgid(cloud.pid)
-            stack = cloud.deploy(stack_name, PARAMETERS)
+            stack = cloud.deploy(stack_name, parameters)
             cloud.client("ssm").put_parameter(
                 Name=f"/{STACK_NAME}/contracts/strict", Value=json.dumps(CONTRACT), Type="String", Overwrite=True
             )
@@ -147,6 +163,8 @@ class _Play:
         options = {"dlq": self._ledger.dlq_name, **self._schedule.options}
         if self._schedule.scenario is Scenario.DESTINATION:
             options["destination"] = self._ledger.destination_name
+        if self._schedule.target:
+            options["trustedDestinations"] = [self._schedule.target]
         if again:
             options = {name: value for name, value in options.items() if name not in {"maxMessages", "dryRun"}}
             options["rate"] = 100

@@ -25,7 +25,7 @@ VIOLATIONS = {
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    with deployed() as started:
+    with deployed(SEEDS) as started:
         yield started
 
 

@@ -16,6 +16,7 @@ from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.domain.errors import RejectedError
+from redrive.domain.messages.provenance import ATTRIBUTE, Provenance
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.results import Counts, SliceResult
 from redrive.domain.moving.transitions import HeldRecord
@@ -158,7 +159,7 @@ def test_a_sample_that_fails_leaves_the_messages_visible(home, invoke):
     event = sample("sample")
     event["plan"]["sources"] = []
     event["plan"]["request"]["sampleSize"] = 100
-    with pytest.raises(RejectedError, match="have no known destination"):
+    with pytest.raises(RejectedError, match="nothing says where its messages belong"):
         invoke("sample", event)
     assert home.cloud.visible(home.dlq) == 13
 
@@ -317,6 +318,7 @@ def test_the_handlers_complete_a_whole_run(home, invoke):
         "redriven": 9,
         "repaired": 0,
         "quarantined": 3,
+        "foreign": 0,
         "skipped": 0,
         "bounced": 0,
         "failed": 0,
@@ -692,8 +694,8 @@ def test_a_plan_for_a_dry_run_reserves_nothing(home, invoke):
 def test_move_keeps_to_the_max_rate_of_a_queue_that_the_plan_does_not_know(home, invoke):
     elsewhere = home.cloud.queue("elsewhere")
     limited(home, "1000", elsewhere)
-    rule = "arn:aws:events:us-east-1:123456789012:rule/orders"
-    attributes = {"RULE_ARN": factories.string(rule), "TARGET_ARN": factories.string(elsewhere.arn)}
+    note = Provenance("run-0", 1, "m", 1, elsewhere.arn).to_json()
+    attributes = {ATTRIBUTE: factories.string(note)}
     home.cloud.send(home.dlq, [{"MessageBody": "{}", "MessageAttributes": attributes}])
     event = sample("move")
     home.table.lock(plan_in(event))

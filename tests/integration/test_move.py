@@ -19,6 +19,7 @@ from redrive.adapters.sqs import sqs_client
 from redrive.domain.errors import LockLostError, RejectedError, SupersededError
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.message import MAX_BATCH_ENTRIES, MAX_BYTES
+from redrive.domain.messages.provenance import ATTRIBUTE, Provenance
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.results import Counts, LaneWork, SliceResult
 from redrive.domain.moving.transitions import HeldRecord
@@ -31,7 +32,7 @@ from tests.support import factories
 from tests.support.definitions import template
 from tests.support.fakes import FakeExecutions
 from tests.support.faulty_sqs import ObservedSqs, TimedSqs
-from tests.support.moto_cloud import MotoCloud, in_a_moment, moto_cloud
+from tests.support.moto_cloud import MOTO_SENDER, MotoCloud, in_a_moment, moto_cloud
 
 THREADS = 8
 RUNNING = "arn:aws:states:us-east-1:123456789012:execution:redrive:other"
@@ -87,6 +88,8 @@ class Stage:
             contracts=lambda: (contracts or {}).get,
             error_log=lambda: lambda message_id, error: self.errors.append((message_id, error)),
             delivery_policy=DeliveryPolicy(),
+            confirms=lambda _run_id: lambda _claim: None,
+            movers=frozenset({MOTO_SENDER}),
             time=time.time,
             pause=self.pauses.append,
         )
@@ -364,7 +367,7 @@ def test_the_messages_in_hand_fit_in_the_smallest_memory_of_a_deployment_and_kee
 
 
 class Elsewhere:
-    """A queue without a dead-letter queue: messages name it as where they belong, and it declares a max rate."""
+    """A queue without a dead-letter queue: earlier runs sent messages to it, and it declares a max rate."""
 
     def __init__(self, stage: Stage, value: str | None = "20") -> None:
         self.stage = stage
@@ -373,8 +376,8 @@ class Elsewhere:
             stage.cloud.sqs.tag_queue(QueueUrl=self.queue.url, Tags={"redrive:max-rate": value})
 
     def send(self, number: int) -> None:
-        rule = "arn:aws:events:us-east-1:123456789012:rule/orders"
-        attributes = {"RULE_ARN": factories.string(rule), "TARGET_ARN": factories.string(self.queue.arn)}
+        note = Provenance("run-0", 1, "m", 1, self.queue.arn).to_json()
+        attributes = {ATTRIBUTE: factories.string(note)}
         entries = [{"MessageBody": str(n), "MessageAttributes": attributes} for n in range(number)]
         self.stage.cloud.send(self.stage.dlq, entries)
 

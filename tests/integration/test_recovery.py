@@ -21,7 +21,7 @@ from redrive.workflow.ports import LEASE_SECONDS
 from redrive.workflow.sample import sample
 from tests.support import factories
 from tests.support.fakes import FakeExecutions
-from tests.support.moto_cloud import MotoCloud, moto_cloud
+from tests.support.moto_cloud import MOTO_SENDER, MotoCloud, moto_cloud
 
 
 class Unreliable:
@@ -89,6 +89,7 @@ class Stage:
             executions=self.executions,
             shares=self.shares,
             find_contract=lambda _: None,
+            delivery_policy=DeliveryPolicy(),
             pause=self.pauses.append,
         )
 
@@ -158,6 +159,9 @@ def test_only_a_repeated_sample_waits_for_the_messages_of_the_killed_one(stage, 
         facts=stage.facts,
         find_contract=lambda _: None,
         delivery_policy=DeliveryPolicy(),
+        confirm=lambda _claim: None,
+        log_error=factories.unlogged,
+        movers=frozenset({MOTO_SENDER}),
         seconds=10,
         retries=retries,
         pause=stage.pauses.append,

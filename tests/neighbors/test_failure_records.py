@@ -58,7 +58,8 @@ def around(body, depth, as_string=False):
 def judged(body, *, source=None, attributes=None, **plan):
     sources = () if source is None else (factories.queue(source),)
     message = factories.received(body, source=source, attributes=attributes)
-    return factories.judge(factories.plan(sources=sources, **plan))(message)
+    made = factories.plan(sources=sources, **plan)
+    return factories.judge(made, where=factories.authority(made, arns=[wrapped.FUNCTION]))(message)
 
 
 def body_sent(verdict):
@@ -90,7 +91,9 @@ def test_out_of_the_quarantine_too(record, depth):
     note = {"run": "r", "count": 0, "id": "i", "sent": 1, "source": factories.queue("iot-errors").arn}
     body = around(json.dumps(record), depth)
     verdict = factories.judge(factories.plan(sources=(factories.queue("iot-errors"),)))(
-        factories.received(body, source=None, attributes={"redrive": factories.string(json.dumps(note))})
+        factories.received(
+            body, source=None, attributes={"redrive": factories.string(json.dumps(note))}, sender=factories.MOVER
+        )
     )
     assert (body_sent(verdict), verdict.outbound.destination.name) == (body, "iot-errors")
 

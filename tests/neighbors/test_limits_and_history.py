@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from redrive.domain.judging.judge import Judge
 from redrive.domain.judging.verdicts import Quarantine, Redrive, Skip
-from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.workflow.memory import Memory
 from tests.support import factories
@@ -31,7 +30,7 @@ class Facts(dict):
 
 
 def judge(plan) -> Judge:
-    return Judge(plan, lambda _: None, lambda _: None, DeliveryPolicy(), factories.unlogged)
+    return factories.judge(plan)
 
 
 def bytes_of(body: str, attributes: dict) -> int:
@@ -78,17 +77,18 @@ def test_no_message_is_redriven_more_often_than_allowed_however_large_or_full_it
     body = "x" * max(1, limit - room - bytes_of("", attributes))
     if bytes_of(body, attributes) > limit:
         return
-    facts, sent_id, redriven = Facts(), "m-0", 0
+    facts, sent_id, sender, redriven = Facts(), "m-0", "AROAPRODUCER", 0
     for run in range(most + 1):
         plan = factories.plan(run_id=f"run-{run}", sources=(orders,), max_redrives=most)
         memory = Memory(plan, facts)
-        (message,) = memory.received([factories.message(body, message_id=sent_id, attributes=attributes)])
+        raw = factories.message(body, message_id=sent_id, attributes=attributes, sender=sender)
+        (message,) = memory.received([raw])
         verdict = judge(plan)(message)
         if isinstance(verdict, Quarantine):
             assert verdict.reason == "redriven-too-often"
             break
         assert isinstance(verdict, Redrive)
-        redriven, sent_id = redriven + 1, f"m-{redriven + 1}"
+        redriven, sent_id, sender = redriven + 1, f"m-{redriven + 1}", factories.MOVER
         memory.sent([(verdict.outbound, sent_id)])
         attributes = dict(verdict.outbound.request.get("MessageAttributes", {}))
     assert redriven == most
@@ -97,12 +97,19 @@ def test_no_message_is_redriven_more_often_than_allowed_however_large_or_full_it
 @given(st.lists(st.sampled_from(["orders", "invoices", "payments"]), min_size=2, max_size=6))
 @generated
 def test_a_redrive_counts_for_the_queue_it_was_made_for_and_for_no_other(path):
-    """A message passes through queues, is redriven in each, and keeps all its attributes on the way."""
+    """A message passes through queues, is redriven in each, and keeps all its attributes on the way.
+
+    A consumer sends it on with all of its attributes, under its own name.
+    """
     attributes: dict = {}
+    sender = "AROAPRODUCER"
     counts, expected = [], []
     for step, name in enumerate(path):
         plan = factories.plan(run_id=f"run-{step}", sources=(factories.queue(name),), max_redrives=100)
-        verdict = judge(plan)(factories.received(source=name, attributes=attributes))
+        if step and path[step - 1] != name:
+            sender = "AROACONSUMER"
+        verdict = judge(plan)(factories.received(source=name, attributes=attributes, sender=sender))
+        sender = factories.MOVER
         assert isinstance(verdict, Redrive)
         attributes = dict(verdict.outbound.request["MessageAttributes"])
         counts.append(json.loads(attributes["redrive"]["StringValue"])["count"])

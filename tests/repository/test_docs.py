@@ -14,9 +14,7 @@ from botocore.session import Session
 
 from docs import generate
 from redrive.contracts.contract import Violation
-from redrive.domain.judging.judge import Judge
 from redrive.domain.judging.verdicts import Reason, Redrive
-from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.messages.opened import BlockedReason
 from redrive.domain.plan.request import RedriveRequest
@@ -134,8 +132,6 @@ TARGET = {
 def destination(*, run: bool, origin: bool, claim: bool, sources: int) -> str | None:
     """Return the name of the queue that a message goes to, by what is known of it."""
     plan = factories.plan(
-        # Only there, an earlier run's note can be of any queue.
-        dlq=factories.queue("quarantine"),
         destination=ELSEWHERE if run else None,
         sources=(ORDERS, factories.queue("others"))[:sources],
     )
@@ -144,20 +140,21 @@ def destination(*, run: bool, origin: bool, claim: bool, sources: int) -> str | 
         note = {"run": "r", "count": 1, "id": "i", "sent": 1, "source": BEFORE.arn}
         attributes = attributes | {"redrive": factories.string(json.dumps(note))}
     find_queue = {queue.arn: queue for queue in (BEFORE, factories.queue("claimed"))}.get
-    message = factories.received(attributes=attributes, source=None)
-    verdict = Judge(plan, lambda _: None, find_queue, DeliveryPolicy(), factories.unlogged)(message)
+    message = factories.received(attributes=attributes, source=None, sender=factories.MOVER)
+    verdict = factories.judge(plan, where=factories.authority(plan, find_queue))(message)
     return verdict.outbound.destination.name if isinstance(verdict, Redrive) else None
 
 
 def test_destinations_apply_in_the_order_of_the_guide():
     text = page("docs/guides/redrive.md").partition("<!-- destination order -->")[2].partition("<!-- /")[0]
     steps = re.findall(r"^\d\. (.*(?:\n   .*)*)", text, re.MULTILINE)
-    words = ("run's `destination`", "came from", "envelope", "only one")
+    words = ("run's `destination`", "SQS says", "earlier run", "only one", "envelope")
     assert not [word for word, step in zip(words, steps, strict=True) if word not in step]
     assert destination(run=True, origin=True, claim=True, sources=1) == "elsewhere"
     assert destination(run=False, origin=True, claim=True, sources=1) == "before"
-    assert destination(run=False, origin=False, claim=True, sources=1) == "claimed"
     assert destination(run=False, origin=False, claim=False, sources=1) == "orders"
+    assert destination(run=False, origin=False, claim=True, sources=1) is None
+    assert destination(run=False, origin=False, claim=True, sources=0) == "claimed"
     assert destination(run=False, origin=False, claim=False, sources=2) is None
 
 

@@ -87,9 +87,8 @@ def make_function(cloud: EmbeddedCloud, source: str, **options: Any) -> str:
         FunctionName=name,
         Runtime="python3.13",
         Handler="app.handle",
-        Role=ROLE,
         Code={"ZipFile": code_archive(source)},
-        **{"Timeout": 10, **options},
+        **{"Timeout": 10, "Role": ROLE, **options},
     )
     client = cloud.client("lambda")
     eventually(lambda: client.get_function_configuration(FunctionName=name)["State"] == "Active")

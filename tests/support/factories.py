@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from redrive.domain.errors import LogMessageError
+from redrive.domain.judging.authority import Authority, Confirm
 from redrive.domain.judging.judge import FindContract, Judge
+from redrive.domain.judging.verdicts import Reason
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.message import MAX_BYTES, ReceivedMessage
 from redrive.domain.messages.queues import QueueRef
@@ -112,9 +116,29 @@ def unlogged(message_id: str, error: str) -> None:
     raise AssertionError(f"{message_id} raised {error}")
 
 
-def judge(plan: RunPlan, find_contract: FindContract = lambda _: None) -> Judge:
+#: The unique id of the mover's role.
+MOVER = "AROAMOVER"
+
+
+def authority(
+    plan: RunPlan,
+    find_queue: Callable[[str], QueueRef | Reason | None] = lambda _: None,
+    *,
+    arns: Iterable[str] = (),
+    confirm: Confirm = lambda _: None,
+) -> Authority:
+    """Return what says where a run's messages go; claims are true, and `arns` can be delivered to besides queues."""
+    return Authority(plan, find_queue, DeliveryPolicy(frozenset(arns)), confirm)
+
+
+def judge(
+    plan: RunPlan,
+    find_contract: FindContract = lambda _: None,
+    where: Authority | None = None,
+    log_error: LogMessageError = unlogged,
+) -> Judge:
     """Return the judge of a run whose queues have no contracts unless `find_contract` finds one."""
-    return Judge(plan, find_contract, lambda _: None, DeliveryPolicy(functions=("*",)), unlogged)
+    return Judge(plan, find_contract, where or authority(plan), frozenset({MOVER}), log_error)
 
 
 def string(value: str) -> dict[str, str]:
@@ -129,10 +153,11 @@ def message(
     system: dict[str, str] | None = None,
     sent_at: int = STARTED_AT - 60_000,
     source: str | None = "orders",
+    sender: str = "AROAPRODUCER",
 ) -> dict[str, Any]:
     """Return a message as ReceiveMessage returns it."""
     number = next(_numbers)
-    values = {"SentTimestamp": str(sent_at), "ApproximateReceiveCount": "1"}
+    values = {"SentTimestamp": str(sent_at), "ApproximateReceiveCount": "1", "SenderId": f"{sender}:session"}
     if source is not None:
         values["DeadLetterQueueSourceArn"] = queue(source).arn
     answer: dict[str, Any] = {

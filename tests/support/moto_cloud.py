@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
-from moto.sqs.models import SQSBackend
+from moto.sqs.models import DEFAULT_SENDER_ID, SQSBackend
 from moto.sqs.responses import SQSResponse
 
 from redrive.adapters.sqs import Queues
@@ -50,6 +50,8 @@ _sqs_lock = threading.RLock()
 _calls: list[str] = []
 # One session for all accounts, because a session reads the models of its services only once.
 _SESSION = boto3.Session()
+#: Whoever sends a message with moto.
+MOTO_SENDER = DEFAULT_SENDER_ID
 _SESSION.events.register("provide-client-params.sqs.ReceiveMessage", _without_wait)  # type: ignore[arg-type]
 _SESSION.events.register("before-call", _note_call)
 

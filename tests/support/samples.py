@@ -27,8 +27,8 @@ VALUES = {
     "email-tasks=python:examples.email_tasks.contract:EMAIL_TASK,"
     "rewards.fifo=python:examples.reward_payouts.contract:REWARD_PAYOUT",
     "SLICE_SECONDS": "10",
-    "FUNCTION_NAME_PATTERNS": "redrive-*",
-    "STATE_MACHINE_NAME_PATTERNS": "",
+    "DESTINATION_ARNS": "arn:aws:lambda:us-east-1:123456789012:function:redrive-ShipmentNotices",
+    "MOVER_ROLE_IDS": "AIDAIT2UOQQY3AUEKVGXU",
     "SLACK_WEBHOOK_SECRET": "arn:aws:secretsmanager:us-east-1:123456789012:secret:slack-webhook-AbCdEf",
     "CHAT_TOPIC": "arn:aws:sns:us-east-1:123456789012:redrive-chat",
     "REDRIVE_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:redrive",

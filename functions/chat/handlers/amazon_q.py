@@ -22,6 +22,6 @@ _sns = boto3.client("sns")
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Publish a custom notification for each message."""
     for record in SNSEvent(event).records:
-        notice = notice_of(record.sns.message, record.sns.subject, os.environ["REDRIVE_STATE_MACHINE_ARN"])
+        notice = notice_of(record.sns.message, record.sns.subject)
         _sns.publish(TopicArn=os.environ["CHAT_TOPIC"], Message=json.dumps(custom_notification(notice)))
         logger.info("forwarded", status=notice.status, about=notice.about)

@@ -27,7 +27,7 @@ _secrets = SecretsProvider(boto3_client=boto3.client("secretsmanager"))
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Post each message."""
     for record in SNSEvent(event).records:
-        notice = notice_of(record.sns.message, record.sns.subject, os.environ["REDRIVE_STATE_MACHINE_ARN"])
+        notice = notice_of(record.sns.message, record.sns.subject)
         post(
             str(_secrets.get(os.environ["SLACK_WEBHOOK_SECRET"], max_age=_SECRET_MAX_AGE)),
             slack_message(notice),

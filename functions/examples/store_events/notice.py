@@ -26,7 +26,7 @@ from examples.store_events.quarantine import QuarantinePeek
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.opened import OpenedMessage
 from redrive.domain.messages.opening import open_message
-from redrive.domain.messages.provenance import QuarantineNote, quarantine_note_of
+from redrive.domain.messages.provenance import Belief, QuarantineNote, quarantine_note_of
 from redrive.domain.model import Model
 from redrive.domain.runs.report import Report
 
@@ -78,7 +78,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         return {"published": False}
     peek = QuarantinePeek(_sqs, os.environ["QUARANTINE_QUEUE_URL"], MAX_MESSAGES, _PEEK_SECONDS)
     with closing(peek.messages()) as messages:
-        notice = make_notice(report, messages)
+        notice = make_notice(report, messages, frozenset(os.environ["MOVER_ROLE_IDS"].split()))
     if notice.found < notice.quarantined and not peek.complete:
         notice = notice.model_copy(update={"cut": True})
     _sns.publish(TopicArn=os.environ["NOTICE_TOPIC_ARN"], **_message(notice))
@@ -86,7 +86,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     return {"published": True, "found": notice.found}
 
 
-def make_notice(report: Report, messages: Iterable[ReceivedMessage]) -> Notice:
+def make_notice(report: Report, messages: Iterable[ReceivedMessage], movers: frozenset[str]) -> Notice:
     """Return the notice of a run.
 
     Parameters
@@ -95,16 +95,19 @@ def make_notice(report: Report, messages: Iterable[ReceivedMessage]) -> Notice:
         The run's report.
     messages : Iterable[ReceivedMessage]
         The quarantine's messages; read only until all of the run's are found.
+    movers : frozenset[str]
+        Unique ids of the roles whose notes are believed: anyone may be able to send to the quarantine.
     """
     stores: dict[str, _Store] = {}
     peeked = found = 0
+    belief = Belief(movers, quarantine=True)
     for message in messages:
         peeked += 1
-        note = quarantine_note_of(message)
+        note = quarantine_note_of(message, movers)
         if note is None or note.run != report.run_id:
             continue
         found += 1
-        opened = open_message(message)
+        opened = open_message(message, belief)
         stores.setdefault(_store_of(opened), _Store()).add(note, opened)
         if found == report.counts.quarantined:
             break

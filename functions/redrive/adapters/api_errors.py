@@ -97,7 +97,11 @@ def api_error_of(error: ClientError | BotoCoreError, action: Action) -> ApiError
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code", "Unknown")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return ApiError(code, _codes_of(action).kind(code, sender_fault=status < 500))
+        kind = _codes_of(action).kind(code, sender_fault=status < 500)
+        if kind is ErrorKind.GONE and code not in _CREDENTIALS and isinstance(action, Send) and action.destination.met:
+            # One that some messages go to, not the run's own: they stay, and the others go on.
+            kind = ErrorKind.REFUSED
+        return ApiError(code, kind)
     code = type(error).__name__
     if code in _NOT_SENT:
         return ApiError(code, ErrorKind.THROTTLED)

@@ -99,6 +99,7 @@ def _plan(event: PlanTask, _context: LambdaContext) -> Planned:
         executions=_executions,
         shares=_shares,
         find_contract=ContractStore(_settings.queue_contracts).find,
+        delivery_policy=_settings.delivery_policy,
         pause=time.sleep,
     )
     made = planned.plan

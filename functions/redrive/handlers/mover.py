@@ -4,7 +4,7 @@ Called by the state MoveSlice, once for each lane in each round.
 """
 
 import time
-from functools import cache
+from functools import cache, lru_cache
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -12,6 +12,7 @@ from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.executions import Executions
+from redrive.adapters.failure_destinations import FailureDestinations
 from redrive.adapters.message_facts import MessageFacts
 from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.rate_shares import RateShares
@@ -33,6 +34,7 @@ _settings = settings()
 _dynamodb = dynamodb_client()
 _client = sqs_client(THREADS, retries=False)
 _deliveries = Deliveries(THREADS)
+_failure_destinations = FailureDestinations()
 _mover = Mover(
     lane_runner=lambda memory, log_error: Pipeline(
         _client, memory.plan.dlq.url, VISIBILITY_SECONDS, THREADS, time.monotonic, _deliveries, memory, log_error
@@ -46,6 +48,8 @@ _mover = Mover(
     contracts=lambda: ContractStore(_settings.queue_contracts).find,
     error_log=MessageErrors,
     delivery_policy=_settings.delivery_policy,
+    confirms=lru_cache(maxsize=2)(lambda _run_id: cache(_failure_destinations.confirm)),
+    movers=_settings.movers,
     time=time.time,
     pause=time.sleep,
 )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from redrive.adapters.contract_store import ContractStore
+from redrive.adapters.failure_destinations import FailureDestinations
 from redrive.adapters.message_facts import MessageFacts
 from redrive.adapters.sqs import PEEK_THREADS, Queues, sqs_client
 from redrive.domain.model import Model
@@ -24,6 +25,7 @@ _RESERVE = 120.0
 
 _queues = Queues(sqs_client(PEEK_THREADS))
 _settings = settings()
+_failure_destinations = FailureDestinations()
 _facts = MessageFacts(_settings.run_table)
 
 
@@ -36,13 +38,15 @@ class SampleTask(Model):
 
 @task
 def handler(event: SampleTask, context: LambdaContext) -> Sample:
-    """Return what the messages are, or raise RejectedError if they have no known destination."""
+    """Return what the messages are, or raise RejectedError if nothing says where they belong."""
     found = sample(
         event.plan,
         queues=_queues,
         facts=_facts,
         find_contract=ContractStore(_settings.queue_contracts).find,
         delivery_policy=_settings.delivery_policy,
+        confirm=_failure_destinations.confirm,
+        movers=_settings.movers,
         log_error=MessageErrors(),
         seconds=context.get_remaining_time_in_millis() / 1000 - _RESERVE,
         retries=event.retries,

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, Json
 
-from redrive.domain.messages.destinations import DeliveryPolicy
+from redrive.domain.messages.destinations import DeliveryPolicy, unqualified
 
 
 class Settings(BaseModel):
@@ -26,9 +26,10 @@ class Settings(BaseModel):
     slice_seconds: float = 60.0
     #: Events in an execution's history after which the run continues in a new one; None for the default.
     max_history_events: int | None = None
-    #: Names of what may be delivered to besides queues, separated by spaces, with the wildcard `*`.
-    function_name_patterns: str = ""
-    state_machine_name_patterns: str = ""
+    #: ARNs of what may be delivered to besides queues, separated by spaces.
+    destination_arns: str = ""
+    #: Unique ids of the mover's role and of its former roles, separated by spaces.
+    mover_role_ids: str = ""
     #: Keys of the input of a run that an alarm starts.
     automatic_run_input: Json[dict[str, Any]] = {}
     #: Minutes that an alarm must stay on before a run starts, and between the first two such runs.
@@ -40,9 +41,12 @@ class Settings(BaseModel):
     @property
     def delivery_policy(self) -> DeliveryPolicy:
         """What besides queues may be delivered to."""
-        return DeliveryPolicy(
-            tuple(self.function_name_patterns.split()), tuple(self.state_machine_name_patterns.split())
-        )
+        return DeliveryPolicy(frozenset(unqualified(arn) for arn in self.destination_arns.split()))
+
+    @property
+    def movers(self) -> frozenset[str]:
+        """Whose `redrive` attribute is believed."""
+        return frozenset(self.mover_role_ids.split())
 
 
 def settings() -> Settings:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from redrive.domain.errors import LogMessageError, RejectedError
+from redrive.domain.judging.authority import Authority, Confirm
 from redrive.domain.judging.judge import Judge
 from redrive.domain.judging.verdicts import Reason
 from redrive.domain.messages.destinations import DeliveryPolicy
@@ -68,6 +69,10 @@ class Mover:
     #: Creates what logs unexpected errors of messages, once for each slice.
     error_log: Callable[[], LogMessageError]
     delivery_policy: DeliveryPolicy
+    #: Asks AWS's configuration where messages of a run belong, and remembers the answers.
+    confirms: Callable[[str], Confirm]
+    #: Unique ids of the roles whose `redrive` attribute is believed.
+    movers: frozenset[str]
     #: The time in seconds since 1970.
     time: Callable[[], float]
     #: Waits for so many seconds.
@@ -119,7 +124,8 @@ class Mover:
             defers=not plan.request.allow_nested_dlq,
         )
         met = _MetQueues(plan, work, self.queues, self.shares, began=started, epoch=self.time() - runner.clock())
-        judge = Judge(plan, self.contracts(), cache(met.find), self.delivery_policy, log_error)
+        authority = Authority(plan, cache(met.find), self.delivery_policy, self.confirms(plan.run_id))
+        judge = Judge(plan, self.contracts(), authority, self.movers, log_error)
         # SQS itself keeps the groups of a FIFO queue waiting while one of their messages is invisible.
         blocked = self.facts.blocked(plan) if plan.in_quarantine else set()
         lane = Lane(

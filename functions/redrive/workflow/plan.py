@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from redrive.domain.errors import RejectedError
+from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.model import Model
 from redrive.domain.plan.planning import (
     ExecutionDirectory,
     check_contracts,
+    check_trusted,
     plan_run,
     reserve_shares,
     take_lock,
@@ -40,6 +42,7 @@ def plan(
     executions: ExecutionDirectory,
     shares: RateShares,
     find_contract: ContractFinder,
+    delivery_policy: DeliveryPolicy,
     pause: Callable[[float], None],
 ) -> Planned:
     """Return the plan of a run, which holds the queue's lock from now on.
@@ -54,6 +57,8 @@ def plan(
         The queue where messages go that must not be redriven.
     queues, store, checkpoints, executions, shares, find_contract
         Ports.
+    delivery_policy : DeliveryPolicy
+        What besides queues may be delivered to.
     pause : Callable[[float], None]
         Waits for so many seconds.
 
@@ -65,6 +70,7 @@ def plan(
         If messages of a dead run are still invisible, and trying again may help.
     """
     planned = plan_run(parse_request(given), execution, queues, quarantine_arn)
+    check_trusted(planned, queues, delivery_policy)
     check_contracts(planned, find_contract)
     take_lock(planned, store, executions)
     ended = store.taken_over_from(planned)

@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import batched
 
 from redrive.domain.errors import LogMessageError, RejectedError
+from redrive.domain.judging.authority import Authority, Confirm
 from redrive.domain.judging.judge import Judge
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.message import ReceivedMessage
@@ -32,6 +33,8 @@ def sample(
     facts: Facts,
     find_contract: ContractFinder,
     delivery_policy: DeliveryPolicy,
+    confirm: Confirm,
+    movers: frozenset[str],
     log_error: LogMessageError,
     seconds: float,
     retries: int,
@@ -44,8 +47,10 @@ def sample(
     ----------
     plan : RunPlan
         The run.
-    queues, facts, find_contract, delivery_policy
+    queues, facts, find_contract, delivery_policy, confirm
         Ports and what may be delivered to.
+    movers : frozenset[str]
+        Unique ids of the roles whose `redrive` attribute is believed.
     log_error : LogMessageError
         Logs that a message raised an unexpected error.
     seconds : float
@@ -60,7 +65,7 @@ def sample(
     Raises
     ------
     RejectedError
-        If messages have no known destination.
+        If nothing says where the messages belong.
     """
     request = plan.request
 
@@ -71,7 +76,8 @@ def sample(
             # The ARN may come from the message: what is wrong with it is no reason to refuse the run.
             return None
 
-    judge = Judge(plan, find_contract, find_queue, delivery_policy, log_error)
+    authority = Authority(plan, find_queue, delivery_policy, confirm)
+    judge = Judge(plan, find_contract, authority, movers, log_error)
     memory = Memory(plan, facts)
     summary, peek = Summary(plan), Peek(plan.dlq, None if request.full_scan else request.sample_size)
     seconds = min(seconds, _MOST_SECONDS)

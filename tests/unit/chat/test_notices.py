@@ -13,7 +13,6 @@ from redrive.domain.automatic.limits import Limits, Record
 from redrive.domain.runs.ending import Status
 from tests.support.samples import EVENTS
 
-MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:redrive"
 REPORT = json.loads((EVENTS / "webhook.json").read_text())["Records"][0]["Sns"]["Message"]
 ALARM = json.loads((EVENTS / "amazon-q.json").read_text())["Records"][0]["Sns"]["Message"]
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:redrive:night-shift"
@@ -77,15 +76,15 @@ CUSTOM_NOTIFICATION = {
 
 
 def report(**changes: Any) -> Notice:
-    return notice_of(json.dumps(json.loads(REPORT) | changes), "subject", MACHINE)
+    return notice_of(json.dumps(json.loads(REPORT) | changes), "subject")
 
 
 def test_a_report_is_formatted_for_a_slack_webhook():
-    assert slack_message(notice_of(REPORT, None, MACHINE)) == SLACK_MESSAGE
+    assert slack_message(notice_of(REPORT, None)) == SLACK_MESSAGE
 
 
 def test_an_alarm_is_formatted_as_a_custom_notification():
-    assert custom_notification(notice_of(ALARM, None, MACHINE)) == CUSTOM_NOTIFICATION
+    assert custom_notification(notice_of(ALARM, None)) == CUSTOM_NOTIFICATION
 
 
 def test_the_notices_of_one_run_share_a_thread():
@@ -130,19 +129,19 @@ def test_a_pause_of_automatic_starts_has_its_reason_and_something_to_do():
     text = paused_text("orders-dlq", Record(), Limits(900, 3, 0), 1_800_000_000)
     step = notify(text, "PAUSED", "orders-dlq", Progress())
     assert step.notification is not None
-    notice = notice_of(json.loads(step.notification.message)["default"], step.notification.subject, MACHINE)
+    notice = notice_of(json.loads(step.notification.message)["default"], step.notification.subject)
     assert (notice.title, notice.reason) == ("Automatic redrive PAUSED: orders-dlq", text)
     assert notice.to_do
 
 
 def test_an_alarm_that_is_ok_has_nothing_to_do():
     over = json.dumps(json.loads(ALARM) | {"NewStateValue": "OK"})
-    assert notice_of(over, None, MACHINE).to_do == ()
+    assert notice_of(over, None).to_do == ()
 
 
 @pytest.mark.parametrize("message", ["text", "[]", "{}", '{"AlarmName": 5}', '{"notice": "x"}'])
 def test_a_message_of_another_kind_is_shown_by_its_subject_alone(message):
-    notice = notice_of(message, "Something else", MACHINE)
+    notice = notice_of(message, "Something else")
     assert (notice.title, notice.reason, notice.facts) == ("Something else", None, ())
 
 
@@ -171,7 +170,6 @@ def test_nothing_is_longer_than_slack_accepts():
 )
 def test_links_lead_to_the_console_of_the_partition(partition, host):
     region = host.split(".", 1)[0]
-    machine = f"arn:{partition}:states:{region}:123456789012:stateMachine:redrive"
-    link = notice_of(REPORT, None, machine).link
+    link = report(executionArn=f"arn:{partition}:states:{region}:123456789012:execution:redrive:night-shift").link
     assert link is not None
     assert link.startswith(f"https://{host}/states/home?region={region}#")

@@ -10,7 +10,7 @@ from redrive.contracts.json_schema import SchemaContract
 from redrive.domain.errors import LockLostError, RejectedError
 from redrive.domain.judging.judge import Judge
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip
-from redrive.domain.messages.destinations import DeliveryPolicy, Kind, quarantine, queue
+from redrive.domain.messages.destinations import Kind, quarantine, queue
 from redrive.domain.messages.provenance import ATTRIBUTE, Provenance
 from redrive.domain.plan.request import OnInvalid
 from redrive.domain.rules.repair import Repair
@@ -18,8 +18,8 @@ from redrive.domain.rules.selection import Selection
 from tests.support import factories, wrapped
 
 ORDERS, INVOICES = factories.queue("orders"), factories.queue("invoices")
-POLICY = DeliveryPolicy(functions=("on-*",), state_machines=("orders-*",))
 HOME = "us-east-1:123456789012"
+DELIVERABLE = (f"arn:aws:lambda:{HOME}:function:on-order", f"arn:aws:states:{HOME}:stateMachine:orders-workflow")
 
 
 def no_queue(_arn: str) -> None:
@@ -32,14 +32,17 @@ def unusable(name: str) -> None:
 
 def judge(contracts=None, find_queue=no_queue, log_error=factories.unlogged, **plan) -> Judge:
     find_contract = contracts if callable(contracts) else (contracts or {}).get
-    return Judge(factories.plan(**plan), find_contract, find_queue, POLICY, log_error)
+    made = factories.plan(**plan)
+    authority = factories.authority(made, find_queue, arns=DELIVERABLE)
+    return factories.judge(made, find_contract, authority, log_error)
 
 
 def redriven(count: int = 1, run: str = "run-0", source_before: str | None = None, **values):
     """Return a message that earlier runs redrove."""
     made_for = source_before or factories.queue(values.get("source", "orders")).arn
     provenance = Provenance(run, count, "m-1", 5, made_for)
-    return factories.received(attributes={ATTRIBUTE: factories.string(provenance.to_json())}, **values)
+    attributes = {ATTRIBUTE: factories.string(provenance.to_json())}
+    return factories.received(attributes=attributes, sender=factories.MOVER, **values)
 
 
 def sent(verdict) -> dict:
@@ -189,12 +192,12 @@ def of_rule(target: str):
 @pytest.mark.parametrize(
     ("target", "kind", "name"),
     [
-        (f"arn:aws:lambda:{HOME}:function:on-order:live", Kind.FUNCTION, "on-order"),
-        (f"arn:aws:states:{HOME}:stateMachine:orders-flow", Kind.STATE_MACHINE, "orders-flow"),
+        (f"arn:aws:lambda:{HOME}:function:on-order", Kind.FUNCTION, "on-order"),
+        (f"arn:aws:states:{HOME}:stateMachine:orders-workflow", Kind.STATE_MACHINE, "orders-workflow"),
     ],
 )
 def test_a_message_goes_to_the_target_that_its_rule_could_not_reach(target, kind, name):
-    verdict = judge()(of_rule(target))
+    verdict = judge(sources=())(of_rule(target))
     found = verdict.outbound.destination
     assert (found.kind, found.arn, found.address, found.name) == (kind, target, target, name)
     content = verdict.outbound.request
@@ -215,15 +218,17 @@ def test_a_message_goes_to_the_target_that_its_rule_could_not_reach(target, kind
         "arn:",
         "no:arn:sqs",
         "on-order",
+        f"arn:aws:lambda:{HOME}:function:on-order:live",
+        f"arn:aws:lambda:{HOME}:function:ON-ORDER",
     ],
 )
 def test_a_message_for_a_target_outside_the_delivery_policy_stays(target):
-    assert judge()(of_rule(target)) == Skip(Reason.DESTINATION_NOT_ALLOWED)
+    assert judge(sources=())(of_rule(target)) == Skip(Reason.DESTINATION_NOT_ALLOWED)
 
 
 def test_a_target_that_is_a_queue_is_looked_up():
-    verdict = judge(find_queue={INVOICES.arn: INVOICES}.get)(of_rule(INVOICES.arn))
-    assert verdict.outbound.destination == queue(INVOICES)
+    verdict = judge(find_queue={INVOICES.arn: INVOICES}.get, sources=())(of_rule(INVOICES.arn))
+    assert verdict.outbound.destination == replace(queue(INVOICES), met=True)
 
 
 def test_the_runs_destination_takes_precedence_over_the_claimed_destination():
@@ -295,9 +300,15 @@ def test_a_notification_goes_back_wrapped_unless_its_contract_says_otherwise():
 
 def test_a_consumer_that_reads_raw_messages_gets_the_message_with_its_attributes():
     raw = replace(STORE_EVENT, sns_delivery="raw")
-    message = factories.received(notification(factories.store_event(), store_id=STORE))
-    verdict = judge({"orders": raw})(message)
+    body = notification(factories.store_event(), store_id=STORE)
+    verdict = judge({"orders": raw})(factories.received(body, source=None))
     assert sent(verdict) == {"MessageBody": factories.store_event(), "MessageAttributes": factories.store_id("3")}
+
+
+def test_a_notification_that_was_in_the_source_queue_goes_back_as_it_was_whatever_the_contract_says():
+    raw = replace(STORE_EVENT, sns_delivery="raw")
+    message = factories.received(notification(factories.store_event(), store_id=STORE))
+    assert sent(judge({"orders": raw})(message)) == as_received(message)
 
 
 def test_a_raw_message_stays_raw():
@@ -437,7 +448,7 @@ def test_a_pointer_is_redriven_as_it_is_although_it_breaks_the_contract(kind, si
 def test_a_pointer_in_a_notification_is_delivered_raw_if_the_contract_says_so():
     raw = SchemaContract("order", {"type": "object", "x-sns-delivery": "raw"})
     size = wrapped.size_attribute()
-    verdict = judge({"orders": raw})(factories.received(wrapped.notification(wrapped.pointer(), size)))
+    verdict = judge({"orders": raw})(factories.received(wrapped.notification(wrapped.pointer(), size), source=None))
     assert sent(verdict) == {"MessageBody": wrapped.pointer(), "MessageAttributes": size}
     assert verdict.contract is None
 
@@ -445,7 +456,8 @@ def test_a_pointer_in_a_notification_is_delivered_raw_if_the_contract_says_so():
 def test_a_pointer_that_was_redriven_too_often_is_quarantined_all_the_same():
     provenance = Provenance("run-0", 3, "m-1", 5, ORDERS.arn).to_json()
     attributes = wrapped.size_attribute() | {ATTRIBUTE: factories.string(provenance)}
-    verdict = judge(max_redrives=3)(factories.received(wrapped.pointer(), attributes=attributes))
+    message = factories.received(wrapped.pointer(), attributes=attributes, sender=factories.MOVER)
+    verdict = judge(max_redrives=3)(message)
     assert (verdict.reason, verdict.outbound.request["MessageBody"]) == ("redriven-too-often", wrapped.pointer())
 
 

@@ -8,7 +8,7 @@ from tests.support import factories
 HOME = factories.queue("orders-dlq").arn
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:redrive-orders"
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:redrive-orders"
-POLICY = DeliveryPolicy(functions=("redrive-*",), state_machines=("redrive-orders",))
+POLICY = DeliveryPolicy(frozenset({FUNCTION, f"{FUNCTION}:live", STATE_MACHINE}))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("orders", Kind.QUEUE), ("orders.fifo", Kind.FIFO_QUEUE)])
@@ -34,27 +34,32 @@ def test_what_the_policy_names_may_be_delivered_to_with_its_qualifier(arn, kind)
     assert not found.takes_batches
 
 
+ELSEWHERE = [
+    FUNCTION.replace("us-east-1", "eu-west-1"),
+    FUNCTION.replace("123456789012", "210987654321"),
+    "arn:aws:lambda:us-east-1:123456789012:layer:redrive-orders",
+    "arn:aws:events:us-east-1:123456789012:rule/redrive-orders",
+    FUNCTION.replace("arn:aws:", "arn:aws-cn:"),
+    FUNCTION.replace("arn:", "urn:"),
+    f"{FUNCTION}:",
+    f"{FUNCTION}:live:more",
+    f"{FUNCTION}\n",
+    f"{FUNCTION}/x",
+    f"{FUNCTION}:a b",
+    f"{STATE_MACHINE}:live:more",
+    f"{STATE_MACHINE}*",
+    "redrive-orders",
+    "",
+]
+
+
 @pytest.mark.parametrize(
-    "arn",
-    [
-        FUNCTION.replace("redrive-orders", "billing"),
-        STATE_MACHINE.replace("redrive-orders", "redrive-other"),
-        FUNCTION.replace("us-east-1", "eu-west-1"),
-        FUNCTION.replace("123456789012", "210987654321"),
-        "arn:aws:lambda:us-east-1:123456789012:layer:redrive-orders",
-        "arn:aws:events:us-east-1:123456789012:rule/redrive-orders",
-        FUNCTION.replace("arn:aws:", "arn:aws-cn:"),
-        FUNCTION.replace("arn:", "urn:"),
-        f"{FUNCTION}:",
-        f"{FUNCTION}:live:more",
-        f"{FUNCTION}\n",
-        f"{FUNCTION}/x",
-        f"{FUNCTION}:a b",
-        f"{STATE_MACHINE}:live:more",
-        f"{STATE_MACHINE}*",
-        "redrive-orders",
-        "",
-    ],
+    "arn", [FUNCTION.replace("redrive-orders", "billing"), f"{FUNCTION}:beta", f"{STATE_MACHINE}:1", *ELSEWHERE]
 )
 def test_what_the_policy_does_not_name_or_is_elsewhere_may_not_be_delivered_to(arn):
-    assert POLICY.destination(arn, HOME) is None
+    assert DeliveryPolicy(POLICY.arns - {arn}).destination(arn, HOME) is None
+
+
+@pytest.mark.parametrize("arn", ELSEWHERE)
+def test_what_is_no_function_or_state_machine_of_the_queues_account_and_region_is_refused_even_if_it_is_named(arn):
+    assert DeliveryPolicy(frozenset({arn})).destination(arn, HOME) is None

@@ -2,9 +2,7 @@
 
 import pytest
 
-from redrive.domain.judging.judge import Judge
 from redrive.domain.messages import json_text, opened, opening
-from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.json_text import NotJsonError
 from redrive.domain.messages.opened import Payload
 from redrive.domain.sampling.summary import Summary
@@ -58,7 +56,7 @@ def test_selection_repair_and_sample_share_one_parse_of_a_raw_message(parsed):
         select={"jmespath": "store"},
         repair={"setAttributes": {"store_id": {"type": "Number", "from": "store"}}},
     )
-    judge = Judge(plan, lambda _: None, lambda _: None, DeliveryPolicy(), factories.unlogged)
+    judge = factories.judge(plan)
     body = '{"store": 3}'
     Summary(plan).add(judge.judge(factories.received(body)))
     assert parsed == [body]
@@ -66,6 +64,6 @@ def test_selection_repair_and_sample_share_one_parse_of_a_raw_message(parsed):
 
 def test_a_body_that_a_repair_has_changed_is_parsed_anew(parsed):
     plan = factories.plan(repair={"project": "{store: store}"})
-    judge = Judge(plan, lambda _: None, lambda _: None, DeliveryPolicy(), factories.unlogged)
+    judge = factories.judge(plan)
     Summary(plan).add(judge.judge(factories.received('{"store": 3, "x": 1}')))
     assert parsed == ['{"store": 3, "x": 1}', '{"store":3}']

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from redrive.domain.judging.judge import Judge
+from redrive.domain.judging.authority import Authority
 from redrive.domain.judging.verdicts import Reason, Skip
 from redrive.domain.messages.destinations import function, queue
 from redrive.domain.messages.message import ReceivedMessage
@@ -30,8 +30,8 @@ def verdict_on(name: str, **plan):
     plan = factories.plan(started_at=STARTED_AT, sources=(), **plan)
     # They come from several accounts: each is judged as by a deployment in its own.
     anything = SimpleNamespace(destination=lambda arn, _home: function(arn, "function"))
-    judge = Judge(plan, {}.get, lambda _: factories.queue("found"), anything, factories.unlogged)
-    return judge(message(name))
+    authority = Authority(plan, lambda _: factories.queue("found"), anything, lambda _: None)
+    return factories.judge(plan, where=authority)(message(name))
 
 
 @each_recorded_message
@@ -110,9 +110,9 @@ def test_attributes_that_a_service_added_are_not_sent_on(name):
     assert request["MessageAttributes"].keys() == {"redrive"}
 
 
-def test_a_function_that_failed_gets_its_payload_again_at_the_version_that_failed():
+def test_a_function_that_failed_gets_its_payload_again():
     sent = verdict_on("lambda-destination-on-failure").outbound
-    assert sent.destination.address == "arn:aws:lambda:eu-central-1:111111111111:function:resource-2:$LATEST"
+    assert sent.destination.address == "arn:aws:lambda:eu-central-1:111111111111:function:resource-2"
     assert sent.request == {"Payload": '{"raise_error": 1}'}
 
 

@@ -39,6 +39,7 @@ def test_every_key_can_be_set():
         "repair": {"renameAttributes": {"store": "store_id"}},
         "onInvalid": "leave",
         "maxRedrives": 1,
+        "trustedDestinations": ["arn:aws:lambda:us-east-1:123456789012:function:on-order"],
         "allowNestedDlq": True,
     }
     assert parse_request(given).model_dump(mode="json", exclude_none=True) == given

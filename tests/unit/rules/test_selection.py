@@ -7,7 +7,7 @@ import pytest
 
 from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.messages.opening import open_message
-from redrive.domain.messages.provenance import ATTRIBUTE, Provenance
+from redrive.domain.messages.provenance import ATTRIBUTE, Belief, Provenance
 from redrive.domain.rules.selection import Selection, Selector
 from tests.support import factories
 
@@ -16,7 +16,7 @@ AN_HOUR_BEFORE = factories.STARTED_AT - 3_600_000
 
 def selects(message, **conditions) -> bool:
     selector = Selector(Selection.model_validate(conditions), factories.STARTED_AT)
-    return selector(open_message(message))
+    return selector(open_message(message, Belief(frozenset({factories.MOVER}))))
 
 
 def failed_invocation(error_type="TimeoutError", condition="RetriesExhausted", payload="{}"):
@@ -65,7 +65,8 @@ def test_messages_of_a_shared_queue_are_selected_by_their_origin():
 
 def test_a_quarantined_message_is_selected_by_the_source_that_our_attribute_kept():
     kept = Provenance("run-0", 0, "m-1", 5, factories.queue("orders").arn).to_json("invalid-body", ())
-    quarantined = factories.received(source=None, attributes={ATTRIBUTE: factories.string(kept)})
+    attributes = {ATTRIBUTE: factories.string(kept)}
+    quarantined = factories.received(source=None, attributes=attributes, sender=factories.MOVER)
     assert selects(quarantined, source=["orders"])
     assert not selects(quarantined, source=["invoices"])
 

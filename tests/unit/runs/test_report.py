@@ -92,6 +92,7 @@ def test_the_report_has_the_totals_of_the_tally_and_what_was_sampled_and_remains
         "redriven": 90,
         "repaired": 60,
         "quarantined": 4,
+        "foreign": 0,
         "skipped": 4,
         "bounced": 3,
         "failed": 2,

@@ -28,6 +28,8 @@ def test_a_setting_of_the_wrong_type_is_refused(name, value, monkeypatch):
         settings()
 
 
-def test_name_patterns_are_separated_by_spaces():
-    found = Settings(function_name_patterns=" redrive-*  orders-* ", state_machine_name_patterns="")
-    assert found.delivery_policy == DeliveryPolicy(functions=("redrive-*", "orders-*"), state_machines=())
+def test_arns_and_ids_are_separated_by_spaces():
+    function = "arn:aws:lambda:us-east-1:123456789012:function:on-order"
+    found = Settings(destination_arns=f" {function}:$LATEST  {function}:live ", mover_role_ids="AROA1 AROA2")
+    assert found.delivery_policy == DeliveryPolicy(frozenset({function, f"{function}:live"}))
+    assert found.movers == {"AROA1", "AROA2"}

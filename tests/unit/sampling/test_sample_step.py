@@ -5,8 +5,6 @@ from collections.abc import Generator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.queues import QueueRef
@@ -45,13 +43,17 @@ class NoFacts:
         raise AssertionError("a sample records nothing")
 
 
-def sampled(*messages: dict[str, Any], find_contract: Any = lambda _: None, log_error: Any = None) -> Sample:
+def sampled(
+    *messages: dict[str, Any], find_contract: Any = lambda _: None, log_error: Any = None, **plan: Any
+) -> Sample:
     return sample(
-        factories.plan(),
+        factories.plan(**plan),
         queues=PeekedQueues(*messages),
         facts=NoFacts(),
         find_contract=find_contract,
         delivery_policy=DeliveryPolicy(),
+        confirm=lambda _: None,
+        movers=frozenset(),
         log_error=log_error or factories.unlogged,
         seconds=1,
         retries=0,
@@ -66,8 +68,9 @@ def test_a_queue_that_a_message_claims_and_that_is_refused_is_no_known_destinati
     attributes = {"TARGET_ARN": target, "RULE_ARN": rule, "ERROR_CODE": factories.string("NO_PERMISSIONS")}
     event = {"version": "0", "id": "1", "detail-type": "x", "source": "x", "detail": {}}
     claims = factories.message(json.dumps(event), source=None, attributes=attributes)
-    with pytest.raises(RejectedError, match=r"^1 of 2 sampled messages in orders-dlq have no known destination"):
-        sampled(claims, factories.message())
+    two = (factories.queue("invoices"), factories.queue("orders"))
+    found = sampled(claims, factories.message(), sources=two)
+    assert (found.skipped, found.redrivable) == ({"no-destination": 1}, 1)
 
 
 def test_a_message_that_cannot_be_read_is_counted_and_says_nothing_about_times_and_sizes():

@@ -15,7 +15,7 @@ from redrive.domain.messages.destinations import quarantine, queue
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.opening import open_message, with_forward
 from redrive.domain.messages.outbound import outbound
-from redrive.domain.messages.provenance import ATTRIBUTE, Provenance
+from redrive.domain.messages.provenance import ATTRIBUTE, Belief, Provenance
 from redrive.domain.rules.selection import Selection, Selector
 from redrive.domain.sampling.sample import Sample, SampleGroup
 from redrive.domain.sampling.summary import (
@@ -97,8 +97,9 @@ def test_messages_of_different_origins_are_in_different_groups():
 def test_the_origin_of_a_quarantined_message_is_the_same_to_the_selection_and_to_the_sample():
     # SQS doesn't say where a quarantined message came from; our attribute does.
     kept = Provenance("run-0", 0, "m-1", 5, factories.queue("orders").arn).to_json("invalid-body", ())
-    message = factories.received(source=None, attributes={ATTRIBUTE: factories.string(kept)})
-    opened = open_message(message)
+    attributes = {ATTRIBUTE: factories.string(kept)}
+    message = factories.received(source=None, attributes=attributes, sender=factories.MOVER)
+    opened = open_message(message, Belief(frozenset({factories.MOVER}), quarantine=True))
     assert message.source_arn is None
     selected = Selector(Selection(source=("orders",)), factories.STARTED_AT)(opened)
     (group,) = summarize([Judgment(REDRIVE, opened)]).groups
@@ -107,7 +108,10 @@ def test_the_origin_of_a_quarantined_message_is_the_same_to_the_selection_and_to
 
 def test_a_run_on_the_quarantine_selects_and_reports_messages_by_the_same_origin():
     kept = [Provenance("run-0", 0, "m-1", 5, factories.queue(name).arn).to_json("x", ()) for name in ("a", "b", "b")]
-    messages = [factories.received(source=None, attributes={ATTRIBUTE: factories.string(value)}) for value in kept]
+    messages = [
+        factories.received(source=None, attributes={ATTRIBUTE: factories.string(value)}, sender=factories.MOVER)
+        for value in kept
+    ]
     plan = factories.plan(
         dlq=factories.queue("quarantine"),
         sources=(),
@@ -279,18 +283,6 @@ def test_an_empty_quarantine_is_not_refused():
     assert summarize([], plan).sampled == 0
 
 
-def test_unroutable_messages_in_quarantine_are_refused_without_counting_queues():
-    plan = factories.plan(dlq=factories.queue("quarantine"), sources=())
-    unroutable = judgment(factories.received(source=None), Skip(Reason.NO_DESTINATION))
-    with pytest.raises(RejectedError) as caught:
-        summarize([unroutable, judgment(factories.received())], plan)
-    assert str(caught.value) == (
-        "1 of 2 sampled messages in the quarantine have no known destination: this app didn't put them there, or the "
-        "queue that they came from is gone. Start the run with a destination, and select the messages that belong "
-        "there."
-    )
-
-
 def test_a_queue_of_which_nothing_could_be_sampled_is_refused_without_counting_messages():
     with pytest.raises(RejectedError) as caught:
         summarize([], factories.plan(sources=()))
@@ -305,16 +297,18 @@ def test_a_run_with_a_destination_is_never_refused_for_where_messages_came_from(
     assert summarize(judged, factories.plan(destination=factories.queue("other"), **plan)).sampled == sampled
 
 
-def test_unroutable_messages_end_the_run_with_what_to_do():
-    plan = factories.plan(sources=(factories.queue("orders"), factories.queue("invoices")))
-    judged = [
-        judgment(factories.received()),
-        judgment(factories.received(source=None), Skip(Reason.NO_DESTINATION)),
-    ]
-    with pytest.raises(
-        RejectedError, match=r"^1 of 2 sampled messages in orders-dlq.*2 queues use this.*with a destination"
-    ):
-        summarize(judged, plan)
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"sources": ()},
+        {"sources": (factories.queue("orders"), factories.queue("invoices"))},
+        {"sources": (), "dlq": factories.queue("quarantine")},
+    ],
+)
+def test_a_message_that_belongs_nowhere_does_not_keep_the_others(plan):
+    unroutable = judgment(factories.received(source=None), Skip(Reason.NO_DESTINATION))
+    found = summarize([unroutable, judgment(factories.received())], factories.plan(**plan))
+    assert (found.skipped, found.redrivable) == ({"no-destination": 1}, 1)
 
 
 # Envelopes that say more than the notification around them

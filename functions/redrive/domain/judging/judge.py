@@ -11,15 +11,15 @@ from typing import NamedTuple
 from redrive.contracts.contract import ContractViolationError, MessageContract
 from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.errors import LogMessageError, RedriveError, RejectedError
+from redrive.domain.judging.authority import Authority
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip, Verdict
-from redrive.domain.messages.destinations import DeliveryPolicy, Destination, Kind, quarantine, queue
+from redrive.domain.messages.destinations import Destination, quarantine
 from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.opened import OpenedMessage
 from redrive.domain.messages.opening import open_message, raw_delivery, with_forward
 from redrive.domain.messages.outbound import outbound
 from redrive.domain.messages.provenance import Belief
-from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.request import OnInvalid
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.rules.repair import Repairer
@@ -50,11 +50,10 @@ class Judge:
     find_contract : Callable[[str], MessageContract | None]
         The contract for the name of a queue or function; None if it has none, so that a message is judged on its
         envelope alone. RejectedError if it has one that can't be used.
-    find_queue : Callable[[str], QueueRef | Reason | None]
-        Finds a queue by ARN, for messages whose origin is none of the run's sources; None if there is no such queue,
-        a reason if nothing may be sent to it.
-    delivery_policy : DeliveryPolicy
-        What besides queues may be delivered to.
+    authority : Authority
+        Where messages may go.
+    movers : frozenset[str]
+        Unique ids of the roles whose `redrive` attribute is believed.
     log_error : LogMessageError
         Logs that a message raised an unexpected error.
     """
@@ -63,8 +62,8 @@ class Judge:
         self,
         plan: RunPlan,
         find_contract: FindContract,
-        find_queue: Callable[[str], QueueRef | Reason | None],
-        delivery_policy: DeliveryPolicy,
+        authority: Authority,
+        movers: frozenset[str],
         log_error: LogMessageError,
     ) -> None:
         request = plan.request
@@ -72,14 +71,11 @@ class Judge:
         self._max_redrives = request.max_redrives
         self._leaves_invalid = plan.on_invalid is OnInvalid.LEAVE
         self._quarantine = quarantine(plan.quarantine)
-        self._destination = None if plan.destination is None else queue(plan.destination)
-        self._sources = {source.arn: queue(source) for source in plan.sources}
         self._find_contract = find_contract
         self._contracts: dict[str, MessageContract | Reason | None] = {}
-        self._find_queue = find_queue
-        self._delivery_policy = delivery_policy
         self._log_error = log_error
-        self._belief = belief_of(plan)
+        self._authority = authority
+        self._belief = Belief(movers, plan.dlq.arn, quarantine=plan.in_quarantine)
         self._selects = None if request.select is None else Selector(request.select, plan.started_at)
         self._repair = None if request.repair is None else Repairer(request.repair)
 
@@ -126,7 +122,7 @@ class Judge:
         return None
 
     def _with_contract(self, opened: OpenedMessage) -> Judgment:
-        destination = self._destination_of(opened)
+        destination = self._authority.destination_of(opened)
         if not isinstance(destination, Destination):
             return Judgment(self._skip(destination, opened), opened)
         contract = self._contract_of(destination.name)
@@ -178,49 +174,25 @@ class Judge:
         request = outbound(opened.forward, destination, provenance.to_json(), deduplication_id)
         if not request.fits:
             return self._skip(Reason.TOO_LARGE, opened)
-        return Redrive(request, None if contract is None else contract.name, repaired)
-
-    def _destination_of(self, opened: OpenedMessage) -> Destination | Reason:
-        """Return where the message belongs: what the run names, where it came from, what its envelope claims."""
-        if self._destination is not None:
-            return self._destination
-        if opened.provenance.source is not None:
-            return self._queue(opened.provenance.source)
-        claimed = opened.claimed_destination
-        if claimed is not None:
-            parts = claimed.split(":")
-            if parts[0] == "arn" and parts[2:3] == ["sqs"]:
-                return self._queue(claimed)
-            allowed = self._delivery_policy.destination(claimed, self._plan.dlq.arn)
-            return allowed or Reason.DESTINATION_NOT_ALLOWED
-        return next(iter(self._sources.values())) if len(self._sources) == 1 else Reason.NO_DESTINATION
-
-    def _queue(self, arn: str) -> Destination | Reason:
-        if arn in self._sources:
-            return self._sources[arn]
-        found = self._find_queue(arn)
-        if isinstance(found, QueueRef):
-            return queue(found)
-        return found or Reason.NO_DESTINATION
+        return Redrive(request, None if contract is None else contract.name, repaired, opened.provenance.foreign)
 
     def _invalid(self, opened: OpenedMessage, reason: str, problems: tuple[str, ...] = ()) -> Verdict:
         if self._leaves_invalid:
             return self._skip(reason, opened)
         # As it was received, so that a later run judges the same message.
         received = opened.received
-        note = opened.provenance.quarantined(self._plan.run_id).to_json(reason, problems)
+        note = opened.provenance.quarantined(self._plan.run_id, self._plan.dlq.arn).to_json(reason, problems)
         request = outbound(received, self._quarantine, note, received.message_id)
-        return Quarantine(reason, request) if request.fits else self._skip(Reason.TOO_LARGE, opened)
+        return (
+            Quarantine(reason, request, opened.provenance.foreign)
+            if request.fits
+            else self._skip(Reason.TOO_LARGE, opened)
+        )
 
     def _skip(self, reason: str, message: OpenedMessage | ReceivedMessage) -> Skip:
         """Return the verdict that leaves a message, and the FIFO queue whose order it holds up by staying."""
-        if self._destination is not None:
-            return Skip(reason, self._destination.arn if self._destination.kind is Kind.FIFO_QUEUE else None)
+        fifo_queue = self._authority.fifo_queue
         source = message.provenance.source if isinstance(message, OpenedMessage) else message.source_arn
-        return Skip(reason, source if source is not None and source.endswith(".fifo") else None)
-
-
-def belief_of(plan: RunPlan) -> Belief:
-    """Return which provenance a run believes."""
-    known = (*plan.sources, *((plan.destination,) if plan.destination else ()))
-    return Belief(frozenset(queue.arn for queue in known), quarantine=plan.in_quarantine)
+        if self._plan.destination is None and source is not None and source.endswith(".fifo"):
+            fifo_queue = source
+        return Skip(reason, fifo_queue)

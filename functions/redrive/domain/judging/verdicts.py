@@ -20,6 +20,8 @@ class Reason(StrEnum):
     ARRIVED_AFTER_START = "arrived-after-start"
     NO_DESTINATION = "no-destination"
     DESTINATION_NOT_ALLOWED = "destination-not-allowed"
+    DESTINATION_NOT_CONFIRMED = "destination-not-confirmed"
+    CONFIGURATION_UNREADABLE = "configuration-unreadable"
     GROUP_WAITS = "group-waits"
     NOT_SELECTED = "not-selected"
     UNDECIDED = "undecided"
@@ -38,6 +40,8 @@ class Redrive(NamedTuple):
     contract: str | None = None
     #: The message was repaired.
     repaired: bool = False
+    #: It loses a `redrive` attribute that isn't ours.
+    foreign: bool = False
 
 
 class Quarantine(NamedTuple):
@@ -46,6 +50,8 @@ class Quarantine(NamedTuple):
     reason: str
     #: The request that does it.
     outbound: Outbound
+    #: It loses a `redrive` attribute that isn't ours.
+    foreign: bool = False
 
 
 class Skip(NamedTuple):

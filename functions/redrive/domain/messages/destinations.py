@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
 from redrive.domain.messages.queues import QueueRef
 
@@ -54,6 +53,8 @@ class Destination:
     max_bytes: int
     #: The run's rate applies. It doesn't for the quarantine, which nothing consumes.
     throttled: bool = True
+    #: The plan doesn't know it: if it can't be delivered to, that concerns its own messages only.
+    met: bool = False
 
     @property
     def takes_batches(self) -> bool:
@@ -73,21 +74,25 @@ def quarantine(ref: QueueRef) -> Destination:
 
 def function(arn: str, name: str) -> Destination:
     """Return a function as a destination; the ARN may have a qualifier."""
-    return Destination(Kind.FUNCTION, arn, arn, name, _MAX_EVENT_BYTES)
+    return Destination(Kind.FUNCTION, arn, arn, name, _MAX_EVENT_BYTES, met=True)
 
 
 def state_machine(arn: str, name: str) -> Destination:
     """Return a state machine as a destination."""
-    return Destination(Kind.STATE_MACHINE, arn, arn, name, _MAX_INPUT_BYTES)
+    return Destination(Kind.STATE_MACHINE, arn, arn, name, _MAX_INPUT_BYTES, met=True)
+
+
+def unqualified(arn: str) -> str:
+    """Return an ARN without `:$LATEST`, which names the same code of a function as no qualifier does."""
+    return arn.removesuffix(":$LATEST")
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPolicy:
     """What besides queues this deployment may deliver to; its roles allow the same and no more."""
 
-    #: Name patterns with the wildcard `*`.
-    functions: tuple[str, ...] = ()
-    state_machines: tuple[str, ...] = ()
+    #: ARNs of functions and state machines. One with a version or an alias allows just that.
+    arns: frozenset[str] = frozenset()
 
     def destination(self, arn: str, home: str) -> Destination | None:
         """Return a function or state machine as a destination, or None if it may not be delivered to.
@@ -96,21 +101,15 @@ class DeliveryPolicy:
         ----------
         arn : str
             `arn:aws:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]` or
-            `arn:aws:states:REGION:ACCOUNT:stateMachine:NAME`. A qualifier is kept.
+            `arn:aws:states:REGION:ACCOUNT:stateMachine:NAME[:QUALIFIER]`.
         home : str
             ARN of the dead-letter queue: only its own partition, account, and region are delivered to.
         """
         _, partition, _, region, account, _ = home.split(":")
-        for made, service, patterns in (
-            (function, _FUNCTION, self.functions),
-            (state_machine, _STATE_MACHINE, self.state_machines),
-        ):
+        if arn not in self.arns:
+            return None
+        for made, service in ((function, _FUNCTION), (state_machine, _STATE_MACHINE)):
             found = service.fullmatch(arn)
             if found is not None and found.group("partition", "region", "account") == (partition, region, account):
-                name = found["name"]
-                return made(arn, name) if _matches(name, patterns) else None
+                return made(arn, found["name"])
         return None
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -37,6 +37,9 @@ class ReceivedMessage(NamedTuple):
     sent_at: int
     #: `DeadLetterQueueSourceArn`: the queue whose redrive policy moved the message here; only SQS can set it.
     source_arn: str | None
+    #: `SenderId` without the session's name: the unique id of the role or user that sent the message. Only SQS can set
+    #: it, and a redrive policy that moves the message keeps it (docs/design/threat-model.md).
+    sender: str | None
     #: `MessageGroupId`; messages of standard queues can have one too (fair queues).
     group_id: str | None
     #: `AWSTraceHeader`, the X-Ray trace that the message belongs to.
@@ -58,6 +61,7 @@ class ReceivedMessage(NamedTuple):
             attributes={},
             sent_at=0,
             source_arn=None,
+            sender=None,
             group_id=message.get("Attributes", {}).get("MessageGroupId"),
             trace_header=None,
             size=0,
@@ -77,6 +81,7 @@ class ReceivedMessage(NamedTuple):
             attributes=attributes,
             sent_at=int(system["SentTimestamp"]),
             source_arn=system.get("DeadLetterQueueSourceArn"),
+            sender=system.get("SenderId", "").partition(":")[0] or None,
             group_id=system.get("MessageGroupId"),
             trace_header=system.get("AWSTraceHeader"),
             size=utf8_size(body) + attributes_size(attributes),

@@ -15,7 +15,7 @@ from redrive.domain.messages.failure_records import RECORD_MARKS, by_body
 from redrive.domain.messages.json_text import NotJsonError, parse
 from redrive.domain.messages.message import AttributeMap, ReceivedMessage
 from redrive.domain.messages.opened import Failure, OpenedMessage, Payload, Recognized
-from redrive.domain.messages.provenance import ANY_QUEUE, Belief, Provenance
+from redrive.domain.messages.provenance import NO_BELIEF, Belief, Provenance
 from redrive.domain.messages.s3_pointers import is_pointer
 from redrive.domain.messages.service_attributes import async_failure, by_attributes
 
@@ -27,14 +27,14 @@ _MARKS = ("TopicArn", "aws:s3", "s3:TestEvent", *RECORD_MARKS)
 type JsonObject = Mapping[str, Any]
 
 
-def open_message(received: ReceivedMessage, belief: Belief = ANY_QUEUE) -> OpenedMessage:
+def open_message(received: ReceivedMessage, belief: Belief = NO_BELIEF) -> OpenedMessage:
     """Return the message with what is inside it, and what earlier runs did with it as far as it is believed.
 
     A message that an SQS redrive policy moved, even if it has been in the quarantine since, goes back to its queue as
     it is, because its consumer reads what was in that queue. Only its contract looks inside.
     """
     provenance = belief.provenance_of(received)
-    moved = provenance.source is not None
+    moved = provenance.moved
     found = None if moved else by_attributes(received)
     if found is not None:
         inside = _look_inside(found.forward, moved=False)
@@ -58,29 +58,26 @@ def with_forward(opened: OpenedMessage, forward: ReceivedMessage) -> OpenedMessa
         payload = opened.payload if forward.body == opened.forward.body else Payload(forward.body, {})
         return replace(opened, forward=forward, payload=payload.with_attributes(forward.attributes))
     # The body is still wrapped: what the repair changed may be anywhere in it.
-    return replace(opened, forward=forward, payload=_look_inside(forward, moved=_was_moved(opened)).payload)
+    return replace(opened, forward=forward, payload=_look_inside(forward, moved=opened.provenance.moved).payload)
 
 
 def raw_delivery(opened: OpenedMessage) -> OpenedMessage:
     """Return a notification as SNS sends it with raw delivery: the message, with its attributes.
 
-    SNS developer guide, "Raw message delivery". What isn't a notification comes back as it is.
+    SNS developer guide, "Raw message delivery". What isn't a notification, or was in a source queue in this form, comes
+    back as it is.
     """
-    if Envelope.SNS_NOTIFICATION not in opened.envelopes:
+    if opened.provenance.moved or Envelope.SNS_NOTIFICATION not in opened.envelopes:
         return opened
     inside = _object_in(opened.forward.body)
     notification = None if inside is None else SnsNotification.of(inside[1])
     if notification is None:
         return opened
     # Our own attribute is outside of the notification.
-    inner, _ = _delivered(notification, moved=_was_moved(opened))
+    inner, _ = _delivered(notification, moved=False)
     attributes = {**opened.forward.attributes, **inner}
     forward = opened.forward.with_content(notification.message, attributes)
     return replace(opened, forward=forward, payload=opened.payload.with_attributes(attributes))
-
-
-def _was_moved(opened: OpenedMessage) -> bool:
-    return opened.provenance.source is not None
 
 
 def _opened(

@@ -81,15 +81,15 @@ def outbound(message: ReceivedMessage, destination: Destination, provenance: str
 def with_provenance(message: ReceivedMessage, provenance: str, max_bytes: int) -> tuple[AttributeMap, int, bool]:
     """Return the message's attributes with ours added, the size of the whole message, and whether ours fits.
 
-    If it doesn't (ten attributes already, or too many bytes for the queue), the message's own attributes come back
-    unchanged: what belongs to the message takes precedence over what belongs to us.
+    If it doesn't (ten attributes already, or too many bytes for the queue), the message goes without: what belongs to
+    the message takes precedence over what belongs to us. An attribute of the same name that it has never goes on.
     """
+    own, size = message.attributes, message.size
+    if ATTRIBUTE in own:
+        size -= attribute_size(ATTRIBUTE, own[ATTRIBUTE])
+        own = {name: value for name, value in own.items() if name != ATTRIBUTE}
     ours = {"DataType": "String", "StringValue": provenance}
-    size = message.size + attribute_size(ATTRIBUTE, ours)
-    if ATTRIBUTE in message.attributes:
-        size -= attribute_size(ATTRIBUTE, message.attributes[ATTRIBUTE])
-    elif len(message.attributes) >= MAX_ATTRIBUTES:
-        return message.attributes, message.size, False
-    if size > max_bytes:
-        return message.attributes, message.size, False
-    return {**message.attributes, ATTRIBUTE: ours}, size, True
+    with_ours = size + attribute_size(ATTRIBUTE, ours)
+    if len(own) >= MAX_ATTRIBUTES or with_ours > max_bytes:
+        return own, size, False
+    return {**own, ATTRIBUTE: ours}, with_ours, True

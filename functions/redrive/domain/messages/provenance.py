@@ -19,6 +19,8 @@ from redrive.domain.messages.message import MAX_ATTRIBUTES, ReceivedMessage
 ATTRIBUTE = "redrive"
 # More than our attribute takes on a redriven message, in bytes.
 _ROOM = 1_024
+# The largest message of queues made before August 2025, unless it was changed (SQS developer guide, "Message quotas").
+_FORMER_LIMIT = 262_144
 # Whatever else a message has in its place isn't looked up: DynamoDB refuses keys of more than 2,048 bytes.
 _REQUEST_ID = re.compile(r"[0-9a-fA-F-]{36}")
 # In the record of an asynchronous invocation, where it comes before the payload.
@@ -41,15 +43,22 @@ class Provenance(NamedTuple):
     source: str | None
     #: A run has repaired it: it isn't what was originally sent.
     repaired: bool = False
+    #: ARN of the dead-letter queue that a message in quarantine came from, if it has no source: the configuration of
+    #: what failed names that queue.
+    dlq: str | None = None
+    #: It was in a source queue, whose consumer reads it as it is, whatever it looks like.
+    moved: bool = False
+    #: It carries an attribute of our name that isn't believed, and that doesn't go on with it.
+    foreign: bool = False
 
     def redriven(self, run: str, queue: str | None, *, repaired: bool) -> Provenance:
         """Return the provenance of a message that `run` sends on; `queue` is the ARN of its destination, if a queue."""
         repaired = self.repaired or repaired
         return Provenance(run, self.redrives + 1, self.message_id, self.sent_at, queue or self.source, repaired)
 
-    def quarantined(self, run: str) -> Provenance:
-        """Return the provenance of a message that `run` sends to the quarantine."""
-        return replace(self, run=run)
+    def quarantined(self, run: str, dlq: str) -> Provenance:
+        """Return the provenance of a message that `run` sends from a dead-letter queue, an ARN, to the quarantine."""
+        return replace(self, run=run, dlq=None if self.source else dlq)
 
     def to_json(self, reason: str | None = None, problems: tuple[str, ...] = ()) -> str:
         """Return the attribute's value; `reason` and `problems` are for quarantined messages only."""
@@ -60,6 +69,8 @@ class Provenance(NamedTuple):
             text += f',"source":{encode_basestring_ascii(self.source)}'
         if self.repaired:
             text += ',"repaired":true'
+        if self.dlq is not None:
+            text += f',"dlq":{encode_basestring_ascii(self.dlq)}'
         if reason is not None:
             text += f',"reason":{json.dumps(reason)},"problems":{json.dumps(problems, separators=(",", ":"))}'
         return text + "}"
@@ -77,8 +88,18 @@ class QuarantineNote:
     problems: tuple[str, ...]
 
 
-def quarantine_note_of(message: ReceivedMessage) -> QuarantineNote | None:
-    """Return why a message was quarantined, or None if its attribute doesn't say (there was no room)."""
+def quarantine_note_of(message: ReceivedMessage, movers: frozenset[str]) -> QuarantineNote | None:
+    """Return why a message was quarantined, or None if its attribute doesn't say: there was no room, or it's forged.
+
+    Parameters
+    ----------
+    message : ReceivedMessage
+        A message of the quarantine.
+    movers : frozenset[str]
+        Unique ids of the roles whose attribute is believed.
+    """
+    if message.sender not in movers:
+        return None
     try:
         members = json.loads(message.attributes[ATTRIBUTE]["StringValue"])
         return QuarantineNote(
@@ -92,37 +113,46 @@ def quarantine_note_of(message: ReceivedMessage) -> QuarantineNote | None:
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """Which provenance of a message is believed: the one that was made for the queue whose message it is.
+    """Which provenance of a message is believed, for the messages of one dead-letter queue.
 
-    Frameworks copy all attributes to the next queue, so a message may carry those of another queue's redrive.
+    The runs table's is, because nobody else writes it, and the attribute of a message that our own mover has sent: SQS
+    names the sender of each message, and keeps naming it after a redrive policy has moved the message. Anyone else can
+    write or copy the attribute.
     """
 
-    #: ARNs of the queues whose messages are in it, and of the run's destination.
-    queues: frozenset[str] = frozenset()
+    #: Unique ids of the roles whose attributes are believed: the mover's, and those that it had before.
+    movers: frozenset[str] = frozenset()
+    #: ARN of the dead-letter queue.
+    dlq: str | None = None
     #: The dead-letter queue is the quarantine.
     quarantine: bool = False
 
     def provenance_of(self, message: ReceivedMessage) -> Provenance:
-        """Return what the runs table or the attribute says, or a fresh provenance if neither can be believed.
-
-        The table comes first, because nobody else writes it.
-        """
+        """Return what the runs table or the attribute says, or a fresh provenance if neither can be believed."""
+        attached = message.attributes.get(ATTRIBUTE)
+        source = message.source_arn
         found = _parsed(message.recorded)
+        if found is not None and source is None and not self.quarantine:
+            # Found under an id that the message itself names: it counts, but it gives the message no rights.
+            return replace(found, source=None, dlq=None, foreign=attached is not None)
+        if found is None and attached is not None and message.sender in self.movers:
+            found = _parsed(attached.get("StringValue"))
+            if found is not None and source in {None, found.source}:
+                attached = None
+            else:
+                found = None
+        foreign = attached is not None
         if found is None:
-            found = _parsed(message.attributes.get(ATTRIBUTE, {}).get("StringValue"))
-            if found is None or not self._counts(found, message):
-                return Provenance("", 0, message.message_id, message.sent_at, message.source_arn)
-        return replace(found, source=message.source_arn or found.source)
-
-    def _counts(self, attached: Provenance, message: ReceivedMessage) -> bool:
-        if message.source_arn is not None:
-            return attached.source == message.source_arn
-        # A message that wasn't moved here by a redrive policy: one in quarantine can be of any queue.
-        return self.quarantine or attached.source is None or not self.queues or attached.source in self.queues
+            # In the quarantine, nothing says whether it was in a source queue, so it's left as it is.
+            moved = source is not None or self.quarantine
+            return Provenance("", 0, message.message_id, message.sent_at, source, moved=moved, foreign=foreign)
+        # A run may have parked it here, which doesn't say where it belongs.
+        source = source or (None if found.source == self.dlq else found.source)
+        return replace(found, source=source, moved=not (self.quarantine and found.dlq), foreign=foreign)
 
 
-#: Believes the notes of all queues, as in quarantine.
-ANY_QUEUE = Belief(quarantine=True)
+#: Believes nobody's attribute.
+NO_BELIEF = Belief()
 
 
 def _parsed(text: str | None) -> Provenance | None:
@@ -131,7 +161,7 @@ def _parsed(text: str | None) -> Provenance | None:
         return None
     try:
         members = json.loads(text)
-        source = members.get("source")
+        source, dlq = members.get("source"), members.get("dlq")
         return Provenance(
             str(members["run"]),
             max(0, int(members["count"])),
@@ -139,6 +169,7 @@ def _parsed(text: str | None) -> Provenance | None:
             int(members["sent"]),
             source if isinstance(source, str) else None,
             members.get("repaired") is True,
+            dlq if isinstance(dlq, str) else None,
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
@@ -164,4 +195,5 @@ def recorded_under(message: ReceivedMessage, limits: Mapping[str, int], here: in
         return None if found is None else found[1]
     limit = here if message.source_arn is None else limits.get(message.source_arn)
     full = len(message.attributes) >= MAX_ATTRIBUTES
-    return message.message_id if full or limit is None or message.size + _ROOM > limit else None
+    # The limit may have been raised since, most likely from what it was by default until 2025.
+    return message.message_id if full or limit is None or message.size + _ROOM > min(limit, _FORMER_LIMIT) else None

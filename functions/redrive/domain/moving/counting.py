@@ -40,10 +40,12 @@ class LaneCounts:
         """Count a message that its destination accepted."""
         match verdict:
             case Redrive():
+                self._counts["foreign"] += verdict.foreign
                 self._counts["redriven"] += 1
                 self._counts["repaired"] += verdict.repaired
                 self._without_contract += verdict.contract is None
             case Quarantine():
+                self._counts["foreign"] += verdict.foreign
                 self._counts["quarantined"] += 1
                 self._quarantine_reasons[verdict.reason] += 1
 

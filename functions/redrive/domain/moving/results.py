@@ -29,6 +29,8 @@ class Counts(Model):
     repaired: int = 0
     #: Sent to the quarantine.
     quarantined: int = 0
+    #: Redriven or quarantined without the `redrive` attribute that they had, because this deployment didn't write it.
+    foreign: int = 0
     #: Judged and left in the dead-letter queue.
     skipped: int = 0
     #: Skipped because this run had redriven them and they are in the dead-letter queue again.

@@ -68,6 +68,8 @@ EXPECTED: Mapping[tuple[str, ...], str] = {
     ("repair", "project"): _JMESPATH,
     ("onInvalid",): '"quarantine" or "leave"',
     ("maxRedrives",): _COUNT,
+    ("trustedDestinations",): "a list of at most 100 ARNs of queues, functions, and state machines",
+    ("trustedDestinations", _ANY): "the ARN of a queue, function, or state machine, without wildcards",
     ("allowNestedDlq",): _BOOLEAN,
 }
 # pydantic's error types for keys that a model doesn't have.

@@ -12,6 +12,7 @@ from typing import Protocol
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.arns import arn_name
+from redrive.domain.messages.destinations import DeliveryPolicy, unqualified
 from redrive.domain.messages.queues import QueueCounts, QueueRef
 from redrive.domain.plan.rates import MaxRate, RateShares, declared_max_rate
 from redrive.domain.plan.request import RedriveRequest
@@ -144,6 +145,24 @@ def check_contracts(plan: RunPlan, find_contract: Callable[[str], MessageContrac
     """
     for queue in plan.receivers:
         find_contract(queue.name)
+
+
+def check_trusted(plan: RunPlan, queues: QueueDirectory, delivery_policy: DeliveryPolicy) -> None:
+    """Check that the run may deliver to each destination that its input trusts.
+
+    Raises
+    ------
+    RejectedError
+        Names the first that it may not deliver to.
+    """
+    for arn in plan.request.trusted_destinations:
+        if arn.split(":")[2] == "sqs":
+            find_queue(queues, arn, "trustedDestinations")
+        elif delivery_policy.destination(unqualified(arn), plan.dlq.arn) is None:
+            raise RejectedError(
+                f"trustedDestinations: this deployment may not deliver to {arn}. Deploy it with that ARN in "
+                "DestinationFunctionArns or DestinationStateMachineArns, or take it out of the input."
+            )
 
 
 def take_lock(plan: RunPlan, locks: RunLocks, executions: ExecutionDirectory) -> None:

@@ -72,6 +72,14 @@ class RedriveRequest(Model):
     max_redrives: Annotated[
         Count, Field(description="A message that has been redriven this many times is quarantined.")
     ] = 3
+    trusted_destinations: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^arn:[a-z-]+:(sqs|lambda|states):[^\s*?]+$", max_length=300)], ...],
+        Field(
+            max_length=100,
+            description="ARNs of queues, functions, and state machines that messages may go to because their envelope "
+            "says so. Without it, the configuration of what failed must name the dead-letter queue.",
+        ),
+    ] = ()
     allow_nested_dlq: Annotated[
         StrictBool,
         Field(

@@ -25,8 +25,18 @@ _MAX_CODES = 5
 
 _INVALID = "invalid, and this run leaves such messages; correct the producer, or repair them"
 _NOTHING_IN_IT = "the envelope has nothing to redrive, and this run leaves such messages"
-_PATTERNS = (
-    "deploy with a FunctionNamePattern or StateMachineNamePattern that matches, or start a run with a destination"
+_CONFIRM = (
+    "the configuration of what failed doesn't name this queue for failures, so nothing proves where they belong; "
+    "correct it, start a run with trustedDestinations, or name a destination"
+)
+_READ = (
+    "the configuration of what failed can't be read; grant the mover and the sampler on it "
+    "lambda:GetFunctionEventInvokeConfig and lambda:GetFunctionConfiguration, events:ListTargetsByRule, or "
+    "scheduler:GetSchedule, start a run later, or start one with trustedDestinations"
+)
+_ALLOW = (
+    "this deployment may not deliver to what they say they belong to; deploy with its ARN in "
+    "DestinationFunctionArns or DestinationStateMachineArns, or start a run with a destination"
 )
 
 
@@ -57,7 +67,9 @@ SKIPS: Mapping[str, _Skip] = MappingProxyType(
             True, "this app failed on them; its log has their ids and the errors, and a new version may judge them"
         ),
         Reason.NO_DESTINATION: _Skip(True, "nothing says where they belong; start a run with a destination"),
-        Reason.DESTINATION_NOT_ALLOWED: _Skip(True, f"this deployment may not deliver to their target; {_PATTERNS}"),
+        Reason.DESTINATION_NOT_ALLOWED: _Skip(True, _ALLOW),
+        Reason.DESTINATION_NOT_CONFIRMED: _Skip(True, _CONFIRM),
+        Reason.CONFIGURATION_UNREADABLE: _Skip(True, _READ),
         Reason.RATE_UNAVAILABLE: _Skip(
             True, "other runs have reserved the max rate of their queue, or it can't be read; start another run later"
         ),

@@ -12,11 +12,20 @@ from types import MappingProxyType
 _TOO_LARGE = "larger than the destination accepts"
 _AGAIN = "start another run"
 _SLOWER = "throttled; start another run at a lower rate"
+_DENIED = "this deployment may not deliver to it; check its policy, its key, and the parameters of this stack"
+_DELETED = "the destination doesn't exist anymore"
 _NO_ANSWER = f"the service gave no clear answer; {_AGAIN}"
 
 #: Error codes, and what each means, with what to do.
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {
+        "AccessDenied": _DENIED,
+        "AccessDeniedException": _DENIED,
+        "AWS.SimpleQueueService.NonExistentQueue": _DELETED,
+        "QueueDoesNotExist": _DELETED,
+        "ResourceNotFoundException": _DELETED,
+        "StateMachineDoesNotExist": _DELETED,
+        "StateMachineDeleting": _DELETED,
         "InvalidParameterValue": "the destination doesn't accept its size, an attribute, or another value",
         "InvalidMessageContents": "the body contains characters that SQS doesn't accept",
         "BatchRequestTooLong": _TOO_LARGE,

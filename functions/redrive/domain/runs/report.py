@@ -42,6 +42,8 @@ class Report(Totals):
 
     #: Name of the execution that the run began with.
     run_id: str
+    #: ARN of that execution.
+    execution_arn: str
     #: How the run ended.
     status: Status
     #: What is left, why, and what to do, in one sentence; None if there is nothing to add.
@@ -109,6 +111,7 @@ def make_report(
         **{name: getattr(tally, name) for name in Totals.model_fields if name != "counts"},
         counts=counts,
         run_id=plan.run_id if plan else execution.name,
+        execution_arn=plan.execution_arn if plan else execution.id,
         status=status_of(end),
         reason=_short(reason_of(end)),
         dlq=plan.dlq.name if plan else _queue(requested.get("dlq")),

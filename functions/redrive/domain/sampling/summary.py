@@ -91,7 +91,7 @@ class Summary:
         Raises
         ------
         RejectedError
-            If messages have no known destination and the run names none.
+            If the queue is nobody's dead-letter queue, and nothing says where its messages belong.
         """
         sampled = self._sampled
         self._refuse_unroutable(sampled)
@@ -113,9 +113,12 @@ class Summary:
         )
 
     def _refuse_unroutable(self, sampled: int) -> None:
-        plan, unroutable = self.plan, self._skipped[Reason.NO_DESTINATION]
-        name, known = plan.dlq.name, plan.sources or plan.destination or plan.in_quarantine
-        if known and not unroutable:
+        """Refuse a queue that is most likely not the dead-letter queue that the operator meant.
+
+        Single messages that belong nowhere stay while the others go.
+        """
+        plan, name = self.plan, self.plan.dlq.name
+        if plan.sources or plan.destination or plan.in_quarantine:
             return
         if not sampled:
             raise RejectedError(
@@ -123,25 +126,11 @@ class Summary:
                 "where it belongs. Name the dead-letter queue that you meant. If this is the queue, start the run "
                 "again once it has visible messages, or with a destination."
             )
-        if not unroutable:
-            return
-        count = f"{unroutable} of {sampled} sampled messages"
-        if plan.in_quarantine:
+        if self._skipped[Reason.NO_DESTINATION] == sampled:
             raise RejectedError(
-                f"{count} in the quarantine have no known destination: this app didn't put them there, or the queue "
-                "that they came from is gone. Start the run with a destination, and select the messages that belong "
-                "there."
+                f"{name} is not the dead-letter queue of any queue, and nothing says where its messages belong "
+                f"({sampled} sampled). Start the run with a destination, or name the dead-letter queue that you meant."
             )
-        if not plan.sources:
-            raise RejectedError(
-                f"{name} is not the dead-letter queue of any queue, and {count} have no known destination. "
-                "Start the run with a destination, or name the dead-letter queue that you meant."
-            )
-        raise RejectedError(
-            f"{count} in {name} have no known destination: the queue that they came from isn't recorded or is gone, "
-            f"and {len(plan.sources)} queues use this dead-letter queue. Start the run with a destination, and select "
-            "the messages that belong there."
-        )
 
     def _listed(self, group: SampleGroup, messages: int, sampled: int, complete: bool) -> SampleGroup:
         low, high = (messages / sampled,) * 2 if complete else interval(messages, sampled)
