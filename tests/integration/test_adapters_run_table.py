@@ -107,7 +107,7 @@ def test_a_run_that_holds_the_lock_continues(table):
 
 def test_an_operator_stops_the_run_that_holds_the_lock(table):
     table.lock(FIRST)
-    assert table.ask_to_stop(FIRST.dlq.arn) == FIRST.run_id
+    assert table.ask_to_stop(FIRST.dlq.arn) == (FIRST.run_id, FIRST.execution_arn)
     assert table.wants_stop(FIRST) is True
 
 

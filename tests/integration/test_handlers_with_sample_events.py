@@ -247,8 +247,19 @@ def test_report_works_even_if_the_queue_was_deleted(home, invoke):
     assert invoke("report")["report"]["counts"]["remaining"] == 0
 
 
+def running_execution() -> str:
+    """Start an execution that moto never ends; return its ARN."""
+    client = boto3.client("stepfunctions")
+    machine = client.create_state_machine(
+        name="redrive",
+        definition='{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
+        roleArn="arn:aws:iam::123456789012:role/redrive",
+    )
+    return client.start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"]
+
+
 def test_stop_asks_the_run_in_progress_to_stop(home, invoke):
-    plan = plan_in(sample("move"))
+    plan = plan_in(sample("move")).model_copy(update={"execution_arn": running_execution()})
     home.table.lock(plan)
     assert invoke("stop") == {"runId": plan.run_id}
     assert home.table.wants_stop(plan) is True
@@ -667,12 +678,7 @@ def test_a_plan_that_gets_no_share_holds_neither_the_lock_nor_another_share(home
     other = home.cloud.queue("store-events-too", dlq=home.dlq)
     limited(home, "20")
     limited(home, "5", other)
-    machine = boto3.client("stepfunctions").create_state_machine(
-        name="redrive",
-        definition='{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
-        roleArn="arn:aws:iam::123456789012:role/redrive",
-    )
-    holder = boto3.client("stepfunctions").start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"]
+    holder = running_execution()
     shares = RateShares("redrive-runs", FakeExecutions({holder}))
     shares.reserve("run-2", holder, other, 5, 5)
     with pytest.raises(RejectedError, match=f"store-events-too accepts 5 messages per second in all.*{holder}"):

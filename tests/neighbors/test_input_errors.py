@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redrive.domain.errors import RejectedError
+from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.plan.request import parse_request, parse_stop_request
 from tests.support.definitions import ROOT
 
@@ -175,6 +176,58 @@ def test_another_spelling_of_a_key_is_refused_as_unknown(place, key):
         assert f"{path}: unknown key" in refusal, refusal
         if spelling in {snake, str.upper, str.capitalize}:
             assert f"did you mean {key}?" in refusal, refusal
+        check_text(refusal)
+
+
+# A value that isn't one of those that a key takes
+
+
+CONSTANTS: dict[Place, tuple[str, ...]] = {
+    ("onInvalid",): ("quarantine", "leave"),
+    ("select", "envelope", 0): tuple(Envelope),
+    ("select", "envelope"): tuple(Envelope),
+    ("repair", "setAttributes", "kind", "type"): ("String", "Number"),
+    ("repair", "patch", 0, "op"): ("add", "remove", "replace", "move", "copy", "test"),
+}
+
+
+@pytest.mark.parametrize("place", CONSTANTS)
+def test_all_values_that_a_key_takes_are_listed_with_one_that_it_does_not(place):
+    added = {"type": "String", "value": "x"}
+    base = replaced(VALID, ("repair", "setAttributes", "kind"), added)
+    for wrong in (SECRET, "x", ""):
+        refusal = refusal_of(replaced(base, place, wrong)) or ""
+        for constant in CONSTANTS[place]:
+            assert constant in refusal
+        assert "none of them" in refusal or place == ("select", "envelope")
+        check_text(refusal)
+
+
+# A member that an operation of a JSON Patch doesn't have
+
+
+OPERATIONS = [
+    {"op": "add", "path": "/a", "value": 1},
+    {"op": "remove", "path": "/a"},
+    {"op": "replace", "path": "/a", "value": None},
+    {"op": "move", "from": "/a", "path": "/b"},
+    {"op": "copy", "from": "/a", "path": "/b"},
+    {"op": "test", "path": "/a", "value": []},
+]
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(
+    operation=st.sampled_from(OPERATIONS),
+    member=st.sampled_from(["vlaue", "Value", "form", "From", "paht", "path ", "value", "from", "comment"])
+    | st.text(max_size=8),
+)
+def test_an_operation_with_another_member_is_refused_with_those_that_it_takes(operation, member):
+    refusal = refusal_of({"dlq": "q", "repair": {"patch": [{**operation, member: "/ada"}]}})
+    assert (refusal is None) == (member in operation and member != "op")
+    if refusal is not None and member != "op":
+        assert f"repair.patch.0: {operation['op']} takes op, " in refusal
+        assert all(name in refusal for name in operation)
         check_text(refusal)
 
 

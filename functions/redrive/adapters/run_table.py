@@ -114,8 +114,8 @@ class RunTable(Table):
             )
         return bool(lock.get("stop", {}).get("BOOL", False))
 
-    def ask_to_stop(self, dlq_arn: str) -> str | None:
-        """Ask the run that holds the queue's lock to stop; return its id, or None if there is none."""
+    def ask_to_stop(self, dlq_arn: str) -> tuple[str, str] | None:
+        """Ask the run that holds the queue's lock to stop; return its id and its execution's ARN, or None."""
         try:
             response = self._client.update_item(
                 TableName=self._name,
@@ -127,8 +127,8 @@ class RunTable(Table):
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
-        run_id: str = response["Attributes"]["runId"]["S"]
-        return run_id
+        lock = response["Attributes"]
+        return lock["runId"]["S"], lock["executionArn"]["S"]
 
     # Metrics
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from redrive.adapters.executions import Executions
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
 from redrive.domain.errors import RedriveError
@@ -17,6 +18,7 @@ from redrive.workflow.stop import stop
 
 _queues = Queues(sqs_client())
 _table = RunTable(settings().run_table)
+_executions = Executions()
 
 
 def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
     guide, "Lambda function exceptions in Python"): nothing for a person who mistyped a queue's name.
     """
     try:
-        stopping = stop(parse_stop_request(event).dlq, queues=_queues, store=_table)
+        stopping = stop(parse_stop_request(event).dlq, queues=_queues, store=_table, executions=_executions)
     except RedriveError as error:
         logger.warning(str(error), error=type(error).__name__)
         return {"errorType": type(error).__name__, "errorMessage": str(error)}

@@ -76,8 +76,8 @@ class RunStore(RunLocks, Protocol):
     def wants_stop(self, plan: RunPlan) -> bool:
         """Return whether an operator asked the run to stop; LockLostError if it doesn't hold the lock."""
 
-    def ask_to_stop(self, dlq_arn: str) -> str | None:
-        """Ask the run on a queue to stop; return its id, or None if there is none."""
+    def ask_to_stop(self, dlq_arn: str) -> tuple[str, str] | None:
+        """Ask the run on a queue to stop; return its id and its execution's ARN, or None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

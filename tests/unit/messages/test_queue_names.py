@@ -180,8 +180,11 @@ def test_an_arn_is_read_with_its_account():
 @pytest.mark.parametrize(
     ("arn", "problem"),
     [
-        (f"arn:aws:sqs:us-east-1:{ACCOUNT}", "another number of parts"),
-        (f"arn:aws:sqs:us-east-1:{ACCOUNT}:a:b", "another number of parts"),
+        (f"arn:aws:sqs:us-east-1:{ACCOUNT}", "fewer than six parts"),
+        (f"arn:aws:sqs:us-east-1:{ACCOUNT}:a:b", "a name that no queue can have"),
+        (f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:orders:live", "another service than sqs"),
+        (f"arn:aws:sns:us-east-1:{ACCOUNT}:orders:4f5a", "another service than sqs"),
+        ("arn:aws:s3:::orders", "another service than sqs"),
         (f"arn::sqs:us-east-1:{ACCOUNT}:a", "no partition such as aws"),
         (f"arn:AWS:sqs:us-east-1:{ACCOUNT}:a", "no partition such as aws"),
         (f"arn:aws:sns:us-east-1:{ACCOUNT}:a", "another service than sqs"),
@@ -219,3 +222,31 @@ def test_what_can_be_read_may_be_repeated_wherever_the_queue_is(given):
 @pytest.mark.parametrize("given", ["ada@example.com", '{"card": "4111"}', "x" * 81, f"https://{'x' * 400}/{ACCOUNT}/a"])
 def test_any_other_text_is_not_repeated(given):
     assert displayed(given) is None
+
+
+@pytest.mark.parametrize("around", [" ", "\t", "\n", "\u00a0", '"', "'", "`", ",", ";"])
+@pytest.mark.parametrize(
+    "meant",
+    [
+        "orders-dlq",
+        "orders.fifo",
+        f"arn:aws:sqs:us-east-1:{ACCOUNT}:orders",
+        f"https://queue.amazonaws.com/{ACCOUNT}/q",
+    ],
+)
+def test_what_was_copied_with_something_around_it_is_refused_with_what_was_probably_meant(meant, around):
+    for given in (f"{meant}{around}", f"{around}{meant}", f"{around}{meant}{around * 3}"):
+        assert refusal_of(given).endswith(f" Did you mean {meant}?")
+
+
+def test_a_url_without_its_scheme_and_a_suffix_in_capitals_are_recognized():
+    bare = f"sqs.us-east-1.amazonaws.com/{ACCOUNT}/orders-dlq"
+    assert refusal_of(bare).endswith(f" Did you mean https://{bare}?")
+    assert refusal_of("orders.FIFO").endswith(" Did you mean orders.fifo?")
+
+
+@pytest.mark.parametrize(
+    "given", ["ada lovelace", "ada@example.com", '{"name": "ada"}', "arn:aws:sqs:ada", "ada://x/y"]
+)
+def test_what_is_no_queue_is_not_repeated_as_what_was_meant(given):
+    assert "ada" not in refusal_of(given)

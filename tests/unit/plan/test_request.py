@@ -69,7 +69,7 @@ def test_every_key_can_be_set():
         ({"fullScan": "yes"}, "fullScan: expected true or false, found a string"),
         ({"sampleSize": 0}, "sampleSize: expected a whole number from 1 to 1000, found 0"),
         ({"maxRedrives": 0}, "maxRedrives: expected a whole number of at least 1, found 0"),
-        ({"onInvalid": "drop"}, 'onInvalid: expected "quarantine" or "leave", found a string'),
+        ({"onInvalid": "drop"}, 'onInvalid: expected "quarantine" or "leave", found a string that is none of them'),
         ({"allowNestedDlq": "yes"}, "allowNestedDlq: expected true or false, found a string"),
     ],
 )

@@ -178,3 +178,17 @@ def test_keys_are_in_camel_case_and_times_in_iso_8601():
     assert {"runId", "startedAt", "finishedAt", "quarantineReasons", "duplicatesPossible"} <= written.keys()
     assert datetime.fromisoformat(written["finishedAt"]) == NOW
     assert datetime.fromisoformat(written["startedAt"]) == datetime.fromtimestamp(factories.STARTED_AT / 1000, UTC)
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        ({"dlq": "nowhere", "rate": 2.5}, 2.5),
+        ({"dlq": "nowhere"}, 50),
+        ({"dlq": "nowhere", "rate": "fast"}, None),
+        ({"rate": 5}, None),
+        ("nowhere", None),
+    ],
+)
+def test_a_run_that_was_refused_while_it_was_planned_has_the_rate_that_was_requested(given, rate):
+    assert report(given=given, plan=None, sample=None, tally=None).rate.requested == rate

@@ -40,6 +40,10 @@ _FORMATS = (
     "(arn:aws:sqs:REGION:ACCOUNT:NAME), or a URL (https://sqs.REGION.amazonaws.com/ACCOUNT/NAME)"
 )
 _MAX_REPEATED = 100
+# An ARN has six parts, the last of which may contain colons (AWS General Reference, "Amazon Resource Names").
+_ARN_COLONS = 5
+# What gets around a name when it is copied.
+_AROUND = " \t\r\n\u00a0\u200b\"'`<>(),;"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,9 @@ def parse_queue(given: str, home: Home) -> QueueId:
         return _of_arn(given, home)
     if "://" in given:
         return _of_url(given, home)
-    raise RejectedError(f"Expected {_FORMATS}; found a text of {len(given)} characters that is none of them.")
+    raise RejectedError(
+        f"Expected {_FORMATS}; found a text of {len(given)} characters that is none of them.{_meant(given)}"
+    )
 
 
 def displayed(given: str) -> str | None:
@@ -97,21 +103,27 @@ def displayed(given: str) -> str | None:
     """
     if is_queue_name(given):
         return given
-    parts = given.split(":")
-    if len(parts) == 6 and parts[:1] + parts[2:3] == ["arn", "sqs"] and _arn_problem(parts) is None:
+    if given.startswith("arn:") and _arn_problem(given.split(":", _ARN_COLONS)) is None:
         return given
     url = _URL.fullmatch(given)
     readable = url is not None and _ACCOUNT.fullmatch(url["account"]) and is_queue_name(url["name"])
     return given if readable and len(given) <= 4 * _MAX_REPEATED else None
 
 
+def _meant(given: str) -> str:
+    """Return a sentence with the name, ARN, or URL that a text probably stands for; empty if it isn't known."""
+    bare = given.strip(_AROUND)
+    forms = (bare, f"{bare[:-5]}{bare[-5:].lower()}", f"https://{bare}")
+    return next((f" Did you mean {form}?" for form in forms if form != given and displayed(form)), "")
+
+
 def _of_arn(given: str, home: Home) -> QueueId:
-    parts = given.split(":")
-    problem = "another number of parts" if len(parts) != 6 else _arn_problem(parts)
+    parts = given.split(":", _ARN_COLONS)
+    problem = _arn_problem(parts)
     if problem is not None:
         raise RejectedError(
             f"Expected a queue ARN, arn:{home.partition}:sqs:REGION:ACCOUNT:NAME, found one with {problem}. Copy it "
-            "from the queue's details in the SQS console, or give the queue's name."
+            f"from the queue's details in the SQS console, or give the queue's name.{_meant(given)}"
         )
     _, partition, _, region, account, name = parts
     if partition != home.partition:
@@ -121,10 +133,12 @@ def _of_arn(given: str, home: Home) -> QueueId:
 
 
 def _arn_problem(parts: list[str]) -> str | None:
+    if len(parts) <= _ARN_COLONS:
+        return "fewer than six parts"
     _, partition, service, region, account, name = parts
     checks = (
-        (_PARTITION.fullmatch(partition), "no partition such as aws"),
         (service == "sqs", "another service than sqs"),
+        (_PARTITION.fullmatch(partition), "no partition such as aws"),
         (_REGION.fullmatch(region), "no region such as us-east-1"),
         (_ACCOUNT.fullmatch(account), "an account that isn't 12 digits"),
         (is_queue_name(name), "a name that no queue can have"),
@@ -138,7 +152,7 @@ def _of_url(given: str, home: Home) -> QueueId:
         raise RejectedError(
             f"Expected a queue URL, https://{_hosts(home)[0]}/ACCOUNT/NAME, and nothing before or after it; found a "
             "URL that can't be read as one. Copy it from the queue's details in the SQS console, or give the queue's "
-            "name."
+            f"name.{_meant(given)}"
         )
     scheme, host, port = url["scheme"].lower(), url["host"].lower(), url["port"]
     place = (scheme, host, port or _PORTS[scheme])

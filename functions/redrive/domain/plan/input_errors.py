@@ -39,7 +39,7 @@ EXPECTED: Mapping[tuple[str, ...], str] = {
     ("sampleSize",): "a whole number from 1 to 1000",
     ("fullScan",): _BOOLEAN,
     ("select",): 'an object of conditions such as {"errorType": ["Timeout*"]}',
-    ("select", "envelope"): 'a list of envelopes such as ["lambda-destination"]',
+    ("select", "envelope"): f'a list such as ["lambda-destination"] of any of {", ".join(Envelope)}',
     ("select", "envelope", _ANY): f"one of {', '.join(Envelope)}",
     ("select", "errorType"): _PATTERNS,
     ("select", "errorType", _ANY): _PATTERN,
@@ -136,12 +136,14 @@ def _problem(detail: ErrorDetails, place: _Place) -> str:
 
 
 def _suggestion(value: Any, expected: str) -> str:
-    """Return the constant that was probably meant."""
+    """Return the constant that was probably meant, or that a text is none of the constants."""
     constants = re.findall(r'"(\w+)"', expected) if expected.startswith('"') else []
     if expected.startswith("one of "):
         constants = expected.removeprefix("one of ").split(", ")
-    meant = _closest(value, constants) if isinstance(value, str) else None
-    return f' (did you mean "{meant}"?)' if meant else ""
+    if not isinstance(value, str) or not constants:
+        return ""
+    meant = _closest(value, constants)
+    return f' (did you mean "{meant}"?)' if meant else " that is none of them"
 
 
 def _unknown_key(place: _Place, keys: Sequence[str]) -> str:

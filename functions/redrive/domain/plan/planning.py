@@ -225,10 +225,21 @@ def find_queue(queues: QueueDirectory, given: str, key: str) -> QueueRef:
         raise RejectedError(f"{key}: {error}") from None
     if queue is None:
         raise RejectedError(
-            f"{key}: there is no queue {given} in this account and region. Expected the name, ARN, or URL of a "
-            "queue; list them with: aws sqs list-queues"
+            f"{key}: there is no queue {given} in this account and region.{_other_kind(queues, given)} Expected the "
+            "name, ARN, or URL of a queue; list them with: aws sqs list-queues"
         )
     return queue
+
+
+def _other_kind(queues: QueueDirectory, given: str) -> str:
+    """Return a sentence on the queue of the other kind that has this name, if there is one."""
+    other = given.removesuffix(".fifo") if given.endswith(".fifo") else f"{given}.fifo"
+    try:
+        found = queues.find(other)
+    except RejectedError:
+        return ""
+    kind = "a FIFO queue" if found and found.fifo else "a standard queue"
+    return f" Did you mean {found.name}? It is {kind}; only names of FIFO queues end with .fifo." if found else ""
 
 
 def _has_dead_letter_queue(queue: QueueRef, next_queue: str, sources: tuple[QueueRef, ...]) -> str:

@@ -7,7 +7,9 @@ shares; here is how they are decided.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from difflib import SequenceMatcher
 from typing import Protocol
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -20,6 +22,11 @@ from redrive.domain.plan.request import Rate
 
 # The tag by which the owners of a queue say how many messages per second a redrive may send to it at most.
 MAX_RATE_TAG = "redrive:max-rate"
+_PREFIX = "redrive:"
+# From 0 to 1. A letter too few, too many, or wrong leaves more; other tags about redrives have less.
+_SIMILAR = 0.85
+# Of a tag, only what AWS's documentation allows in ASCII is repeated.
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/=+@ -]{0,64}")
 # Messages per second. A run doesn't start with less.
 SMALLEST_SHARE = 0.1
 _ROUNDING = 1e-9
@@ -71,8 +78,15 @@ def declared_max_rate(queue: QueueRef, tags: Mapping[str, str]) -> float | None:
     Raises
     ------
     RejectedError
-        If the tag's value isn't a rate.
+        If the tag's value isn't a rate, or another tag is probably meant to be this one.
     """
+    for key in tags:
+        if key != MAX_RATE_TAG and _is_meant(key):
+            raise RejectedError(
+                f"{queue.name}: expected the tag {MAX_RATE_TAG}, letter for letter, and no other that begins with "
+                f"{_PREFIX} or looks like it; found {_quoted(key)}, which nothing reads. Rename it, or remove it with: "
+                f"aws sqs untag-queue --queue-url {queue.url} --tag-keys KEY"
+            )
     value = tags.get(MAX_RATE_TAG)
     if value is None:
         return None
@@ -82,9 +96,25 @@ def declared_max_rate(queue: QueueRef, tags: Mapping[str, str]) -> float | None:
     except ValidationError:
         raise RejectedError(
             f"{queue.name}: the tag {MAX_RATE_TAG} is invalid. Expected messages per second as a number from 0.1 to "
-            f"10000, such as 40 or 2.5; found {value!r}. Correct it with: aws sqs tag-queue "
+            f"10000, such as 40 or 2.5; found {_quoted(value)}. Correct it with: aws sqs tag-queue "
             f"--queue-url {queue.url} --tags {MAX_RATE_TAG}=40"
         ) from None
+
+
+def _is_meant(key: str) -> bool:
+    """Return whether a tag's key has the prefix of ours, or a similar spelling; AWS distinguishes upper and lower case.
+
+    SQS developer guide, "Amazon SQS standard queue quotas", "Queue tags".
+    """
+    ours, given = (re.sub(r"[\W_]", "", text.casefold()) for text in (MAX_RATE_TAG, key))
+    # The comparison takes time that grows with the length.
+    similar = SequenceMatcher(None, ours, given[: 2 * len(ours)], autojunk=False).ratio() >= _SIMILAR
+    return similar or key.strip().casefold().startswith(_PREFIX)
+
+
+def _quoted(text: str) -> str:
+    """Return a key or a value of a tag as a text may repeat it."""
+    return f"'{text}'" if _PLAIN.fullmatch(text) else f"{len(text)} characters, some of which aren't plain"
 
 
 def burst(max_rate: float) -> float:
@@ -124,10 +154,20 @@ def share_of(run_id: str, wanted: float, max_rate: float, shares: Shares) -> flo
 def nothing_left(queue: QueueRef, max_rate: float, shares: Shares) -> RejectedError:
     """Return the error that names the runs which have a queue's shares."""
     holders = " and ".join(f"{share.execution_arn} ({share.rate:g})" for share in shares.by_run.values())
+    left = max(0.0, _rounded(max_rate - sum(share.rate for share in shares.by_run.values())))
+    # What would be left if the others had asked for as little as they can.
+    least = {run: share.model_copy(update={"rate": SMALLEST_SHARE}) for run, share in shares.by_run.items()}
+    helps = share_of("", SMALLEST_SHARE, max_rate, Shares(by_run=least)) is not None
     return RejectedError(
-        f"{queue.name} accepts {max_rate:g} messages per second in all (its tag {MAX_RATE_TAG}), and other runs have "
-        f"reserved them: {holders}. Wait until one ends, stop one, or start it again with a lower rate."
+        f"{queue.name} accepts {_per_second(max_rate)} in all (its tag {MAX_RATE_TAG}), and other runs have reserved "
+        f"shares of it: {holders}. What is left ({left:g}) is too little for another run, because a run may send a "
+        "message more in any second than its share. Wait until one of these runs ends, or stop one"
+        f"{' and start it again with a lower rate' if helps else ''}."
     )
+
+
+def _per_second(rate: float) -> str:
+    return f"{rate:g} message{'' if rate == 1 else 's'} per second"
 
 
 def _rounded(rate: float) -> float:

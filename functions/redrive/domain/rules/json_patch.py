@@ -41,6 +41,9 @@ def check_operation(operation: Mapping[str, Any]) -> None:
     needed = _MEMBERS.get(name) if isinstance(name, str) else None
     if needed is None:
         raise ValueError(f"expected an op, one of {', '.join(_MEMBERS)}, found none of them")
+    if operation.keys() - {"op", *needed}:
+        # RFC 6902 ignores them, and then a misspelled one would go unnoticed.
+        raise ValueError(f"{name} takes {', '.join(('op', *needed))}, found another member")
     for member in needed:
         if member not in operation:
             raise ValueError(f"{name} needs {member}, found none")

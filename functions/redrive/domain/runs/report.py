@@ -11,10 +11,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queue_names import displayed
 from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.model import Model
 from redrive.domain.moving.results import Counts, Totals, smallest
+from redrive.domain.plan.request import parse_request
 from redrive.domain.plan.run_plan import Execution, RunPlan
 from redrive.domain.runs.ending import End, StateError, Status, reason_of, status_of
 from redrive.domain.runs.forecast import Forecast, forecast_of
@@ -29,7 +31,7 @@ _TEXT_LENGTH = 2000
 class RateReport(Model):
     """The rate that was requested, the highest that was allowed, and the one achieved: messages per second."""
 
-    #: The rate in the input.
+    #: The rate in the input; None if that can't be read.
     requested: Annotated[float | None, Field(alias="asked")]
     #: The smallest rate that a receiving queue declares; None if none does.
     max_rate: Annotated[float | None, Field(alias="ceiling")] = None
@@ -119,7 +121,7 @@ def make_report(
         started_at=plan.started if plan else execution.started_at,
         finished_at=now,
         rate=RateReport(
-            requested=plan.request.rate if plan else None,
+            requested=plan.request.rate if plan else _requested_rate(given),
             max_rate=smallest(plan.max_rate if plan else None, tally.max_rate),
             measured=round(tally.counts.redriven / tally.seconds, 2) if tally.seconds else None,
         ),
@@ -151,6 +153,13 @@ def _destination(plan: RunPlan) -> str | None:
     if plan.destination is not None:
         return plan.destination.name
     return _short(", ".join(sorted(source.name for source in plan.sources)) or None)
+
+
+def _requested_rate(given: Any) -> float | None:
+    try:
+        return parse_request(given).rate
+    except RejectedError:
+        return None
 
 
 def _queue(value: Any) -> str | None:
