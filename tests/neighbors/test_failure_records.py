@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from redrive.domain.judging.verdicts import Quarantine, Redrive, Skip
 from redrive.domain.plan.request import OnInvalid
+from redrive.domain.sampling.summary import Summary
 from tests.support import factories, wrapped
 
 NEIGHBORS = settings(max_examples=100, derandomize=True, deadline=None)
@@ -44,7 +45,10 @@ without_payload = (
     st.sampled_from(["KinesisBatchInfo", "DDBStreamBatchInfo", "KafkaBatchInfo"]).map(wrapped.batch_record)
     | st.sampled_from(["KinesisBatchInfo", "DDBStreamBatchInfo"]).map(wrapped.pipe_record)
     | st.just(wrapped.subscriber_record())
-    | st.just(wrapped.invocation("MaximumPayloadSizeExceeded"))
+    | st.just(wrapped.invocation("RetriesExhausted"))
+    # One that was never invoked has no response either.
+    | st.just({k: v for k, v in wrapped.invocation("EventAgeExceeded").items() if k != "responseContext"})
+    | st.just(wrapped.batch_record("KafkaBatchInfo", responseContext=None))
 )
 
 
@@ -104,6 +108,36 @@ def test_a_record_without_a_payload_is_refused(record, depth, as_string, destina
     body = around(json.dumps(record), depth, as_string)
     verdict = judged(body, destination=destination)
     assert (verdict.reason, body_sent(verdict)) == ("no-payload", body)
+
+
+BATCHES = [
+    *((wrapped.batch_record, name) for name in ("KinesisBatchInfo", "DDBStreamBatchInfo", "KafkaBatchInfo")),
+    *((wrapped.pipe_record, name) for name in ("KinesisBatchInfo", "DDBStreamBatchInfo")),
+]
+sizes = st.integers(1, 10_000) | st.sampled_from([0, -1, 10_001, 10**30, 1.0, "5", None, True, [5], {"a": 5}])
+
+
+@NEIGHBORS
+@given(st.lists(st.tuples(st.sampled_from(BATCHES), sizes), min_size=1, max_size=6), st.integers(0, 2))
+def test_the_sample_counts_the_events_that_records_stand_for(drawn, depth):
+    plan = factories.plan(sources=())
+    summary, judge, expected = Summary(plan), factories.judge(plan), []
+    for (make, name), size in drawn:
+        summary.add(judge.judge(factories.received(around(json.dumps(make(name, size)), depth), source=None)))
+        if type(size) is int and 0 < size <= 10_000:
+            expected.append(size)
+    groups = summary.sample(factories.execution().started_at, complete=True).groups
+    assert {group.reason for group in groups} == {"no-payload"}
+    assert sum(group.events or 0 for group in groups) == sum(expected)
+    assert (not expected) is all(group.events is None for group in groups)
+
+
+@NEIGHBORS
+@given(st.integers(0, 30))
+def test_a_record_of_a_custom_event_bus_stands_for_the_events_that_it_lists(number):
+    record = wrapped.subscriber_record(failedMessages=[{"eventId": str(one)} for one in range(number)])
+    judgment = factories.judge(factories.plan(sources=())).judge(factories.received(json.dumps(record), source=None))
+    assert (judgment.verdict.reason, judgment.opened.events) == ("no-payload", number)
 
 
 @NEIGHBORS

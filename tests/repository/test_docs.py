@@ -300,6 +300,8 @@ GLOBAL_OPTIONS = {"--output", "--query", "--region", "--profile", "--endpoint-ur
 CUSTOM = {("s3", "cp"): {"--recursive", "--exclude", "--include"}}
 # Options that have another name than the API's parameter, in both versions.
 RENAMED = {("sns", "subscribe"): {"--notification-endpoint": "--endpoint"}}
+# Commands that are named after their endpoint instead of their service.
+SERVICES = {"eventsv2": "eventbridgev2"}
 # Commands with an argument that isn't an option: the file that gets the answer.
 POSITIONAL = {("lambda", "invoke"): 1, ("s3", "cp"): 2}
 
@@ -371,7 +373,7 @@ def test_every_aws_command_works_with_both_versions_of_the_cli(words):
     if (service, operation) in CUSTOM:
         allowed, blobs = CUSTOM[service, operation], set()
     else:
-        model = SESSION.get_service_model(service)
+        model = SESSION.get_service_model(SERVICES.get(service, service))
         operations = {xform_name(name, "-"): name for name in model.operation_names}
         members = model.operation_model(operations[operation]).input_shape.members
         allowed = {f"--{xform_name(name, '-')}": shape for name, shape in members.items()}

@@ -86,18 +86,23 @@ def lambda_record(payload: Any, **members: Any) -> dict[str, Any]:
     )
 
 
-def batch_record(name: str = "KinesisBatchInfo", **members: Any) -> dict[str, Any]:
+def batch_record(name: str = "KinesisBatchInfo", batch_size: Any = 1, **members: Any) -> dict[str, Any]:
     """Return what Lambda sends to the on-failure destination of an event source mapping."""
-    return invocation("RetryAttemptsExhausted") | {name: {"batchSize": 1}} | members
+    return invocation("RetryAttemptsExhausted") | {name: {"batchSize": batch_size}} | members
 
 
-def pipe_record(name: str = "DDBStreamBatchInfo", **members: Any) -> dict[str, Any]:
+def pipe_record(name: str = "DDBStreamBatchInfo", batch_size: Any = 1, **members: Any) -> dict[str, Any]:
     """Return what a pipe sends to its dead-letter queue."""
     context = {
         "partnerResourceArn": "arn:aws:pipes:us-east-1:123456789012:pipe/p",
         "condition": "RetryAttemptsExhausted",
     }
-    return {"context": context, "version": "1.0", "timestamp": "2026-01-01T00:00:00Z", name: {"batchSize": 1}} | members
+    return {
+        "context": context,
+        "version": "1.0",
+        "timestamp": "2026-01-01T00:00:00Z",
+        name: {"batchSize": batch_size},
+    } | members
 
 
 def subscriber_record(**members: Any) -> dict[str, Any]:

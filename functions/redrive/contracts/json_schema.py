@@ -11,7 +11,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from copy import deepcopy
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ from redrive.contracts.schema_document import (
 from redrive.contracts.schema_parts import InvalidSchemaError, Part, Parts
 from redrive.contracts.schema_patterns import Matcher, is_light
 from redrive.contracts.schema_problems import Problems
-from redrive.contracts.work import TooMuchWorkError, Work
+from redrive.contracts.work import TooMuchWorkError, Work, check_depth
 
 # Stands for `pattern` where a pattern needs look-around, backreferences, or a large count.
 _BOUNDED = "sqs-redrive:pattern"
@@ -45,8 +45,6 @@ _BOUNDED = "sqs-redrive:pattern"
 # 20,000 values takes some 0.2 million steps.
 _STEPS = 20_000_000
 _STEPS_PER_BYTE = 200
-# pydantic stops at the same depth.
-MAX_DEPTH = 200
 # JSON has no limit. Numbers of this size take arithmetic no longer than others; those of a million digits do.
 _MAX_DIGITS = 1_000
 _NUMBER = re.compile(r"[+-]?(\d+)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
@@ -223,33 +221,29 @@ def _parsed(text: str) -> Any:
         content = _DECODER.decode(text)
     except RecursionError:
         raise TooMuchWorkError from None
-    surrogates = "\\ud" in text or "\\uD" in text
-    if surrogates or text.count("[") + text.count("{") > MAX_DEPTH:
-        _check_content(content, surrogates=surrogates)
+    check_depth(text, content)
+    if "\\ud" in text or "\\uD" in text:
+        _check_strings(content)
     return content
 
 
-def _check_content(content: Any, *, surrogates: bool) -> None:
-    level, depth = [content], 0
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH and any(isinstance(value, (dict, list)) for value in level):
-            raise TooMuchWorkError
-        below: list[Any] = []
-        for value in level:
-            if isinstance(value, dict):
-                below += value.values()
-            elif isinstance(value, list):
-                below += value
-            if surrogates:
-                for string in value if isinstance(value, dict) else [value]:
-                    # UnicodeEncodeError is a ValueError.
-                    _ = string.encode() if isinstance(string, str) else None
-        level = below
+def _check_strings(content: Any) -> None:
+    pending = [content]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            # UnicodeEncodeError is a ValueError.
+            value.encode()
+        elif isinstance(value, (dict, list)):
+            pending += [*value, *value.values()] if isinstance(value, dict) else value
 
 
 def _decimal(text: str) -> Decimal:
-    number = Decimal(text) if len(text) <= _MAX_DIGITS else None
+    try:
+        number = Decimal(text) if len(text) <= _MAX_DIGITS else None
+    except InvalidOperation:
+        # Its exponent is beyond what decimals hold.
+        number = None
     if number is None or not -_MAX_DIGITS <= number.adjusted() <= _MAX_DIGITS:
         raise TooMuchWorkError
     return number

@@ -6,11 +6,11 @@ Used when a run is planned, sampled, and moved. A contract is imported or loaded
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any, Self
 
 from redrive.contracts.contract import Contract
+from redrive.contracts.wildcards import matches
 
 # A pydantic contract in the package: python:MODULE:NAME.
 PYTHON = "python:"
@@ -58,7 +58,7 @@ class ContractMapping:
     def location(self, name: str) -> str | None:
         """Return where the contract of a queue or function is; an exact name takes precedence over a pattern."""
         exact = (location for pattern, location in self.pairs if pattern == name)
-        matching = (location for pattern, location in self.pairs if fnmatchcase(name, pattern))
+        matching = (location for pattern, location in self.pairs if matches(pattern, name))
         return next(exact, None) or next(matching, None)
 
 

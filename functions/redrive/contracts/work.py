@@ -1,16 +1,39 @@
 """Bounds the work on one message: in steps that grow with its size, never in seconds.
 
 A pattern or a query can run for hours on one text, maliciously or by accident. A clock would also end honest work on a
-busy machine; counting steps gives the same verdict everywhere. Used by JSON Schema contracts and JMESPath queries.
+busy machine; counting steps gives the same verdict everywhere. Used by JSON Schema contracts, JMESPath queries, and
+whatever else parses a message.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
+
+# pydantic stops at the same depth.
+MAX_DEPTH = 200
 
 
 class TooMuchWorkError(Exception):
     """A check needs more work than a message of this size gets, which says nothing about the message."""
+
+
+def check_depth(text: str, content: Any) -> None:
+    """Refuse parsed JSON whose arrays and objects are nested deeper than `MAX_DEPTH`; `text` is the JSON.
+
+    Raises
+    ------
+    TooMuchWorkError
+        If they are.
+    """
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        containers = [value for value in level if isinstance(value, (dict, list))]
+        level = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
+    if any(isinstance(value, (dict, list)) for value in level):
+        raise TooMuchWorkError
 
 
 @dataclass(slots=True)

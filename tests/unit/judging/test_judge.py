@@ -433,6 +433,58 @@ def test_a_judgment_on_an_undecided_message_shows_it():
     assert (judgment.verdict, judgment.opened.received) == (Skip(Reason.UNDECIDED), message)
 
 
+def test_what_may_be_an_envelope_but_is_too_deep_is_undecided_unless_a_redrive_policy_moved_it():
+    body = json.dumps(wrapped.lambda_record("deep")).replace('"deep"', "[" * 300 + "]" * 300)
+    for text in (body, wrapped.notification(body)):
+        assert judge()(factories.received(text, source=None)) == Skip(Reason.UNDECIDED)
+        assert sent(judge()(factories.received(text)))["MessageBody"] == text
+
+
+# What SQS rejects
+
+
+RAW = SchemaContract("order", {"x-sns-delivery": "raw"})
+
+
+def test_a_notification_of_ten_attributes_with_one_around_it_is_sent_with_ten():
+    ten = {f"a{number}": factories.string("x") for number in range(10)}
+    provenance = Provenance("run-0", 1, "m-1", 5, ORDERS.arn).to_json()
+    around = {ATTRIBUTE: factories.string(provenance)}
+    message = factories.received(wrapped.notification("{}", ten), attributes=around, source=None)
+    verdict = judge({"orders": RAW})(message)
+    assert sent(verdict) == {"MessageBody": "{}", "MessageAttributes": ten}
+    assert verdict.outbound.unattached is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "attributes"),
+    [
+        ('"\uffff"', {}),
+        ("{}", {f"a{number}": factories.string("x") for number in range(11)}),
+        ("{}", {"a": factories.string("\x01")}),
+        ("{}", {"a": factories.string("")}),
+        ("{}", {"a": wrapped.number("abc")}),
+        ("{}", {"a": wrapped.number("1e200")}),
+        ("{}", {"AWS.a": factories.string("x")}),
+        ("{}", {"a": {"DataType": "String." + "x" * 256, "StringValue": "x"}}),
+        ("{}", {"a": {"DataType": "Binary", "BinaryValue": b""}}),
+    ],
+)
+def test_a_notification_that_sqs_would_not_take_raw_stays(text, attributes):
+    message = factories.received(wrapped.notification(text, attributes), source=None)
+    assert judge({"orders": RAW})(message) == Skip(Reason.NOT_SENDABLE)
+    assert isinstance(judge()(message), Redrive)
+
+
+@pytest.mark.parametrize("value", [r"\u0001", r"\ud800", r"\uffff"])
+def test_a_message_whose_repair_makes_what_sqs_does_not_take_stays(value):
+    repair = Repair.model_validate({"setAttributes": {"a": {"from": "a"}}})
+    message = factories.received(f'{{"a": "{value}"}}')
+    contract = SchemaContract("order", {"x-attributes": {"required": ["a"], "properties": {"a": {"maxLength": 9}}}})
+    for contracts in ({}, {"orders": contract}):
+        assert judge(contracts, repair=repair)(message) == Skip(Reason.NOT_SENDABLE)
+
+
 # Payloads in S3
 
 

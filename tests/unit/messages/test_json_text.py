@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redrive.domain.messages.json_text import NotJsonError, member_text, parse, write
+from redrive.contracts.work import TooMuchWorkError
+from redrive.domain.messages.json_text import NotJsonError, member_text, parse, same, write
 
 NUMBERS = ["1.50", "-0", "-0.0", "1E5", "1e-7", "123456789.123456789", "12345678901234567890.123456789", "1E400"]
 
@@ -34,11 +35,39 @@ def test_a_copy_of_an_exact_number_is_as_exact():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "hello", "{", "NaN", '{"a": Infinity}', "[-Infinity]", "[" * 100_000, r'"\ud800"', r'{"a": "\uDC00"}', "01"],
+    [
+        "",
+        "hello",
+        "{",
+        "NaN",
+        '{"a": Infinity}',
+        "[-Infinity]",
+        "[" * 200,
+        "01",
+        "1.",
+        "+1",
+        '"\n"',
+        "\ufeff{}",
+        "[1,]",
+    ],
 )
-def test_what_cannot_be_sent_as_json_is_refused(text):
+def test_what_is_not_json_is_refused(text):
     with pytest.raises(NotJsonError):
         parse(text)
+
+
+@pytest.mark.parametrize("text", ["[" * 201 + "]" * 201, '{"a":' * 201 + "1" + "}" * 201, "[" * 100_000])
+def test_what_is_nested_too_deeply_is_undecided(text):
+    with pytest.raises(TooMuchWorkError):
+        parse(text)
+    parse("[" * 200 + "]" * 200)
+    parse(json.dumps(["[" * 5_000, "{" * 5_000]))
+
+
+@pytest.mark.parametrize("text", [r'"\ud800"', r'{"a":"\udc00"}', r'["a\ufffe","\uffff"]', r'{"\ud83d":1}'])
+def test_what_cannot_be_sent_raw_is_written_as_an_escape(text):
+    assert write(parse(text)) == text
+    assert write(parse(text)).isascii()
 
 
 def test_a_whole_surrogate_pair_is_a_character():
@@ -77,3 +106,21 @@ def test_of_members_with_the_same_name_the_last_one_counts():
 def test_a_member_that_is_missing_is_a_key_error(text):
     with pytest.raises(KeyError):
         member_text(text, "a")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 1) | st.sampled_from([0.0, 1.0]) | st.sampled_from(["", "0"]),
+    lambda part: st.lists(part, max_size=2) | st.dictionaries(st.sampled_from("ab"), part, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(JSON, JSON)
+@settings(deadline=None)
+def test_two_values_are_the_same_if_json_has_them_so(left, right):
+    def typed(value):
+        if isinstance(value, dict):
+            return {name: typed(member) for name, member in value.items()}
+        return [typed(item) for item in value] if isinstance(value, list) else (isinstance(value, bool), value)
+
+    assert same(parse(json.dumps(left)), parse(json.dumps(right))) is (typed(left) == typed(right))

@@ -65,6 +65,22 @@ def test_an_envelope_with_a_missing_field_is_raw(missing):
     assert (found.envelopes, found.payload.text, found.forward.body) == ((Envelope.NONE,), body, body)
 
 
+def test_an_error_text_that_was_cut_inside_a_character_does_not_hide_the_message():
+    record = json.dumps(wrapped.lambda_record({"id": 1}, responsePayload={"errorType": "E", "errorMessage": "CUT"}))
+    found = opened(record.replace("CUT", r"failed on \ud83d"))
+    assert (found.forward.body, found.failure.error_type) == ('{"id": 1}', "E")
+    found = opened(json.dumps(wrapped.subscriber_record(errorMessage="CUT")).replace("CUT", r"\ud83d"))
+    assert found.envelopes == (Envelope.EVENTBRIDGE_SUBSCRIBER,)
+
+
+@pytest.mark.parametrize("count", ["1e999999999", "1e5", "3.0", "-0", "-1", "true", '"3"', "null", "9" * 5_000])
+def test_a_record_whose_count_is_no_count_is_raw(count):
+    body = json.dumps(wrapped.lambda_record({})).replace(
+        '"approximateInvokeCount": 3', f'"approximateInvokeCount": {count}'
+    )
+    assert opened(body).forward.body == body
+
+
 def test_a_message_moved_by_an_sqs_redrive_policy_is_forwarded_as_it_is_whatever_it_looks_like():
     body = of_function()
     found = opened(body, source="orders")
@@ -114,7 +130,7 @@ def test_json_inside_a_json_string_is_read():
         "no json",
         "[" * 100_000,
         "requestContext" + "[" * 500_000,
-        '{"requestContext":' + "[" * 200 + "]" * 200 + "}",
+        '{"requestContext":' + "[" * 199 + "]" * 199 + "}",
         '{"requestContext": NaN, "requestContext": {}}',
         of_function("NaN"),
         of_function("-Infinity"),

@@ -102,6 +102,7 @@ def sampled(**changes) -> str:
         contract=None,
         repaired=True,
         messages=9,
+        events=1_200,
         share=0.9,
         share_low=0.6,
         share_high=0.98,
@@ -118,7 +119,7 @@ def test_the_mail_has_the_groups_of_a_sample_with_the_bounds_of_their_shares():
     assert line.split()[:5] == ["9", "90%", "(60%", "to", "98%)"]
     assert line.endswith(
         "quarantined, invalid-body; envelope sns-notification; from on-order; to orders; failed with KeyError; "
-        "repaired; no contract"
+        "repaired; events 1,200; no contract"
     )
     assert "1  in 1 smaller groups" in mail
     assert "Sizes in bytes: 1 to 9, median 5, 90th percentile 8" in mail

@@ -18,7 +18,7 @@ from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.opened import OpenedMessage
 from redrive.domain.messages.opening import open_message, raw_delivery, with_forward
-from redrive.domain.messages.outbound import outbound
+from redrive.domain.messages.outbound import is_sendable, outbound
 from redrive.domain.messages.provenance import Belief
 from redrive.domain.plan.request import OnInvalid
 from redrive.domain.plan.run_plan import RunPlan
@@ -161,6 +161,8 @@ class Judge:
         if count >= self._max_redrives:
             problem = f"redriven {count} times; the limit is {self._max_redrives}"
             return self._invalid(opened, Reason.REDRIVEN_TOO_OFTEN, (problem,))
+        if not is_sendable(opened.forward, opened.received):
+            return self._skip(Reason.NOT_SENDABLE, opened)
         if contract is not None:
             try:
                 contract.parse(opened.payload.text, opened.payload.attributes)

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     CONTRACT_UNUSABLE = "contract-unusable"
     RATE_UNAVAILABLE = "rate-unavailable"
     TOO_LARGE = "too-large"
+    NOT_SENDABLE = "not-sendable"
 
 
 class Redrive(NamedTuple):

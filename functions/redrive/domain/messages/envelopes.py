@@ -11,12 +11,14 @@ from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from redrive.domain.messages.message import AttributeMap
 
 # The version of the records that Lambda, Pipes, and custom event buses write. What another one contains isn't known.
 RECORD_VERSION = "1.0"
+# No service counts further.
+_MAX_COUNT = 1_000_000_000
 
 
 class Envelope(StrEnum):
@@ -33,6 +35,16 @@ class Envelope(StrEnum):
     S3_EVENT = "s3-event"
     S3_POINTER = "s3-pointer"
     IOT_ERROR_ACTION = "iot-error-action"
+
+
+def _encodable(value: Any) -> Any:
+    # Where an error text was cut, half of a surrogate pair may be left, which pydantic refuses.
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
+
+
+type FreeText = Annotated[str, BeforeValidator(_encodable)]
+# Not from a decimal: 1e999999999 would take all memory as an integer.
+type Count = Annotated[int, Field(strict=True, ge=0, le=_MAX_COUNT)]
 
 
 class Form(BaseModel):
@@ -55,14 +67,14 @@ class RequestContext(Form):
     request_id: str = Field(alias="requestId")
     function_arn: str = Field(alias="functionArn")
     condition: str
-    attempts: int = Field(alias="approximateInvokeCount")
+    attempts: Count = Field(alias="approximateInvokeCount")
 
 
 class ResponsePayload(Form):
     """What the function returned or raised."""
 
-    error_type: str | None = Field(default=None, alias="errorType")
-    error_message: str | None = Field(default=None, alias="errorMessage")
+    error_type: FreeText | None = Field(default=None, alias="errorType")
+    error_message: FreeText | None = Field(default=None, alias="errorMessage")
 
 
 class LambdaDestination(Form):
@@ -91,6 +103,15 @@ class BatchPointer(Form):
     context: RequestContext = Field(alias="requestContext")
 
 
+class BatchSize(Form):
+    """How many records a batch had, of which nothing else is here (same sources as `BatchPointer`).
+
+    The most that Lambda and Pipes put into a batch is 10,000 (Lambda API reference, CreateEventSourceMapping).
+    """
+
+    size: Annotated[int, Field(alias="batchSize", strict=True, ge=1, le=10_000)]
+
+
 class PipeContext(Form):
     """The pipe whose batch failed (EventBridge user guide, "Pipes error handling and troubleshooting")."""
 
@@ -102,7 +123,7 @@ class FailedAction(Form):
     """An action of an IoT rule that failed."""
 
     action: str = Field(alias="failedAction")
-    message: str | None = Field(default=None, alias="errorMessage")
+    message: FreeText | None = Field(default=None, alias="errorMessage")
 
 
 class IotErrorAction(Form):
@@ -120,15 +141,16 @@ class IotErrorAction(Form):
 class SubscriberRecord(Form):
     """Events that a custom event bus could not deliver to a subscriber's target: their ids, no data.
 
-    EventBridge user guide, "Retry policies and dead-letter queues" (custom event buses).
+    EventBridge user guide, "Retry policies and dead-letter queues" (custom event buses). One record has the events that
+    failed together in a batch. The message attributes say the same as the fields.
     """
 
     bus: str = Field(alias="busArn", pattern="^arn:")
     subscriber: str = Field(alias="subscriberArn", pattern="^arn:")
     target: str = Field(alias="targetArn", pattern="^arn:")
     error_code: str | None = Field(default=None, alias="errorCode")
-    error_message: str | None = Field(default=None, alias="errorMessage")
-    attempts: int | None = Field(default=None, alias="retryAttempts")
+    error_message: FreeText | None = Field(default=None, alias="errorMessage")
+    attempts: Count | None = Field(default=None, alias="retryAttempts")
     failed: list[dict[str, Any]] = Field(alias="failedMessages")
 
 

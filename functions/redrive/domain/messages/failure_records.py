@@ -13,6 +13,7 @@ from typing import Any
 from redrive.domain.messages.envelopes import (
     RECORD_VERSION,
     BatchPointer,
+    BatchSize,
     Envelope,
     FailedInvocation,
     IotErrorAction,
@@ -61,24 +62,24 @@ def _of_invocation(received: ReceivedMessage, text: str, content: JsonObject) ->
     context = content.get("requestContext")
     if not isinstance(context, dict):
         return None
-    batch = _has_batch(content)
-    if not batch and "requestPayload" not in content and "responseContext" not in content:
-        return None
+    batch = _batch_in(content)
     if not _is_known(content):
+        if batch is None and "requestPayload" not in content and "responseContext" not in content:
+            return None
         # Its other fields may have other names.
         function = FailedInvocation.of(context)
-        envelope = Envelope.STREAM_BATCH_POINTER if batch else Envelope.LAMBDA_DESTINATION
+        envelope = Envelope.LAMBDA_DESTINATION if batch is None else Envelope.STREAM_BATCH_POINTER
         return None if function is None else Recognized(envelope, received, origin=function.function_arn)
-    return _of_batch(received, content) if batch else _of_asynchronous(received, text, content)
+    return _of_asynchronous(received, text, content) if batch is None else _of_batch(received, content, batch)
 
 
-def _of_batch(received: ReceivedMessage, content: JsonObject) -> Recognized | None:
+def _of_batch(received: ReceivedMessage, content: JsonObject, batch: JsonObject) -> Recognized | None:
     record = BatchPointer.of(content)
     if record is None:
         return None
     context = record.context
     failure = Failure(code=context.condition, attempts=context.attempts, failed_at=record.timestamp)
-    return _without_payload(received, Envelope.STREAM_BATCH_POINTER, failure, context.function_arn)
+    return _without_payload(received, Envelope.STREAM_BATCH_POINTER, failure, context.function_arn, _size_of(batch))
 
 
 def _of_asynchronous(received: ReceivedMessage, text: str, content: JsonObject) -> Recognized | None:
@@ -87,7 +88,8 @@ def _of_asynchronous(received: ReceivedMessage, text: str, content: JsonObject) 
         return None
     function_arn, failure = record.context.function_arn, _failure_of(record)
     if "requestPayload" not in content:
-        return _without_payload(received, Envelope.LAMBDA_DESTINATION, failure, function_arn)
+        # Dropped, because the record was too large for a topic (Lambda API reference, OnFailure).
+        return _without_payload(received, Envelope.LAMBDA_DESTINATION, failure, function_arn, 1)
     succeeded = record.context.condition == "Success"
     return Recognized(
         Envelope.LAMBDA_DESTINATION,
@@ -111,12 +113,13 @@ def _failure_of(record: LambdaDestination) -> Failure:
 
 
 def _of_pipe(received: ReceivedMessage, _text: str, content: JsonObject) -> Recognized | None:
-    context = PipeContext.of(content.get("context")) if _has_batch(content) else None
-    if context is None:
+    batch = _batch_in(content)
+    context = None if batch is None else PipeContext.of(content.get("context"))
+    if batch is None or context is None:
         return None
     failed_at = content.get("timestamp")
     failure = Failure(code=context.condition, failed_at=failed_at if isinstance(failed_at, str) else None)
-    return _without_payload(received, Envelope.STREAM_BATCH_POINTER, failure, context.pipe)
+    return _without_payload(received, Envelope.STREAM_BATCH_POINTER, failure, context.pipe, _size_of(batch))
 
 
 def _of_subscriber(received: ReceivedMessage, _text: str, content: JsonObject) -> Recognized | None:
@@ -124,7 +127,7 @@ def _of_subscriber(received: ReceivedMessage, _text: str, content: JsonObject) -
     if record is None:
         return None
     failure = Failure(message=record.error_message, code=record.error_code, attempts=record.attempts)
-    return _without_payload(received, Envelope.EVENTBRIDGE_SUBSCRIBER, failure, record.subscriber)
+    return _without_payload(received, Envelope.EVENTBRIDGE_SUBSCRIBER, failure, record.subscriber, len(record.failed))
 
 
 def _of_iot(received: ReceivedMessage, _text: str, content: JsonObject) -> Recognized | None:
@@ -140,10 +143,19 @@ def _of_iot(received: ReceivedMessage, _text: str, content: JsonObject) -> Recog
     )
 
 
-def _has_batch(content: JsonObject) -> bool:
-    """Return whether a record names a batch: `KinesisBatchInfo`, `DDBStreamBatchInfo`, or `KafkaBatchInfo`."""
-    return any(name.endswith(_BATCH) and isinstance(value, dict) for name, value in content.items())
+def _batch_in(content: JsonObject) -> JsonObject | None:
+    """Return the batch that a record names: `KinesisBatchInfo`, `DDBStreamBatchInfo`, or `KafkaBatchInfo`."""
+    batches = (value for name, value in content.items() if name.endswith(_BATCH) and isinstance(value, dict))
+    return next(batches, None)
 
 
-def _without_payload(received: ReceivedMessage, envelope: Envelope, failure: Failure, origin: str) -> Recognized:
-    return Recognized(envelope, received, failure, origin=origin, blocked_reason=BlockedReason.NO_PAYLOAD)
+def _size_of(batch: JsonObject) -> int | None:
+    found = BatchSize.of(batch)
+    return None if found is None else found.size
+
+
+def _without_payload(
+    received: ReceivedMessage, envelope: Envelope, failure: Failure, origin: str, events: int | None
+) -> Recognized:
+    blocked = BlockedReason.NO_PAYLOAD
+    return Recognized(envelope, received, failure, origin=origin, blocked_reason=blocked, events=events)

@@ -9,6 +9,9 @@ import json
 from decimal import Decimal, InvalidOperation
 from typing import Any, Self
 
+from redrive.contracts.work import TooMuchWorkError, check_depth
+from redrive.domain.messages.message import NOT_IN_SQS
+
 # Python converts integers in time quadratic to their digits. A number with more digits is kept as text.
 MAX_DIGITS = 1_000
 # Only positions matter here: a number of 5,000 digits must not be converted.
@@ -16,11 +19,13 @@ _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
 
 
 class NotJsonError(ValueError):
-    """A text isn't JSON, or can't be sent as JSON."""
+    """A text isn't JSON."""
 
 
 class ExactNumber(Decimal):
     """A number that is written as it was read: 1.50 stays 1.50, and no digit is lost."""
+
+    __slots__ = ("text",)
 
     text: str
 
@@ -29,8 +34,8 @@ class ExactNumber(Decimal):
         try:
             number = super().__new__(cls, text)
         except InvalidOperation:
-            # Beyond what decimals hold: infinite to arithmetic, which refuses it.
-            number = super().__new__(cls, "-Infinity" if text.startswith("-") else "Infinity")
+            # Its exponent is beyond what decimals hold: whatever compares it or calculates with it raises the same.
+            number = super().__new__(cls, "sNaN")
         number.text = text
         return number
 
@@ -48,33 +53,62 @@ ExactNumber.__name__ = "float"
 
 
 def parse(text: str) -> Any:
-    """Return parsed JSON with exact numbers.
+    """Return parsed JSON with exact numbers. Half of a surrogate pair is kept: JSON can have it as an escape.
 
     Raises
     ------
     NotJsonError
-        If the text isn't JSON, nests too deep, or holds half of a surrogate pair, which can be written in JSON but
-        not be sent.
+        If the text isn't JSON.
+    TooMuchWorkError
+        If it is nested too deeply.
     """
     try:
         content = json.loads(text, parse_float=ExactNumber, parse_int=_integer, parse_constant=_refuse)
-        # A surrogate gets into the content only through an escape.
-        if "\\ud" in text or "\\uD" in text:
-            write(content).encode()
-    except (ValueError, RecursionError):
+    except ValueError:
         raise NotJsonError from None
+    except RecursionError:
+        raise TooMuchWorkError from None
+    check_depth(text, content)
     return content
 
 
 def write(value: Any) -> str:
-    """Return JSON without spaces, numbers as they were read."""
+    """Return JSON without spaces, numbers as they were read; characters that SQS doesn't accept are escaped."""
     if isinstance(value, ExactNumber):
         return value.text
     if isinstance(value, dict):
         return "{" + ",".join(f"{write(name)}:{write(member)}" for name, member in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(write, value)) + "]"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text if text.isascii() else NOT_IN_SQS.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Return whether two values are the same JSON: to Python, true is also 1, and false 0."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same(value, right[name]) for name, value in left.items())
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right)
+
+
+def least_size(value: Any) -> int:
+    """Return how many characters a value takes at least as JSON."""
+    size, pending = 0, [value]
+    while pending:
+        found = pending.pop()
+        size += 1
+        if isinstance(found, dict):
+            size += sum(map(len, found))
+            pending += found.values()
+        elif isinstance(found, list):
+            pending += found
+        elif isinstance(found, str):
+            size += len(found)
+    return size
 
 
 def member_text(text: str, name: str) -> str:

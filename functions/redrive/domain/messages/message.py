@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from copy import replace
+from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 # For one message and for one batch: 1 MiB (SQS developer guide, "Message quotas"; announced 2025-08).
@@ -16,8 +17,17 @@ MAX_BYTES = 1_048_576
 MAX_BATCH_ENTRIES = 10
 MAX_ATTRIBUTES = 10
 
-# SQS developer guide, "Amazon SQS message metadata": names of message attributes.
+# SQS API reference, SendMessage: characters that make SQS reject a message with InvalidMessageContents. The same hold
+# for the values and types of message attributes (SQS developer guide, "Amazon SQS message metadata").
+NOT_IN_SQS = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+# SQS developer guide, "Amazon SQS message metadata": names and types of message attributes; digits of a Number, and its
+# powers of ten.
 _ATTRIBUTE_NAME = re.compile(r"(?!(?i:aws|amazon)\.)(?!\.)(?!.*\.\.)[A-Za-z0-9_.-]{1,256}(?<!\.)")
+_TYPE = re.compile(r"(String|Number|Binary)(\..+)?", re.DOTALL)
+_MAX_TYPE = 256
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_MAX_DIGITS = 38
+_EXPONENTS = (-128, 126)
 
 type AttributeMap = Mapping[str, Mapping[str, Any]]
 
@@ -107,6 +117,35 @@ def check_attribute_name(name: str) -> None:
         )
 
 
+def is_attribute(name: str, value: Mapping[str, Any]) -> bool:
+    """Return whether SQS takes a message attribute, which it says only when a message is sent."""
+    kind, text = value["DataType"], value.get("StringValue")
+    if _ATTRIBUTE_NAME.fullmatch(name) is None or _TYPE.fullmatch(kind) is None:
+        return False
+    if len(kind) > _MAX_TYPE or not is_text(kind):
+        return False
+    if text is None:
+        return bool(value.get("BinaryValue"))
+    return is_text(text) and (kind != "Number" or _is_number(text))
+
+
+def is_text(text: str) -> bool:
+    """Return whether SQS takes a text as a body or a value."""
+    return text != "" and NOT_IN_SQS.search(text) is None
+
+
+def _is_number(text: str) -> bool:
+    if NUMBER.fullmatch(text) is None:
+        return False
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        # An exponent beyond what Decimal counts.
+        return False
+    digits = "".join(map(str, number.as_tuple().digits)).strip("0")
+    return len(digits) <= _MAX_DIGITS and (not number or _EXPONENTS[0] <= number.adjusted() <= _EXPONENTS[1])
+
+
 def attributes_size(attributes: AttributeMap) -> int:
     """Return the bytes that message attributes count for: names, types, and values."""
     size = 0
@@ -124,4 +163,5 @@ def attribute_size(name: str, value: Mapping[str, Any]) -> int:
 
 def utf8_size(text: str) -> int:
     """Return the bytes of a text in UTF-8, encoding it only if necessary."""
-    return len(text) if text.isascii() else len(text.encode())
+    # Half of a surrogate pair can't be sent, but it can be measured.
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))

@@ -55,6 +55,8 @@ class Recognized:
     claimed_destination: str | None = None
     #: Why it can't be redriven.
     blocked_reason: BlockedReason | None = None
+    #: How many events it stands for without having them, as far as it says.
+    events: int | None = None
 
 
 _UNREAD = object()
@@ -133,6 +135,8 @@ class OpenedMessage(NamedTuple):
     claimed_destination: str | None = None
     #: Why it can't be redriven.
     blocked_reason: BlockedReason | None = None
+    #: How many events it stands for without having them, as far as it says.
+    events: int | None = None
 
     @property
     def envelope(self) -> Envelope:

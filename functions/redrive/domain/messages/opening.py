@@ -10,6 +10,7 @@ from copy import replace
 from dataclasses import dataclass, field
 from typing import Any
 
+from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.messages.envelopes import AsyncDlqAttributes, Envelope, S3Event, S3TestEvent, SnsNotification
 from redrive.domain.messages.failure_records import RECORD_MARKS, by_body
 from redrive.domain.messages.json_text import NotJsonError, parse
@@ -32,6 +33,11 @@ def open_message(received: ReceivedMessage, belief: Belief = NO_BELIEF) -> Opene
 
     A message that an SQS redrive policy moved, even if it has been in the quarantine since, goes back to its queue as
     it is, because its consumer reads what was in that queue. Only its contract looks inside.
+
+    Raises
+    ------
+    TooMuchWorkError
+        If what may be an envelope is nested too deeply to say what is in it.
     """
     provenance = belief.provenance_of(received)
     moved = provenance.moved
@@ -73,7 +79,6 @@ def raw_delivery(opened: OpenedMessage) -> OpenedMessage:
     notification = None if inside is None else SnsNotification.of(inside[1])
     if notification is None:
         return opened
-    # Our own attribute is outside of the notification.
     inner, _ = _delivered(notification, moved=False)
     attributes = {**opened.forward.attributes, **inner}
     forward = opened.forward.with_content(notification.message, attributes)
@@ -105,6 +110,7 @@ def _opened(
         found.failure,
         found.claimed_destination,
         found.blocked_reason,
+        found.events,
     )
 
 
@@ -138,7 +144,13 @@ def _look_inside(forward: ReceivedMessage, *, moved: bool) -> _Inside:
             inside.payload, inside.innermost = Payload.in_s3(text, attributes), None
             inside.envelopes.append(Envelope.S3_POINTER)
             return inside
-        found = _object_in(text) if any(map(text.__contains__, _MARKS)) else None
+        try:
+            found = _object_in(text) if any(map(text.__contains__, _MARKS)) else None
+        except TooMuchWorkError:
+            if not moved:
+                raise
+            # It goes back as it is, whatever is in it.
+            found = None
         inside.innermost = found
         if found is None:
             return inside

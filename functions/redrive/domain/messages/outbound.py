@@ -14,6 +14,8 @@ from redrive.domain.messages.message import (
     AttributeMap,
     ReceivedMessage,
     attribute_size,
+    is_attribute,
+    is_text,
     utf8_size,
 )
 from redrive.domain.messages.provenance import ATTRIBUTE
@@ -76,6 +78,20 @@ def outbound(message: ReceivedMessage, destination: Destination, provenance: str
     if fifo:
         request["MessageDeduplicationId"] = deduplication_id
     return Outbound(destination, request, size, deduplicated=fifo, unattached=None if attached else provenance)
+
+
+def is_sendable(message: ReceivedMessage, received: ReceivedMessage) -> bool:
+    """Return whether SQS takes what was unwrapped or repaired, whatever its size.
+
+    What a message has in common with the one that was received, SQS has taken before. Our attribute is replaced.
+    """
+    before, after = received.attributes, {**message.attributes}
+    after.pop(ATTRIBUTE, None)
+    return message is received or (
+        len(after) <= MAX_ATTRIBUTES
+        and all(value is before.get(name) or is_attribute(name, value) for name, value in after.items())
+        and (message.body is received.body or is_text(message.body))
+    )
 
 
 def with_provenance(message: ReceivedMessage, provenance: str, max_bytes: int) -> tuple[AttributeMap, int, bool]:

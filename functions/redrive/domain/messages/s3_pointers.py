@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.messages.json_text import NotJsonError, parse
 from redrive.domain.messages.message import AttributeMap
 
@@ -44,7 +45,7 @@ def _points(body: str) -> bool:
         return False
     try:
         content = parse(body)
-    except NotJsonError:
+    except (NotJsonError, TooMuchWorkError):
         return False
     if len(content) != 2 or content[0] not in _CLASSES or not isinstance(content[1], dict):
         return False

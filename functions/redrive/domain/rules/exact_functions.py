@@ -5,12 +5,13 @@ Used by `redrive.domain.rules.queries`.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import (
     MAX_EMAX,
     MIN_EMIN,
+    ROUND_CEILING,
+    ROUND_FLOOR,
     Clamped,
     Context,
     Decimal,
@@ -25,8 +26,7 @@ from jmespath import ast
 from jmespath.functions import Functions, signature
 from jmespath.parser import Parser
 
-from redrive.contracts.work import TooMuchWorkError
-from redrive.domain.messages.json_text import MAX_DIGITS, ExactNumber, NotJsonError, parse, write
+from redrive.domain.messages.json_text import MAX_DIGITS, ExactNumber, NotJsonError, parse, same, write
 
 # Digits of a quotient that has no end, as decimal128 has them; SQS takes at most 38 in a Number attribute.
 _QUOTIENT_DIGITS = 34
@@ -63,8 +63,9 @@ class ExactParser(Parser):
 class ExactFunctions(Functions):
     """Calculates with decimals.
 
-    A sum, a maximum, or a rounded number is exact. An average that has no end is rounded to 34 digits. A sum that would
-    need thousands of digits, such as that of 1 and 1e9999, raises TooMuchWorkError.
+    A sum, a maximum, or a rounded number is exact. An average that has no end is rounded to 34 digits. What decimals
+    can't hold raises ArithmeticError: a sum of thousands of digits, such as that of 1 and 1e9999, and any calculation
+    or comparison with a number whose exponent is beyond theirs.
     """
 
     @signature({"types": ["array-number"]})
@@ -86,15 +87,19 @@ class ExactFunctions(Functions):
 
     @signature({"types": ["number"]})
     def _func_abs(self, arg: Number) -> Number:
-        return _number(arg.copy_abs()) if isinstance(arg, Decimal) else abs(arg)
+        return ExactNumber(arg.text.removeprefix("-")) if isinstance(arg, ExactNumber) else abs(arg)
 
     @signature({"types": ["number"]})
     def _func_ceil(self, arg: Number) -> Number:
-        return _rounded(arg, math.ceil)
+        return _rounded(arg, ROUND_CEILING)
 
     @signature({"types": ["number"]})
     def _func_floor(self, arg: Number) -> Number:
-        return _rounded(arg, math.floor)
+        return _rounded(arg, ROUND_FLOOR)
+
+    @signature({"types": ["array", "string"]}, {"types": []})
+    def _func_contains(self, subject: Any, search: Any) -> bool:
+        return search in subject if isinstance(subject, str) else any(same(item, search) for item in subject)
 
     @signature({"types": []})
     def _func_to_number(self, arg: Any) -> Number | None:
@@ -120,19 +125,14 @@ class ExactFunctions(Functions):
 def _sum(numbers: Sequence[Number]) -> Number:
     if all(isinstance(number, int) for number in numbers):
         return sum(numbers)
-    try:
-        total = Decimal(0)
-        for number in numbers:
-            total = _EXACT.add(total, Decimal(number))
-    except (Inexact, *_TRAPS):
-        raise TooMuchWorkError from None
+    total = Decimal(0)
+    for number in numbers:
+        total = _EXACT.add(total, Decimal(number))
     return _number(total)
 
 
-def _rounded(number: Number, rounding: Callable[[Decimal], int]) -> Number:
-    if isinstance(number, int) or number.adjusted() > MAX_DIGITS:
-        return number
-    return rounding(number)
+def _rounded(number: Number, rounding: str) -> Number:
+    return number if isinstance(number, int) else _number(number.to_integral_value(rounding))
 
 
 def _number(number: Decimal) -> ExactNumber:

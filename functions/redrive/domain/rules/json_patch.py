@@ -7,12 +7,14 @@ start.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
-from jsonpatch import JsonPatch, JsonPatchException
+from jsonpatch import CopyOperation, JsonPatch, JsonPatchConflict, JsonPatchException
 from jsonpointer import JsonPointer, JsonPointerException
 
-from redrive.domain.messages.json_text import ExactNumber
+from redrive.domain.messages.json_text import ExactNumber, least_size
+from redrive.domain.messages.message import MAX_BYTES
 
 # What each operation needs besides its name (RFC 6902, section 4).
 _MEMBERS = {
@@ -58,6 +60,20 @@ def _is_pointer(text: Any) -> bool:
         return False
 
 
+class _BoundedCopy(CopyOperation):
+    """Refuses copies of copies that no message can hold: each can double the body."""
+
+    def apply(self, obj: Any) -> Any:
+        found = super().apply(obj)
+        if least_size(found) > MAX_BYTES:
+            raise JsonPatchConflict("larger than any message")
+        return found
+
+
+class _BoundedPatch(JsonPatch):
+    operations: ClassVar = MappingProxyType({**JsonPatch.operations, "copy": _BoundedCopy})
+
+
 class Patch:
     """A JSON Patch.
 
@@ -75,7 +91,7 @@ class Patch:
     def __init__(self, operations: Sequence[Any]) -> None:
         for operation in operations:
             check_operation(operation)
-        self._patch = JsonPatch(_exact(list(operations)))
+        self._patch = _BoundedPatch(_exact(list(operations)))
 
     def __call__(self, content: Any) -> Any:
         """Return a patched copy of parsed JSON.
@@ -87,7 +103,7 @@ class Patch:
         """
         try:
             return self._patch.apply(content)
-        except (JsonPatchException, JsonPointerException, TypeError, KeyError, IndexError) as error:
+        except (JsonPatchException, JsonPointerException, TypeError, KeyError, IndexError, ArithmeticError) as error:
             raise DoesNotFitError(type(error).__name__) from None
 
 

@@ -14,7 +14,8 @@ from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
 from pydantic import AfterValidator
 
-from redrive.contracts.work import Work
+from redrive.contracts.work import TooMuchWorkError, Work
+from redrive.domain.messages.json_text import same
 from redrive.domain.rules.exact_functions import ExactFunctions, ExactParser
 
 # Queries are part of the run's input, which the workflow's state contains.
@@ -48,19 +49,22 @@ class _Interpreter(TreeInterpreter):
                 self.take_all(argument)
             else:
                 self._work.take(_size(argument))
+        if node["value"] == "join" and isinstance(arguments[0], str) and isinstance(arguments[1], list):
+            # What it makes can be much larger than what it gets.
+            self._work.take(len(arguments[0]) * len(arguments[1]) // _CHARACTERS)
         found = _FUNCTIONS.call_function(node["value"], arguments)
         self._work.take(_size(found))
         return found
 
     def visit_comparator(self, node: Any, value: Any) -> Any:
         left, right = (self.visit(child, value) for child in node["children"])
-        if isinstance(left, (list, dict)) and isinstance(right, (list, dict)):
-            self.take_all(left)
+        if node["value"] in {"eq", "ne"}:
+            if isinstance(left, (list, dict)) and isinstance(right, (list, dict)):
+                self.take_all(left)
+            return same(left, right) is (node["value"] == "eq")
         # A number is neither less nor greater than a string.
         alike = (_is_number(left) and _is_number(right)) or (isinstance(left, str) and isinstance(right, str))
-        if node["value"] not in {"eq", "ne"} and not alike:
-            return None
-        return self.COMPARATOR_FUNC[node["value"]](left, right)
+        return self.COMPARATOR_FUNC[node["value"]](left, right) if alike else None
 
     def visit_flatten(self, node: Any, value: Any) -> Any:
         found = super().visit_flatten(node, value)
@@ -122,7 +126,7 @@ class Query:
         Raises
         ------
         TooMuchWorkError
-            If the query takes too much work.
+            If the query takes too much work, or needs numbers that decimals can't hold.
         """
         self._work.start(size)
         interpreter = _Interpreter(self._work)
@@ -132,6 +136,8 @@ class Query:
         except (JMESPathError, RecursionError, TypeError, ValueError):
             # The message has the wrong types for a function, such as a number for length().
             return None
+        except ArithmeticError:
+            raise TooMuchWorkError from None
         return found
 
 

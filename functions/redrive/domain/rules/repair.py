@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -21,13 +20,15 @@ from pydantic import (
     model_validator,
 )
 
-from redrive.domain.messages.json_text import NotJsonError, parse, write
+from redrive.domain.messages.json_text import NotJsonError, least_size, parse, write
 from redrive.domain.messages.message import (
     MAX_ATTRIBUTES,
     MAX_BYTES,
+    NUMBER,
     AttributeMap,
     ReceivedMessage,
     check_attribute_name,
+    is_attribute,
 )
 from redrive.domain.messages.opened import Payload
 from redrive.domain.messages.provenance import ATTRIBUTE
@@ -40,12 +41,6 @@ if TYPE_CHECKING:
 
 # The rule is part of the workflow's state.
 _MAX_RULE_BYTES = 16_384
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-# Digits of a Number, and its powers of ten; characters of a String (SQS developer guide, "Amazon SQS message metadata";
-# SQS API reference, SendMessage).
-_MAX_DIGITS = 38
-_EXPONENTS = (-128, 126)
-_NOT_SENDABLE = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
 def _operation(operation: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -72,9 +67,14 @@ class AttributeRule(Model):
     def _one_source(self) -> Self:
         if (self.value is None) == (self.from_payload is None):
             raise ValueError("expected either `value` or `from`")
-        if self.from_payload is None and not _is_sendable(_text(self.value, self.type), self.type):
+        text = _text(self.value, self.type)
+        if self.from_payload is None and (text is None or not is_attribute("a", self.attribute(text))):
             raise ValueError(f"the value can't be an attribute of the type {self.type}")
         return self
+
+    def attribute(self, text: str) -> Mapping[str, Any]:
+        """Return the attribute with a value, as SQS has it."""
+        return {"DataType": self.type, "StringValue": text}
 
 
 class Repair(Model):
@@ -180,7 +180,7 @@ class Repairer:
             text = _text(found, rule.type)
             if text is None:
                 return None
-            attributes[name] = {"DataType": rule.type, "StringValue": text}
+            attributes[name] = rule.attribute(text)
         return attributes
 
     def _body(self, forward: ReceivedMessage, payload: Payload) -> str | None:
@@ -195,11 +195,9 @@ class Repairer:
                 content = self._patch(content)
             if self._project is not None:
                 content = self._project(content, len(body))
-            if content is None:
+            if content is None or least_size(content) > MAX_BYTES:
                 return None
             after = write(content)
-            # Half of a surrogate pair can be written in JSON, but not be sent.
-            after.encode()
         except (ValueError, RecursionError):
             return None
         # What comes out as it went in stays as it was written.
@@ -213,23 +211,10 @@ def _patch(operations: Sequence[Any]) -> Patch:
 
 
 def _text(value: Any, kind: str) -> str | None:
-    """Return a value as an attribute of that type holds it, or None if it can't."""
+    """Return a value as an attribute of that type has it, or None if it isn't one."""
     if isinstance(value, bool):
         value = "true" if value else "false"
     if not isinstance(value, (str, int, float, Decimal)) or value == "":
         return None
     text = str(value)
-    return text if kind == "String" or _NUMBER.fullmatch(text) else None
-
-
-def _is_sendable(text: str | None, kind: str) -> bool:
-    """Return whether SQS accepts a value, which it says only when a message is sent."""
-    if text is None or kind == "String":
-        return text is not None and _NOT_SENDABLE.search(text) is None
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        # An exponent beyond what Decimal counts.
-        return False
-    digits = "".join(map(str, number.as_tuple().digits)).strip("0")
-    return len(digits) <= _MAX_DIGITS and (not number or _EXPONENTS[0] <= number.adjusted() <= _EXPONENTS[1])
+    return text if kind == "String" or NUMBER.fullmatch(text) else None

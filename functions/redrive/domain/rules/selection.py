@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from redrive.contracts.contract import attribute_value
+from redrive.contracts.wildcards import matches
 from redrive.domain.messages.arns import arn_name
 from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.messages.json_text import NotJsonError
@@ -45,7 +45,7 @@ type Seconds = Annotated[int, Field(strict=True, ge=0, le=1_209_600)]
 
 
 class Selection(Model):
-    """Conditions that a message must meet: all of them, and one of the values in each list. `*` is a wildcard."""
+    """Conditions that a message must meet: all of them, and one of the values in each list. Only `*` is a wildcard."""
 
     envelope: Annotated[
         tuple[Envelope, ...] | None,
@@ -140,7 +140,7 @@ class Selector:
             if pattern is None:
                 if name in message.attributes:
                     return False
-            elif not isinstance(value, str) or not fnmatchcase(value, pattern):
+            elif not isinstance(value, str) or not matches(pattern, value):
                 return False
         return True
 
@@ -172,4 +172,4 @@ def _window(selection: Selection, started_at: int) -> tuple[float, float]:
 
 
 def _any(patterns: Iterable[str] | None, value: str | None) -> bool:
-    return patterns is None or (value is not None and any(fnmatchcase(value, pattern) for pattern in patterns))
+    return patterns is None or (value is not None and any(matches(pattern, value) for pattern in patterns))

@@ -74,6 +74,9 @@ SKIPS: Mapping[str, _Skip] = MappingProxyType(
             True, "other runs have reserved the max rate of their queue, or it can't be read; start another run later"
         ),
         Reason.TOO_LARGE: _Skip(True, "larger than their destination takes"),
+        Reason.NOT_SENDABLE: _Skip(
+            True, "unwrapped or repaired, they have characters or attributes that SQS rejects; change the repair"
+        ),
         Reason.CONTRACT_UNUSABLE: _Skip(True, "the contract of their destination can't be used; correct it"),
     }
 )

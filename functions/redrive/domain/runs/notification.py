@@ -146,6 +146,7 @@ def _sampled(sample: Sample | None) -> list[str]:
             *([f"to {group.destination}"] if group.destination else []),
             *([f"failed with {group.error_type}"] if group.error_type else []),
             *(["repaired"] if group.repaired else []),
+            *([f"events {group.events:,}"] if group.events is not None else []),
             f"contract {group.contract}" if group.contract else "no contract",
         ]
         lines.append(f"  {group.messages:>6}  {share:<20}  {'; '.join(facts)}")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.messages.json_text import NotJsonError
 from redrive.domain.messages.opened import Payload
 
@@ -51,7 +52,7 @@ def _words(payload: Payload) -> frozenset[str] | None:
     """Return the words in the values of a payload, without field names; None if there are too many."""
     try:
         texts: Iterator[str] = _values(payload.content)
-    except NotJsonError:
+    except (NotJsonError, TooMuchWorkError):
         texts = iter((payload.text,))
     words: set[str] = set()
     for text in texts:

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from redrive.contracts.contract import attribute_value
+from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.messages.json_text import NotJsonError
 from redrive.domain.messages.message import utf8_size
 from redrive.domain.messages.opened import Payload
@@ -62,7 +63,7 @@ def masked_message(
     """
     try:
         shape = masked(payload.content, body_schema, valid=valid)
-    except NotJsonError:
+    except (NotJsonError, TooMuchWorkError):
         shape = f"<text {utf8_size(payload.text)} bytes>"
     values = {name: _attribute(value) for name, value in payload.attributes.items()}
     attributes = masked(values, attributes_schema, names=True, valid=valid)

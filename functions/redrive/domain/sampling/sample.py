@@ -52,6 +52,8 @@ class SampleGroup(Model):
     repaired: bool = False
     #: How many of the messages peeked at.
     messages: int
+    #: How many events they stand for without having them, as far as they say; None if none of them says.
+    events: int | None = None
     #: Their share of the messages peeked at.
     share: float = 0.0
     #: Lower bound of their share in the whole queue with 95 % confidence, if SQS returns messages at random.

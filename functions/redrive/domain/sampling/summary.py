@@ -43,6 +43,7 @@ class Summary:
 
     plan: RunPlan
     _groups: Counter[SampleGroup] = field(default_factory=Counter)
+    _events: Counter[SampleGroup] = field(default_factory=Counter)
     _examples: dict[SampleGroup, Example] = field(default_factory=dict)
     _example_bytes: int = 0
     _uncounted: int = 0
@@ -74,6 +75,8 @@ class Summary:
             self._uncounted += 1
             return
         self._groups[group] += 1
+        if opened is not None and opened.events is not None:
+            self._events[group] += opened.events
         if example is not None and self._example_bytes + size <= MAX_EXAMPLE_BYTES:
             self._examples[group] = example
             self._example_bytes += size
@@ -137,6 +140,7 @@ class Summary:
         return group.model_copy(
             update={
                 "messages": messages,
+                "events": self._events.get(group),
                 "share": round(messages / sampled, 4),
                 "share_low": round(low, 4),
                 "share_high": round(high, 4),
