@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_pascal
 
+from redrive.domain.names import is_hash
 from redrive.domain.runs.ending import Status
 from redrive.domain.runs.notification import expected
 from redrive.domain.runs.report import Report
@@ -117,7 +118,8 @@ def _of_known(content: Mapping[str, Any]) -> Notice:
 
 
 def _of_report(report: Report) -> Notice:
-    dlq, execution = report.dlq or "no queue", report.execution_arn
+    dlq = report.dlq or "no queue"
+    execution = None if is_hash(report.execution_arn) else report.execution_arn
     rate = report.rate
     facts = [
         ("Redriven", str(report.counts.redriven)),
@@ -147,8 +149,8 @@ def _of_report(report: Report) -> Notice:
         reason=report.reason,
         facts=tuple(facts),
         to_do=(*_TO_DO[report.status], *_follow_up(report)),
-        link=_console(execution, "states", "/v2/executions/details/" + execution),
-        resources=(execution,),
+        link=_console(execution, "states", "/v2/executions/details/" + execution) if execution else None,
+        resources=(execution,) if execution else (),
     )
 
 

@@ -11,19 +11,25 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.batch import BasePartialBatchProcessor, process_partial_response
+from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from redrive.contracts.contract import ContractViolationError
+from redrive.domain.errors import guarded
 
 NAMESPACE = "QueueConsumers"
 
 logger = Logger()
 
 
+@guarded(BatchProcessingError)
 def process_batch(
     event: dict[str, Any],
     context: LambdaContext,
     processor: BasePartialBatchProcessor,
     process: Callable[[SQSRecord], object],
+    *errors: type[Exception],
 ) -> dict[str, Any]:
     """Return the batch items to retry, as a Lambda event source mapping expects them.
 
@@ -39,6 +45,8 @@ def process_batch(
         The Powertools processor for the type of queue.
     process : Callable[[SQSRecord], object]
         Processes one record; the record fails if this raises an exception.
+    errors : type[Exception]
+        Exceptions whose texts may be logged, because they never quote a message. Of others, only the type is.
 
     Raises
     ------
@@ -47,8 +55,10 @@ def process_batch(
     """
     records = event["Records"]
     failed = len(records)
+    # If all records fail, the error that Powertools raises has the texts of all of theirs.
+    handle = guarded(ContractViolationError, *errors)(process)
     try:
-        response = process_partial_response(event=event, record_handler=process, processor=processor, context=context)
+        response = process_partial_response(event=event, record_handler=handle, processor=processor, context=context)
         failed = len(response["batchItemFailures"])
     finally:
         logger.info("batch done", records=len(records), failed=failed)

@@ -9,13 +9,12 @@ from typing import Any
 import boto3
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
-from pydantic import ValidationError
 
 from chat.webhook import WebhookError
 from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
-from redrive.domain.errors import RejectedError
+from redrive.domain.errors import RejectedError, UnexpectedError
 from redrive.domain.messages.provenance import ATTRIBUTE, Provenance
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.results import Counts, SliceResult
@@ -32,6 +31,7 @@ from tests.support.rewards import make_rewards
 from tests.support.samples import EVENTS, VALUES, load, sample, samples_of
 from tests.support.webhook_server import Webhook, webhook_server
 
+MARK = "zq 7319 <b>"
 DEAD_RUN = "arn:aws:states:us-east-1:123456789012:execution:redrive:dead"
 BY_SAMPLE = {name: function for function in functions().values() for name in samples_of(function)}
 
@@ -470,12 +470,48 @@ def test_no_part_of_a_message_is_logged(home, invoke, logged):
     assert "7319000" not in logs
 
 
-def test_only_the_name_of_an_error_that_quotes_an_event_is_logged(invoke, logged):
-    with pytest.raises(ValidationError):
+def test_only_the_type_of_an_error_that_quotes_an_event_leaves_the_function(invoke, logged):
+    with pytest.raises(UnexpectedError, match="found ValidationError at") as caught:
         invoke("tally", {"step": "tally", "plan": {"secret": "73190001"}, "tally": {}, "slices": []})
     logs = logged.getvalue()
-    assert '"error":"ValidationError"' in logs
-    assert "73190001" not in logs
+    assert '"error":"UnexpectedError"' in logs
+    assert "73190001" not in logs + str(caught.value)
+
+
+def test_only_the_code_and_the_request_of_an_error_of_aws_leave_the_function(invoke):
+    boto3.client("dynamodb").delete_table(TableName="redrive-runs")
+    with pytest.raises(UnexpectedError, match=r"code ResourceNotFoundException, request \S+ at ") as caught:
+        invoke("plan")
+    assert "redrive-runs" not in str(caught.value)
+
+
+def broken(event: Any, depth: int = 3) -> Iterator[Any]:
+    """Yield the event with one of its members replaced, another one each time, and with one too many."""
+    if depth and isinstance(event, dict):
+        yield event | {MARK: MARK}
+        for name, value in event.items():
+            yield from (event | {name: other} for other in broken(value, depth - 1))
+    elif depth and isinstance(event, list) and event:
+        yield from ([other, *event[1:]] for other in broken(event[0], depth - 1))
+    yield MARK
+    yield None
+
+
+@pytest.mark.parametrize("name", sorted(BY_SAMPLE))
+def test_no_error_that_leaves_a_function_says_what_was_in_its_event(home, name, logged, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    home.alarm("ALARM")
+    handler, errors = load(BY_SAMPLE[name]), []
+    for event in broken(sample(name)):
+        try:
+            handler(event)
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+    assert errors
+    for error in errors:
+        assert error.__suppress_context__ or error.__context__ is None
+        assert MARK not in str(error)
+    assert MARK not in logged.getvalue()
 
 
 # Metrics

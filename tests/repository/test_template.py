@@ -178,6 +178,13 @@ def test_the_redrive_may_touch_every_queue_of_the_stack_and_those_of_the_pattern
             assert "${QueueNamePattern}" in named
 
 
+def test_only_the_sampler_can_show_error_texts_and_only_if_it_is_told_to():
+    assert [name for name, function in functions().items() if "SHOW_ERROR_TEXTS" in function.variables] == [
+        "SamplerFunction"
+    ]
+    assert template()["Parameters"]["ShowErrorTexts"]["Default"] == "false"
+
+
 def test_emails_are_sent_from_one_address_only():
     (sending,) = [found for found in statements(template()["Resources"]) if "ses:SendEmail" in listed(found["Action"])]
     assert sending["Condition"] == {"StringEquals": {"ses:FromAddress": {"Ref": "EmailSender"}}}

@@ -29,6 +29,7 @@ VALUES = {
     "SLICE_SECONDS": "10",
     "DESTINATION_ARNS": "arn:aws:lambda:us-east-1:123456789012:function:redrive-ShipmentNotices",
     "MOVER_ROLE_IDS": "AIDAIT2UOQQY3AUEKVGXU",
+    "SHOW_ERROR_TEXTS": "false",
     "SLACK_WEBHOOK_SECRET": "arn:aws:secretsmanager:us-east-1:123456789012:secret:slack-webhook-AbCdEf",
     "CHAT_TOPIC": "arn:aws:sns:us-east-1:123456789012:redrive-chat",
     "REDRIVE_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:redrive",

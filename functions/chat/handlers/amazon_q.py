@@ -14,11 +14,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chat.formats import custom_notification
 from chat.notices import notice_of
+from redrive.domain.errors import guarded
 
 logger = Logger()
 _sns = boto3.client("sns")
 
 
+@guarded()
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Publish a custom notification for each message."""
     for record in SNSEvent(event).records:

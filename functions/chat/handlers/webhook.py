@@ -15,7 +15,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chat.formats import slack_message
 from chat.notices import notice_of
-from chat.webhook import post
+from chat.webhook import WebhookError, post
+from redrive.domain.errors import guarded
 
 # Lambda retries after one minute. By then, the cached secret has expired, so the retry reads a corrected one.
 _SECRET_MAX_AGE = 50
@@ -24,6 +25,7 @@ logger = Logger()
 _secrets = SecretsProvider(boto3_client=boto3.client("secretsmanager"))
 
 
+@guarded(WebhookError)
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Post each message."""
     for record in SNSEvent(event).records:

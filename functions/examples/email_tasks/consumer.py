@@ -54,7 +54,7 @@ class EmailNotSentError(Exception):
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the batch items to retry."""
     _idempotency.register_lambda_context(context)
-    return process_batch(event, context, _processor, _process)
+    return process_batch(event, context, _processor, _process, EmailNotSentError)
 
 
 def _process(record: SQSRecord) -> None:

@@ -18,12 +18,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from examples.email_tasks.contract import EMAIL_REQUEST, EmailTask
 from redrive.contracts.contract import ContractViolationError
+from redrive.domain.errors import guarded
 
 logger = Logger()
 app = LambdaFunctionUrlResolver()
 _sqs = boto3.client("sqs")
 
 
+@guarded()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the HTTP response: 202 with the task's id, or 400 with the problems, which never quote a value."""
     return dict(app.resolve(event, context))

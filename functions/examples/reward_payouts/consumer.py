@@ -17,8 +17,8 @@ from botocore.config import Config
 
 from examples.batches import process_batch
 from examples.reward_payouts.contract import REWARD_PAYOUT
-from examples.reward_payouts.ledger import RewardLedger
-from examples.reward_payouts.payment_gateway import PaymentGateway
+from examples.reward_payouts.ledger import PayoutConflictError, RewardLedger
+from examples.reward_payouts.payment_gateway import GatewayDownError, PaymentGateway
 
 # Short enough for a second attempt within the function's timeout.
 _client = boto3.client(
@@ -36,7 +36,7 @@ _processor.raise_on_entire_batch_failure = False
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the batch items to retry."""
-    return process_batch(event, context, _processor, _process)
+    return process_batch(event, context, _processor, _process, GatewayDownError, PayoutConflictError)
 
 
 def _process(record: SQSRecord) -> None:

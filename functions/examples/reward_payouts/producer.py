@@ -5,6 +5,7 @@ Invoked manually, by the demo, and by the tests. The reward payouts consumer pro
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from itertools import batched
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from examples.reward_payouts.contract import RewardPayout
+from redrive.contracts.contract import Contract, ContractModel, ContractViolationError
+from redrive.domain.errors import guarded
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
@@ -27,7 +30,7 @@ logger = Logger()
 _sqs = boto3.client("sqs")
 
 
-class PayoutOrder(BaseModel):
+class PayoutOrder(ContractModel):
     """What to send."""
 
     model_config = ConfigDict(extra="forbid")
@@ -39,13 +42,17 @@ class PayoutOrder(BaseModel):
     prefix: str = Field(default="payout", pattern=r"^[A-Za-z0-9-]{1,40}$")
 
 
+PAYOUT_ORDER = Contract("payout-order", PayoutOrder, ContractModel)
+
+
 class PayoutsNotSentError(Exception):
     """SQS didn't accept some of the payouts."""
 
 
+@guarded(ContractViolationError, PayoutsNotSentError)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Send the payouts; return how many, and how much each member is owed in euro cents."""
-    order = PayoutOrder.model_validate(event)
+    order = PAYOUT_ORDER.parse(json.dumps(event), {}).body
     payouts = [_payout(order, number) for number in range(order.count)]
     for chunk in batched(enumerate(payouts), 10, strict=False):
         entries = [_entry(order, number, payout) for number, payout in chunk]

@@ -16,6 +16,8 @@ from aws_lambda_powertools.utilities.parameters import SSMProvider
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from examples.shipment_notices.contract import SHIPMENT_NOTICE, ShipmentNotice
+from redrive.contracts.contract import ContractViolationError
+from redrive.domain.errors import guarded
 
 # How long the outage switch's value is cached, in seconds.
 _OUTAGE_MAX_AGE = 1
@@ -29,6 +31,7 @@ class TrackingDownError(Exception):
     """A carrier's tracking service doesn't respond."""
 
 
+@guarded(ContractViolationError, TrackingDownError)
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
     """Add one shipment.
 

@@ -36,7 +36,7 @@ class BackOfficeDownError(Exception):
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Return the batch items to retry."""
-    return process_batch(event, context, _processor, _process)
+    return process_batch(event, context, _processor, _process, BackOfficeDownError)
 
 
 def _process(record: SQSRecord) -> None:

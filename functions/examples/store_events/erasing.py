@@ -6,23 +6,22 @@ Called by the store events notice for each store's example.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
 from aws_lambda_powertools.utilities.data_masking import DataMasking
-from pydantic import TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
 
-from redrive.contracts.contract import SAFE, ContractModel
+from redrive.contracts.contract import ContractModel
+from redrive.contracts.marks import Marks
 
 _masking = DataMasking()
 
 
-def erased(payload: str, model: type[ContractModel]) -> dict[str, Any] | None:
+def erased(payload: str, model: type[ContractModel], marks: Marks | None = None) -> dict[str, Any] | None:
     """Return the payload without personal data, or None if nothing remains.
 
-    A value is kept only if the contract marks its field as safe and the value is valid: an invalid value can be
-    anything. All other fields of the contract are masked. Keys that the contract doesn't define are dropped, because
-    even a name can be personal.
+    A value is kept only if the message is valid and the contract marks the value as safe: in an invalid message, any
+    value can be anything. All other fields of the contract are masked. Keys that the contract doesn't define are
+    dropped, because even a name can be personal.
 
     Parameters
     ----------
@@ -30,6 +29,8 @@ def erased(payload: str, model: type[ContractModel]) -> dict[str, Any] | None:
         The innermost body of a message, valid or not.
     model : type[ContractModel]
         The body's model in the contract.
+    marks : Marks | None
+        Which of its values may be shown; None if the message is invalid.
     """
     try:
         content = json.loads(payload)
@@ -38,20 +39,13 @@ def erased(payload: str, model: type[ContractModel]) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         return None
     known = {name: content[name] for name in model.model_fields if name in content}
-    unsafe = [name for name, value in known.items() if not _is_safe(model.model_fields[name], value)]
+    unsafe = [name for name, value in known.items() if not _may_be_kept(marks, name, value)]
     # Powertools masks a list item by item, which would reveal its length and could exceed the size of a notice.
     without_lists = {name: "" if isinstance(value, list) else value for name, value in known.items()}
     masked: dict[str, Any] = _masking.erase(without_lists, fields=unsafe) if unsafe else without_lists
     return masked or None
 
 
-def _is_safe(field: FieldInfo, value: Any) -> bool:
-    marks = field.json_schema_extra
-    if not isinstance(marks, dict) or not SAFE.items() <= marks.items():
-        return False
-    annotated: Any = Annotated[field.annotation, field]
-    try:
-        TypeAdapter(annotated).validate_python(value)
-    except ValidationError:
-        return False
-    return True
+def _may_be_kept(marks: Marks | None, name: str, value: Any) -> bool:
+    below = None if marks is None or isinstance(value, (dict, list)) else marks.below(name)
+    return below is not None and below.allow(value)

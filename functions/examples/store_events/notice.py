@@ -20,11 +20,13 @@ from aws_lambda_powertools.utilities.data_classes import SNSEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ValidationError
 
-from examples.store_events.contract import StoreEvent, StoreEventAttributes
+from examples.store_events.contract import STORE_EVENT, StoreEvent, StoreEventAttributes
 from examples.store_events.erasing import erased
 from examples.store_events.quarantine import QuarantinePeek
+from redrive.contracts.contract import ContractViolationError
+from redrive.domain.errors import guarded
 from redrive.domain.messages.message import ReceivedMessage
-from redrive.domain.messages.opened import OpenedMessage
+from redrive.domain.messages.opened import OpenedMessage, Payload
 from redrive.domain.messages.opening import open_message
 from redrive.domain.messages.provenance import Belief, QuarantineNote, quarantine_note_of
 from redrive.domain.model import Model
@@ -71,6 +73,7 @@ class Notice(Model):
     cut: bool = False
 
 
+@guarded()
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Publish a notice if the run quarantined messages; return whether it did."""
     report = Report.model_validate_json(SNSEvent(event).sns_message)
@@ -132,7 +135,7 @@ class _Store:
     def add(self, note: QuarantineNote, opened: OpenedMessage) -> None:
         self.reasons[note.reason] += 1
         self.problems.update(note.problems)
-        self.example = self.example or erased(opened.payload.text, StoreEvent)
+        self.example = self.example or _example(opened.payload)
 
     def notice(self, name: str) -> StoreNotice:
         return StoreNotice(
@@ -142,6 +145,14 @@ class _Store:
             problems=dict(self.problems.most_common(_MAX_PROBLEMS)),
             example=self.example,
         )
+
+
+def _example(payload: Payload) -> dict[str, Any] | None:
+    try:
+        marks, _ = STORE_EVENT.marks(payload.text, payload.attributes)
+    except ContractViolationError:
+        marks = None
+    return erased(payload.text, StoreEvent, marks)
 
 
 def _store_of(opened: OpenedMessage) -> str:

@@ -19,10 +19,12 @@ from uuid import uuid4
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from examples.store_events.contract import StoreEvent
+from redrive.contracts.contract import Contract, ContractModel, ContractViolationError
+from redrive.domain.errors import guarded
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef, SendMessageBatchRequestEntryTypeDef
@@ -37,7 +39,7 @@ logger = Logger()
 _sqs = boto3.client("sqs")
 
 
-class Order(BaseModel):
+class Order(ContractModel):
     """What to send: a number of events at once, or a stream (5 seconds by default)."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="forbid")
@@ -60,13 +62,17 @@ class Order(BaseModel):
         return self
 
 
+ORDER = Contract("store-events-order", Order, ContractModel)
+
+
 class NotSentError(Exception):
     """SQS didn't accept some of the events."""
 
 
+@guarded(ContractViolationError, NotSentError)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Send the events; return how many were sent and how many of them are bad."""
-    order, randomness = Order.model_validate(event), random.Random()
+    order, randomness = ORDER.parse(json.dumps(event), {}).body, random.Random()
     sent = bad = 0
     for flags in batches(order, randomness):
         numbered = enumerate(flags, start=sent)

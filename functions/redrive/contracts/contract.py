@@ -12,10 +12,13 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, JsonValue, PydanticUserError, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-# Marks on a contract's fields (`json_schema_extra`), read from its JSON Schema: SAFE values may appear in samples;
-# PERSONAL values must never leave a function unmasked. A value without a mark appears only as its type and length.
+from redrive.contracts.marks import Marks, marks_of_model, schema_of
+
+# Marks on a contract's fields (`json_schema_extra`), read from its JSON Schema: SAFE values may appear in samples if
+# the message is valid and the value matched the part that has the mark; PERSONAL values must never leave a function
+# unmasked. A value without a mark appears only as its type and length.
 PERSONAL: dict[str, JsonValue] = {"x-personal": True}
 SAFE: dict[str, JsonValue] = {"x-safe": True}
 
@@ -82,6 +85,9 @@ class MessageContract(Protocol):
     def parse(self, body: str, attributes: Mapping[str, Mapping[str, Any]]) -> Any:
         """Return the parsed message, or raise ContractViolationError or TooMuchWorkError."""
 
+    def marks(self, body: str, attributes: Mapping[str, Mapping[str, Any]]) -> tuple[Marks | None, Marks | None]:
+        """Return which values of body and attributes may be shown; raise the same errors."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message[B: ContractModel, A: ContractModel]:
@@ -107,12 +113,12 @@ class Contract[B: ContractModel, A: ContractModel]:
     @property
     def body_schema(self) -> Mapping[str, Any]:
         """The JSON Schema of the body."""
-        return _schema(self.body)
+        return schema_of(self.body)
 
     @property
     def attributes_schema(self) -> Mapping[str, Any]:
         """The JSON Schema of the message attributes."""
-        return _schema(self.attributes)
+        return schema_of(self.attributes)
 
     def parse(self, body: str, attributes: Mapping[str, Mapping[str, Any]]) -> Message[B, A]:
         """Return the parsed message.
@@ -148,6 +154,17 @@ class Contract[B: ContractModel, A: ContractModel]:
             raise ContractViolationError(self.name, problems[0][0], listed)
         return Message(parsed_body, parsed_attributes)
 
+    def marks(self, body: str, attributes: Mapping[str, Mapping[str, Any]]) -> tuple[Marks | None, Marks | None]:
+        """Return which values of body and attributes may be shown.
+
+        Raises
+        ------
+        ContractViolationError
+            If the message breaks the contract.
+        """
+        message = self.parse(body, attributes)
+        return marks_of_model(message.body), marks_of_model(message.attributes)
+
 
 def attribute_value(value: Mapping[str, Any]) -> str | bytes | None:
     """Return the value of a message attribute, either as ReceiveMessage returns it or as Lambda passes it on."""
@@ -175,17 +192,8 @@ def property_names(schema: Any) -> frozenset[str]:
 
 
 @cache
-def _schema(model: type[ContractModel]) -> Mapping[str, Any]:
-    try:
-        return model.model_json_schema()
-    except PydanticUserError:
-        # JSON Schema can't express one of the types: only the top-level names are known.
-        return {"properties": {name: {} for name in model.model_fields}}
-
-
-@cache
 def _field_names(model: type[ContractModel]) -> frozenset[str]:
-    return property_names(_schema(model))
+    return property_names(schema_of(model))
 
 
 def _problems(

@@ -15,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any, Literal
 
-from jsonschema_rs import FancyRegexOptions, ValidationError, validator_for, validator_map_for
+from jsonschema_rs import FancyRegexOptions, ValidationError, ValidatorMap, validator_for, validator_map_for
 
 from redrive.contracts.contract import (
     MAX_PROBLEMS,
@@ -25,6 +25,7 @@ from redrive.contracts.contract import (
     attribute_value,
     property_names,
 )
+from redrive.contracts.marks import Marks, marks_of_json
 from redrive.contracts.schema_document import (
     ATTRIBUTES,
     SNS_DELIVERY,
@@ -119,6 +120,21 @@ class SchemaContract:
         listed = [problem for _, problem in problems[:MAX_PROBLEMS]]
         raise ContractViolationError(self.name, problems[0][0], listed)
 
+    def marks(self, body: str, attributes: Mapping[str, Mapping[str, Any]]) -> tuple[Marks | None, Marks | None]:
+        """Return which values of body and attributes may be shown.
+
+        They raise TooMuchWorkError if finding out takes too much work.
+
+        Raises
+        ------
+        ContractViolationError, TooMuchWorkError
+            As in `parse`.
+        """
+        content = self.parse(body, attributes)
+        values = {name: _typed(value) for name, value in attributes.items()}
+        in_attributes = None if self._attributes is None else self._attributes.marks(values, "")
+        return self._body.marks(content, body), in_attributes
+
 
 class _Schema:
     """A compiled schema."""
@@ -179,6 +195,16 @@ class _Schema:
         self._work.start(len(text))
         return self._decided(self._problems.of(content, where, self._known))
 
+    def marks(self, content: Any, text: str) -> Marks:
+        """Return which values in a valid one may be shown."""
+        self._begin(content, text)
+
+        def holds(part: Part, value: Any) -> bool | None:
+            validator = self._validators.get(part.pointer)
+            return None if validator is None else self._decided(validator.is_valid(value))
+
+        return marks_of_json(self._parts, self._draft, holds, content)
+
     def _begin(self, content: Any, text: str) -> None:
         self._matcher.gave_up = False
         self._work.start(len(text))
@@ -199,9 +225,12 @@ class _Schema:
         return valid
 
     @cached_property
+    def _validators(self) -> ValidatorMap:
+        return validator_map_for(self._schema, **self._options)
+
+    @cached_property
     def _problems(self) -> Problems:
-        validators = validator_map_for(self._schema, **self._options)
-        return Problems(self._parts, self._draft, validators, _BOUNDED, self._matcher.matches)
+        return Problems(self._parts, self._draft, self._validators, _BOUNDED, self._matcher.matches)
 
 
 # Messages

@@ -52,6 +52,7 @@ def handler(event: SampleTask, context: LambdaContext) -> Sample:
         retries=event.retries,
         pause=time.sleep,
         now=lambda: datetime.now(UTC),
+        show_error_texts=_settings.show_error_texts,
     )
     logger.info("sampled", dlq=event.plan.dlq.name, sampled=found.sampled, nearExpiry=found.near_expiry)
     return found

@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from redrive.adapters.executions import Executions
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
-from redrive.domain.errors import RedriveError
+from redrive.domain.errors import RedriveError, guarded
 from redrive.domain.plan.request import parse_stop_request
 from redrive.runtime.settings import settings
 from redrive.runtime.task import logger
@@ -21,6 +21,7 @@ _table = RunTable(settings().run_table)
 _executions = Executions()
 
 
+@guarded()
 def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
     """Return the run that was asked to stop, or what is wrong, in the form in which Lambda returns errors.
 

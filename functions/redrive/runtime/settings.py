@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pydantic import BaseModel, Json
+from pydantic import BaseModel, ConfigDict, Json
 
 from redrive.domain.messages.destinations import DeliveryPolicy, unqualified
 
 
 class Settings(BaseModel):
     """The environment of a redrive function; what a function doesn't need isn't set there."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     #: Name of the runs table.
     run_table: str = ""
@@ -30,6 +32,8 @@ class Settings(BaseModel):
     destination_arns: str = ""
     #: Unique ids of the mover's role and of its former roles, separated by spaces.
     mover_role_ids: str = ""
+    #: Whether samples show error texts.
+    show_error_texts: bool = False
     #: Keys of the input of a run that an alarm starts.
     automatic_run_input: Json[dict[str, Any]] = {}
     #: Minutes that an alarm must stay on before a run starts, and between the first two such runs.

@@ -14,8 +14,9 @@ from typing import Any, get_type_hints
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from redrive.domain.errors import RedriveError
+from redrive.domain.errors import RedriveError, guarded
 from redrive.domain.model import Model
+from redrive.domain.names import display_name
 
 logger = Logger()
 
@@ -25,25 +26,25 @@ type Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 def task[I: Model, O: Model](function: Callable[[I, LambdaContext], O]) -> Handler:
     """Return a Lambda handler that parses its event into the function's first argument and returns JSON.
 
-    An error leaves the handler under its own class name, which the workflow's Catch reads as the error's name.
+    An error of this app leaves the handler under its own class name, which the workflow's Catch reads as the error's
+    name. Any other leaves it as an UnexpectedError.
     """
     first = next(iter(inspect.signature(function).parameters))
     model: type[I] = get_type_hints(function)[first]
 
+    @guarded()
+    def step(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        logger.set_correlation_id(_run_of(event))
+        output: dict[str, Any] = function(model.from_json_object(event), context).model_dump(mode="json")
+        return output
+
     @wraps(function)
     def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         try:
-            logger.set_correlation_id(_run_of(event))
-            result = function(model.from_json_object(event), context)
+            return step(event, context)
         except RedriveError as error:
             logger.warning(str(error), error=type(error).__name__)
             raise
-        except Exception as error:
-            # The outermost edge. The text of a foreign error may quote a message, so only its place is logged.
-            logger.error("unexpected error", error=type(error).__name__, at=_place(error))
-            raise
-        output: dict[str, Any] = result.model_dump(mode="json")
-        return output
 
     return handler
 
@@ -76,10 +77,5 @@ def _run_of(event: Any) -> str | None:
         # A person may invoke a function with anything.
         found = event.get(part) if isinstance(event, dict) else None
         if isinstance(found, dict) and isinstance(found.get(name), str):
-            return str(found[name])
+            return display_name(found[name])
     return None
-
-
-def _place(error: BaseException) -> str:
-    frames = inspect.getinnerframes(error.__traceback__, context=0) if error.__traceback__ else []
-    return " < ".join(f"{frame.function}:{frame.lineno}" for frame in reversed(frames[-4:]))

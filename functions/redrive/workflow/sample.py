@@ -40,6 +40,7 @@ def sample(
     retries: int,
     pause: Callable[[float], None],
     now: Callable[[], datetime],
+    show_error_texts: bool = False,
 ) -> Sample:
     """Return what the messages are.
 
@@ -61,6 +62,8 @@ def sample(
         Waits for so many seconds.
     now : Callable[[], datetime]
         The time.
+    show_error_texts : bool
+        Whether the deployment shows error texts.
 
     Raises
     ------
@@ -79,7 +82,8 @@ def sample(
     authority = Authority(plan, find_queue, delivery_policy, confirm)
     judge = Judge(plan, find_contract, authority, movers, log_error)
     memory = Memory(plan, facts)
-    summary, peek = Summary(plan), Peek(plan.dlq, None if request.full_scan else request.sample_size)
+    summary = Summary(plan, authority.has_confirmed, show_error_texts)
+    peek = Peek(plan.dlq, None if request.full_scan else request.sample_size)
     seconds = min(seconds, _MOST_SECONDS)
     if retries:
         _wait_for_messages(plan, queues, peek.visibility(seconds), pause)

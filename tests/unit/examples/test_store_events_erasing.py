@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples.store_events.contract import StoreEvent
+from examples.store_events.contract import STORE_EVENT, StoreEvent
 from examples.store_events.erasing import erased
 from tests.support import factories
 
@@ -14,8 +14,9 @@ MARK = "73190001"
 HIDDEN = ("name", "dob", "gender", "ssn_no", "data_share_consent")
 
 
-def test_personal_fields_are_masked_and_safe_ones_are_in_clear():
-    masked = erased(factories.store_event(event_id="event-7"), StoreEvent)
+def test_personal_fields_of_a_valid_event_are_masked_and_safe_ones_are_in_clear():
+    event = factories.store_event(event_id="event-7")
+    masked = erased(event, StoreEvent, STORE_EVENT.marks(event, factories.store_id())[0])
     assert masked is not None
     assert {name: value for name, value in masked.items() if value != "*****"} == {
         "event_id": "event-7",
@@ -42,6 +43,11 @@ def test_keys_that_the_contract_does_not_have_are_left_out(unknown):
 @pytest.mark.parametrize("value", [f"ssn {MARK}", [MARK], {"ssn_no": MARK}], ids=repr)
 def test_an_invalid_value_in_a_safe_field_is_masked(value):
     assert MARK not in json.dumps(erased(factories.store_event(evnt_time=value), StoreEvent))
+
+
+def test_every_value_of_an_invalid_event_is_masked():
+    masked = erased(factories.store_event(event_id="event-7", ssn_no=""), StoreEvent)
+    assert set(masked.values()) == {"*****"}
 
 
 @pytest.mark.parametrize("payload", ["", f"{{{MARK}", f'"{MARK}"', f"[{MARK}]", "null", "[" * 100_000, "{}"])

@@ -76,6 +76,16 @@ def test_a_claim_counts_only_if_the_configuration_confirms_it(values, destinatio
         assert judged(message, confirm=lambda _, reason=reason: reason) == Skip(reason)
 
 
+@pytest.mark.parametrize(("values", "destination", "claim"), CLAIMS)
+def test_an_origin_is_confirmed_together_with_the_claim(values, destination, claim):
+    plan, message = factories.plan(sources=()), factories.received(source=None, **values)
+    for reason, confirmed in ((None, True), (Reason.DESTINATION_NOT_CONFIRMED, False)):
+        authority = factories.authority(plan, QUEUES.get, arns=[destination], confirm=lambda _, reason=reason: reason)
+        factories.judge(plan, where=authority)(message)
+        assert authority.has_confirmed(claim.origin) is confirmed
+        assert not authority.has_confirmed(f"{claim.origin}-2")
+
+
 @each_claimed
 def test_a_claim_counts_if_the_input_trusts_its_destination_and_nobody_is_asked(values, destination):
     message = factories.received(source=None, **values)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redrive.domain.moving.results import Counts, SliceResult, Totals
+from redrive.domain.names import DisplayName
 from redrive.domain.runs.report import Report
 from redrive.domain.runs.tally import Tally
 
@@ -18,7 +19,7 @@ counts = st.builds(Counts, **dict.fromkeys(Counts.model_fields, numbers))
 
 def of_any(model: type[Totals], **others: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Return instances with a drawn value in every field that `Totals` has, those that don't exist yet included."""
-    by_type: dict[Any, st.SearchStrategy[Any]] = {int: numbers, dict[str, int]: codes, Counts: counts}
+    by_type: dict[Any, st.SearchStrategy[Any]] = {int: numbers, dict[DisplayName, int]: codes, Counts: counts}
     drawn = {name: by_type[field.annotation] for name, field in Totals.model_fields.items()}
     return st.builds(model, **drawn, **others)
 

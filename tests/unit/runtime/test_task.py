@@ -1,14 +1,15 @@
 """Lambda handlers: events and results are models, errors keep their names, and the log has nothing of a message."""
 
 import json
+import traceback
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
-from redrive.domain.errors import LockLostError, RejectedError
+from redrive.domain.errors import LockLostError, RejectedError, UnexpectedError
 from redrive.domain.model import Model
+from redrive.domain.names import display_name
 from redrive.runtime import task as task_module
 from redrive.runtime.task import StepHandler, task
 from tests.support.samples import Context
@@ -57,6 +58,8 @@ def handler(event: Event, _context: Context) -> Result:  # type: ignore[type-var
             raise LockLostError("another run has it")
         case {"error": "foreign"}:
             raise KeyError("secret")
+        case {"error": "result"}:
+            return Result.model_construct(next_step={b"secret \xff"})  # type: ignore[arg-type]
     return Result(next_step=f"at {event.max_rate}")
 
 
@@ -69,9 +72,9 @@ def test_keys_of_events_and_results_are_in_camel_case():
     [{}, {"maxRate": "secret"}, {"maxRate": 5, "secret": 1}, {"max_rate": 5}, [], None, "secret", {"plan": "secret"}],
 )
 def test_an_invalid_event_is_refused_without_being_repeated(event, log):
-    with pytest.raises(ValidationError):
+    with pytest.raises(UnexpectedError, match="found ValidationError at") as caught:
         handler(event, Context())
-    assert "unexpected error" in log.text
+    assert str(caught.value) in log.text
     assert "secret" not in log.text
 
 
@@ -83,11 +86,18 @@ def test_an_error_of_this_app_leaves_the_handler_under_its_own_name_and_is_logge
     assert str(caught.value) in log.text
 
 
-def test_only_the_name_and_the_place_of_a_foreign_error_are_logged(log):
-    with pytest.raises(KeyError):
+def test_only_the_type_and_the_place_of_a_foreign_error_leave_the_handler_and_are_logged(log):
+    with pytest.raises(
+        UnexpectedError, match=r"^Expected no error, found KeyError at handler:\d+ < step:\d+"
+    ) as caught:
         handler({"maxRate": 5, "plan": {"error": "foreign"}}, Context())
-    assert "KeyError" in log.text
-    assert "handler:" in log.text
+    assert str(caught.value) in log.text
+    assert "secret" not in log.text + "".join(traceback.format_exception(caught.value))
+
+
+def test_a_result_that_cannot_be_written_as_json_is_refused_without_being_repeated(log):
+    with pytest.raises(UnexpectedError, match="found UnicodeDecodeError at"):
+        handler({"maxRate": 5, "plan": {"error": "result"}}, Context())
     assert "secret" not in log.text
 
 
@@ -96,13 +106,14 @@ def test_only_the_name_and_the_place_of_a_foreign_error_are_logged(log):
     [
         ({"maxRate": 5, "plan": {"runId": "run-1"}}, "run-1"),
         ({"maxRate": 5, "execution": {"name": "run-2"}}, "run-2"),
+        ({"maxRate": 5, "execution": {"name": "<b>ünsafe"}}, display_name("<b>ünsafe")),
         ({"maxRate": 5}, None),
     ],
 )
 def test_the_log_is_correlated_by_the_run(event, run_id, log):
     try:
         handler(event, Context())
-    except ValidationError:
+    except UnexpectedError:
         assert "execution" in event
     assert json.loads(log.text.splitlines()[0]) == [[run_id], {}]
 

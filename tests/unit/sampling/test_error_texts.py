@@ -1,13 +1,71 @@
 """Error texts: made comparable, and without anything that they quote."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from redrive.domain.messages.opened import Payload
-from redrive.domain.sampling.error_texts import normalized
+from redrive.domain.names import is_hash
+from redrive.domain.sampling.error_texts import error_type_name, normalized
+
+KEY = b"key"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "KeyError",
+        "Error",
+        "botocore.exceptions.ClientError",
+        "com.example.orders.PaymentDeclinedException",
+        "_Private2Error",
+        "requests.Timeout",
+        "Sandbox.Timedout",
+        "Runtime.OutOfMemory",
+        "States.TaskFailed",
+        "Http404Error",
+        "S3Action",
+        "errorString",
+    ],
+)
+def test_an_error_type_that_looks_like_one_is_shown(name):
+    assert error_type_name(name, KEY) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "Ada Lovelace",
+        "no store for 396-14-4610",
+        "Store396144610Error",
+        "https://example.com/Error",
+        "ada@example.comError",
+        "KeyError\n",
+        "2Error",
+        "a..Error",
+        ".Error",
+        "Größenfehler",
+        "x" * 60 + "Error",
+        "hash-0123456789ab",
+    ],
+)
+def test_any_other_error_type_is_a_hash(name):
+    assert is_hash(error_type_name(name, KEY))
+    assert error_type_name(name, KEY) != error_type_name(name, b"another key")
+
+
+@given(
+    st.text(st.sampled_from("aE.r_7 /:@\n")) | st.text(),
+    st.sampled_from(["", "Error", "Exception", "Action", ".Timeout"]),
+)
+def test_nothing_is_shown_as_an_error_type_that_could_be_a_sentence_a_link_or_a_number(text, end):
+    name = error_type_name(text + end, KEY)
+    words = re.fullmatch(r"[A-Za-z0-9_.]{1,64}", name) and not re.search(r"\d{4}", name)
+    assert is_hash(name) or (words and name == text + end)
 
 
 def shown_of(text: str, payload: str = "{}") -> str:

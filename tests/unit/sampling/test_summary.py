@@ -1,6 +1,7 @@
 """The sample: what peeking at some messages shows, and when it ends the run."""
 
 import json
+from copy import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples.store_events.contract import STORE_EVENT
+from redrive.contracts.json_schema import SchemaContract
 from redrive.domain.errors import RejectedError
 from redrive.domain.judging.judge import Judgment
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip, Verdict
@@ -16,6 +18,7 @@ from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.opening import open_message, with_forward
 from redrive.domain.messages.outbound import outbound
 from redrive.domain.messages.provenance import ATTRIBUTE, Belief, Provenance
+from redrive.domain.names import is_hash
 from redrive.domain.rules.selection import Selection, Selector
 from redrive.domain.sampling.sample import Sample, SampleGroup
 from redrive.domain.sampling.summary import (
@@ -40,15 +43,15 @@ def judgment(message: ReceivedMessage, verdict: Verdict = REDRIVE) -> Judgment:
     return Judgment(verdict, open_message(message))
 
 
-def summarize(judgments, plan=None, *, complete=False) -> Sample:
-    summary = Summary(plan or factories.plan())
+def summarize(judgments, plan=None, *, complete=False, show_error_texts=False) -> Sample:
+    summary = Summary(plan or factories.plan(), show_error_texts=show_error_texts)
     for found in judgments:
         summary.add(found)
     return summary.sample(NOW, complete=complete)
 
 
-def groups_of(*messages: ReceivedMessage) -> tuple[SampleGroup, ...]:
-    return summarize(map(judgment, messages)).groups
+def groups_of(*messages: ReceivedMessage, **settings: bool) -> tuple[SampleGroup, ...]:
+    return summarize(map(judgment, messages), **settings).groups
 
 
 def test_an_empty_queue_has_an_empty_sample():
@@ -103,7 +106,26 @@ def test_the_origin_of_a_quarantined_message_is_the_same_to_the_selection_and_to
     assert message.source_arn is None
     selected = Selector(Selection(source=("orders",)), factories.STARTED_AT)(opened)
     (group,) = summarize([Judgment(REDRIVE, opened)]).groups
-    assert (selected, group.origin) == (True, "orders")
+    assert (selected, group.origin, group.origin_kind) == (True, "orders", "queue")
+
+
+@pytest.mark.parametrize(
+    ("arn", "kind"),
+    [
+        ("arn:aws:lambda:us-east-1:123456789012:function:call-0800-123", "function"),
+        ("arn:aws:sns:us-east-1:123456789012:evil.example/free", "topic"),
+        ("arn:aws:s3:::evil.example", "bucket"),
+        ("arn:aws:sqs:us-east-1:123456789012:evil", "queue"),
+        ("arn:x:y:evil", None),
+        ("arn:a:evil:c:d:evil", None),
+        ("evil", None),
+    ],
+)
+def test_of_an_origin_that_only_the_message_names_the_kind_is_shown_and_no_more(arn, kind):
+    opened = replace(open_message(factories.received(source=None)), origin=arn)
+    (group,) = summarize([Judgment(Skip(Reason.NOT_SELECTED), opened)]).groups
+    assert (group.origin, group.origin_kind) == (None, kind)
+    assert "evil" not in group.model_dump_json()
 
 
 def test_a_run_on_the_quarantine_selects_and_reports_messages_by_the_same_origin():
@@ -120,9 +142,10 @@ def test_a_run_on_the_quarantine_selects_and_reports_messages_by_the_same_origin
     )
     judge = factories.judge(plan)
     groups = summarize((judge.judge(message) for message in messages), plan).groups
-    assert [(group.origin, group.verdict, group.messages) for group in groups] == [
-        ("b", "redrivable", 2),
-        ("a", "skipped", 1),
+    # Only the note on the message says that it came from a.
+    assert [(group.origin, group.origin_kind, group.verdict, group.messages) for group in groups] == [
+        ("b", "queue", "redrivable", 2),
+        (None, "queue", "skipped", 1),
     ]
 
 
@@ -148,19 +171,27 @@ def test_messages_of_functions_are_grouped_by_the_error_they_failed_with():
     ]
 
 
-def test_an_error_type_that_is_not_a_name_stays_out_of_the_sample():
-    (group,) = groups_of(failed_with("no store for 123-45-6789"))
-    assert group.error_type is None
+def test_an_error_type_that_does_not_look_like_one_is_shown_as_a_hash():
+    groups = groups_of(*(failed_with(f"no store for {store}") for store in ("Ada", "Ada", "Bob")))
+    assert [group.messages for group in groups] == [2, 1]
+    assert all(is_hash(group.error_type) for group in groups)
 
 
-def test_errors_that_differ_only_in_numbers_are_one_group():
+def test_errors_that_differ_only_in_numbers_are_one_group_with_a_hash_of_their_text():
     (group,) = groups_of(*(failed_with("TimeoutError", f"no answer within {seconds} s") for seconds in (3, 30, 3)))
-    assert (group.error_message, group.messages) == ("no answer within # s", 3)
+    assert (group.error_message, group.messages, is_hash(group.error_text_hash)) == (None, 3, True)
 
 
-def test_what_an_error_quotes_from_the_payload_stays_out_of_the_sample():
-    (group,) = groups_of(failed_with("ValueError", "no customer Shifter in store", {"name": "Shifter"}))
-    assert group.error_message == "no customer … in store"
+def test_the_same_error_text_has_another_hash_in_each_sample():
+    hashes = {groups_of(failed_with("TimeoutError", "no answer"))[0].error_text_hash for _ in range(3)}
+    assert len(hashes) == 3
+
+
+def test_a_deployment_can_show_error_texts_without_what_they_quote():
+    message = failed_with("ValueError", "no customer Shifter in store 12", {"name": "Shifter"})
+    (group,) = groups_of(message, show_error_texts=True)
+    assert group.error_message == "no customer … in store #"
+    assert groups_of(message)[0].error_message is None
 
 
 def test_groups_beyond_the_limit_are_counted_together():
@@ -213,6 +244,16 @@ def test_an_example_that_breaks_its_contract_shows_nothing_in_clear():
     assert group.example.body["evnt_time"] == "<string 26>"
 
 
+def test_an_example_of_a_topics_message_is_masked_as_its_contract_judged_it():
+    schema = {"properties": {"id": {"x-safe": True}}, "x-sns-delivery": "raw"}
+    schema["x-attributes"] = {"properties": {"store": {"x-safe": True}}, "required": ["store"]}
+    contract = SchemaContract("ssm:/order", schema)
+    inner = {"store": factories.string("3")}
+    opened = open_message(factories.received(wrapped.notification('{"id": "o-1"}', inner), source=None))
+    (group,) = summarize([Judgment(REDRIVE, opened, contract)]).groups
+    assert (group.example.body, group.example.attributes) == ({"id": "o-1"}, {"store": "3"})
+
+
 def test_an_example_shows_what_the_repair_makes_of_it():
     before = factories.received(factories.store_event())
     after = factories.received(factories.store_event(), attributes=factories.store_id("3"))
@@ -230,8 +271,9 @@ def test_an_example_that_only_the_repair_made_valid_shows_nothing_in_clear_befor
 
 
 def test_examples_never_take_more_than_their_part_of_the_report():
-    body = json.dumps({f"member_{number}": "x" * number for number in range(40)})
-    judged = [judgment(factories.received(body), Skip(f"reason-{number}")) for number in range(MAX_GROUPS)]
+    opened = open_message(factories.received(json.dumps([{f"member_{n}": "x" for n in range(40)}] * 3)))
+    contract = SchemaContract("ssm:/order", {"items": {"properties": {f"member_{n}": {} for n in range(40)}}})
+    judged = [Judgment(Skip(f"reason-{number}"), opened, contract) for number in range(MAX_GROUPS)]
     examples = [group.example for group in summarize(judged).groups if group.example]
     assert 1 < len(examples) < MAX_GROUPS
     assert sum(len(example.model_dump_json()) for example in examples) <= MAX_EXAMPLE_BYTES

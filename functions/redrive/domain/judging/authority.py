@@ -76,6 +76,10 @@ class Authority:
         named = self._named
         return named.arn if named is not None and named.kind is Kind.FIFO_QUEUE else None
 
+    def has_confirmed(self, origin: str) -> bool:
+        """Return whether AWS's configuration has confirmed that a function, rule, or schedule sends failures here."""
+        return any(claim.origin == origin and reason is None for claim, reason in self._answers.items())
+
     def destination_of(self, opened: OpenedMessage) -> Destination | Reason:
         """Return where a message goes, or why it stays."""
         if self._named is not None:

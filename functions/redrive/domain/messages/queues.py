@@ -6,6 +6,7 @@ Made by `redrive.adapters.sqs`; embedded in plans and destinations.
 from __future__ import annotations
 
 from redrive.domain.model import Model
+from redrive.domain.names import DisplayName
 
 # Messages of a queue that can be in flight at a time, standard or FIFO, unless AWS raised it. A long poll then returns
 # nothing, as if the queue were empty (SQS developer guide, "Standard queue quotas" and "FIFO queue quotas").
@@ -17,7 +18,7 @@ _NEAR_THE_LIMIT = 0.95 * IN_FLIGHT_LIMIT
 class QueueRef(Model):
     """A queue that exists."""
 
-    name: str
+    name: DisplayName
     arn: str
     url: str
     fifo: bool

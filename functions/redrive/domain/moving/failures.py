@@ -4,6 +4,7 @@ Called at the end of a slice; the text goes into the run's report.
 """
 
 from redrive.domain.moving.actions import Action, ApiError, ErrorKind, Send
+from redrive.domain.names import display_name
 from redrive.domain.plan.run_plan import RunPlan
 
 
@@ -20,7 +21,7 @@ def explain(plan: RunPlan, action: Action | None, error: ApiError) -> str:
             f"redriven. What wasn't moved is still in {plan.dlq.name}. Check the table RunTable and start again."
         )
     if isinstance(action, Send):
-        name = action.destination.name
+        name = display_name(action.destination.name)
         return (
             f"{name} doesn't accept messages anymore ({error.code}). What wasn't moved is still in {plan.dlq.name}. "
             "Restore the destination or its permissions, or name another destination, and start again."

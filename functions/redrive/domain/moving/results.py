@@ -11,6 +11,7 @@ from typing import Self
 from pydantic import Field
 
 from redrive.domain.model import Model
+from redrive.domain.names import DisplayName
 
 
 class Counts(Model):
@@ -70,11 +71,11 @@ class Totals(Model):
     #: Messages by what happened to them.
     counts: Counts = Field(default_factory=Counts)
     #: Quarantined messages by reason code.
-    quarantine_reasons: dict[str, int] = Field(default_factory=dict)
+    quarantine_reasons: dict[DisplayName, int] = Field(default_factory=dict)
     #: Skipped messages by reason code.
-    skip_reasons: dict[str, int] = Field(default_factory=dict)
+    skip_reasons: dict[DisplayName, int] = Field(default_factory=dict)
     #: Messages that their destination refused, by error code.
-    failure_codes: dict[str, int] = Field(default_factory=dict)
+    failure_codes: dict[DisplayName, int] = Field(default_factory=dict)
     #: Of the redriven, those that were judged on their envelope alone because their destination has no contract or
     #: their payload is in S3.
     without_contract: int = 0

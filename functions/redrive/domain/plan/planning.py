@@ -14,6 +14,7 @@ from redrive.domain.errors import RejectedError
 from redrive.domain.messages.arns import arn_name
 from redrive.domain.messages.destinations import DeliveryPolicy, unqualified
 from redrive.domain.messages.queues import QueueCounts, QueueRef
+from redrive.domain.names import display_name
 from redrive.domain.plan.rates import MaxRate, RateShares, declared_max_rate
 from redrive.domain.plan.request import RedriveRequest
 from redrive.domain.plan.run_plan import Execution, NextQueue, RunPlan
@@ -110,7 +111,7 @@ def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirecto
     if facts.has_redrive_policy and not request.allow_nested_dlq:
         raise RejectedError(_has_dead_letter_queue(dlq, arn_name(facts.dead_letter_queue) or "another queue", sources))
     plan = RunPlan(
-        run_id=execution.name,
+        run_id=execution.run_id,
         execution_arn=execution.id,
         started_at=int(execution.started_at.timestamp() * 1000),
         request=request,
@@ -180,7 +181,8 @@ def take_lock(plan: RunPlan, locks: RunLocks, executions: ExecutionDirectory) ->
         holder = locks.lock(plan, instead_of=holder)
     if holder is not None:
         raise RejectedError(
-            f"Another run is moving the messages of {plan.dlq.name}: {holder}. Wait until it ends, or stop it first."
+            f"Another run is moving the messages of {plan.dlq.name}: {display_name(holder)}. Wait until it ends, or "
+            "stop it first."
         )
 
 

@@ -18,6 +18,7 @@ from redrive.domain.errors import RejectedError
 from redrive.domain.messages.message import MAX_BATCH_ENTRIES
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.model import Model
+from redrive.domain.names import display_name
 from redrive.domain.plan.request import Rate
 
 # The tag by which the owners of a queue say how many messages per second a redrive may send to it at most.
@@ -153,7 +154,7 @@ def share_of(run_id: str, wanted: float, max_rate: float, shares: Shares) -> flo
 
 def nothing_left(queue: QueueRef, max_rate: float, shares: Shares) -> RejectedError:
     """Return the error that names the runs which have a queue's shares."""
-    holders = " and ".join(f"{share.execution_arn} ({share.rate:g})" for share in shares.by_run.values())
+    holders = " and ".join(f"{display_name(share.execution_arn)} ({share.rate:g})" for share in shares.by_run.values())
     left = max(0.0, _rounded(max_rate - sum(share.rate for share in shares.by_run.values())))
     # What would be left if the others had asked for as little as they can.
     least = {run: share.model_copy(update={"rate": SMALLEST_SHARE}) for run, share in shares.by_run.items()}

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.model import Model
+from redrive.domain.names import DisplayName, display_name
 from redrive.domain.plan.rates import MaxRate
 from redrive.domain.plan.request import OnInvalid, RedriveRequest
 
@@ -20,11 +21,16 @@ class Execution(Model):
     name: str
     started_at: datetime
 
+    @property
+    def run_id(self) -> str:
+        """The id of the run that begins with it: its name, or a hash of it if it isn't a plain name."""
+        return display_name(self.name)
+
 
 class NextQueue(Model):
     """The queue that a dead-letter queue's own redrive policy moves messages on to."""
 
-    name: str
+    name: DisplayName
     #: None if there is no such queue, or this deployment may not access it.
     queue: QueueRef | None
     #: Messages in it when the run began, approximately; None if they can't be counted.
@@ -34,7 +40,7 @@ class NextQueue(Model):
 class RunPlan(Model):
     """What a run does."""
 
-    run_id: str
+    run_id: DisplayName
     execution_arn: str
     #: Milliseconds since 1970. What was sent to the queue at or after it isn't moved by this run.
     started_at: int

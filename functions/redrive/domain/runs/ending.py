@@ -17,10 +17,13 @@ from pydantic import Field
 from redrive.domain import errors
 from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.model import Model
+from redrive.domain.names import display_name
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.runs.leftovers import Leftover, counted, leftovers, none_selected, out_of_reach
 from redrive.domain.runs.tally import Tally
 from redrive.domain.sampling.sample import Sample
+
+_LOGS = "the logs of the run's functions. Messages that aren't counted as moved are still in the queue."
 
 
 class Status(StrEnum):
@@ -126,13 +129,11 @@ def error_text(error: StateError | None) -> str | None:
     kind = getattr(errors, error.error, None)
     if isinstance(kind, type) and issubclass(kind, errors.RedriveError):
         try:
-            return str(json.loads(error.cause)["errorMessage"])
+            text = str(json.loads(error.cause)["errorMessage"])
         except (ValueError, KeyError, TypeError):
             return error.error
-    return (
-        f"{error.error}: see the logs of the run's functions. Messages that aren't counted as moved are still in the "
-        "queue."
-    )
+        return f"{text} See {_LOGS}" if kind is errors.UnexpectedError else text
+    return f"{display_name(error.error)}: see {_LOGS}"
 
 
 def _lead(end: End) -> str | None:

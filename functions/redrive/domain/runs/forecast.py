@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 
 from redrive.domain.model import Model
+from redrive.domain.names import DisplayName
 from redrive.domain.sampling.sample import Sample
 from redrive.domain.sampling.summary import interval
 
@@ -36,9 +37,9 @@ class Forecast(Model):
     #: Messages that would stay.
     skipped: Expected
     #: The quarantined by reason code.
-    quarantine_reasons: dict[str, Expected]
+    quarantine_reasons: dict[DisplayName, Expected]
     #: The skipped by reason code.
-    skip_reasons: dict[str, Expected]
+    skip_reasons: dict[DisplayName, Expected]
 
 
 def forecast_of(sample: Sample, in_queue: int) -> Forecast | None:

@@ -12,7 +12,7 @@ from redrive.domain.model import Model
 from redrive.domain.runs.ending import Status
 from redrive.domain.runs.forecast import Expected, Forecast
 from redrive.domain.runs.report import Report
-from redrive.domain.sampling.sample import Sample
+from redrive.domain.sampling.sample import Sample, SampleGroup
 
 # SNS refuses longer subjects, and any that hold line breaks or anything but printable ASCII (SNS API reference,
 # Publish).
@@ -106,7 +106,10 @@ def _readable(report: Report) -> str:
     if report.pushed_on != 0:
         lines += ["", f"Pushed on to the next queue: {'unknown' if report.pushed_on is None else report.pushed_on}"]
     lines += _forecast(report.forecast)
-    return "\n".join([*lines, *_sampled(report.sample)])
+    lines += _sampled(report.sample)
+    if report.read_messages:
+        lines += ["", "Error texts are in the messages. To read them with your own credentials:", *report.read_messages]
+    return "\n".join(lines)
 
 
 def _forecast(forecast: Forecast | None) -> list[str]:
@@ -142,9 +145,10 @@ def _sampled(sample: Sample | None) -> list[str]:
         facts = [
             group.verdict + (f", {group.reason}" if group.reason else ""),
             f"envelope {group.envelope}",
-            *([f"from {group.origin}"] if group.origin else []),
+            *_origin(group),
             *([f"to {group.destination}"] if group.destination else []),
             *([f"failed with {group.error_type}"] if group.error_type else []),
+            *([f"error text {group.error_message or group.error_text_hash}"] if group.error_text_hash else []),
             *(["repaired"] if group.repaired else []),
             *([f"events {group.events:,}"] if group.events is not None else []),
             f"contract {group.contract}" if group.contract else "no contract",
@@ -159,6 +163,12 @@ def _sampled(sample: Sample | None) -> list[str]:
     if sample.near_expiry:
         lines.append(f"SQS will drop {sample.near_expiry} of them within a day.")
     return lines
+
+
+def _origin(group: SampleGroup) -> list[str]:
+    if group.origin:
+        return [f"from {group.origin}"]
+    return [f"from a {group.origin_kind} that AWS doesn't confirm"] if group.origin_kind else []
 
 
 def _listed(title: str, counts: Mapping[str, int]) -> list[str]:

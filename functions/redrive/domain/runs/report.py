@@ -13,9 +13,10 @@ from pydantic import Field
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queue_names import displayed
-from redrive.domain.messages.queues import QueueCounts
+from redrive.domain.messages.queues import QueueCounts, QueueRef
 from redrive.domain.model import Model
 from redrive.domain.moving.results import Counts, Totals, smallest
+from redrive.domain.names import DisplayName, display_name
 from redrive.domain.plan.request import parse_request
 from redrive.domain.plan.run_plan import Execution, RunPlan
 from redrive.domain.runs.ending import End, StateError, Status, reason_of, status_of
@@ -42,16 +43,16 @@ class RateReport(Model):
 class Report(Totals):
     """The output of an execution and the body of its SNS message."""
 
-    #: Name of the execution that the run began with.
-    run_id: str
+    #: Name of the execution that the run began with, or a hash of it.
+    run_id: DisplayName
     #: ARN of that execution.
-    execution_arn: str
+    execution_arn: DisplayName
     #: How the run ended.
     status: Status
     #: What is left, why, and what to do, in one sentence; None if there is nothing to add.
     reason: str | None = None
     #: Name of the dead-letter queue, or what a rejected input names; None if that can't be the name of a queue.
-    dlq: str | None
+    dlq: DisplayName | None
     #: Name of the destination that was requested, or else of the queues that messages came from.
     destination: str | None
     #: When the run started, in UTC.
@@ -67,6 +68,9 @@ class Report(Totals):
     forecast: Forecast | None = None
     #: What peeking at messages showed; None if the run ended before that.
     sample: Sample | None = None
+    #: Commands that show the messages, error texts included, to whoever has the credentials; none if no sampled message
+    #: has an error text.
+    read_messages: tuple[str, ...] = ()
 
 
 def make_report(
@@ -112,7 +116,7 @@ def make_report(
     return Report(
         **{name: getattr(tally, name) for name in Totals.model_fields if name != "counts"},
         counts=counts,
-        run_id=plan.run_id if plan else execution.name,
+        run_id=plan.run_id if plan else execution.run_id,
         execution_arn=plan.execution_arn if plan else execution.id,
         status=status_of(end),
         reason=_short(reason_of(end)),
@@ -128,6 +132,7 @@ def make_report(
         pushed_on=pushed_on,
         forecast=forecast_of(sample, counts.remaining) if sample and end.dry_run else None,
         sample=sample,
+        read_messages=_read_messages(plan, sample, counts),
     )
 
 
@@ -160,6 +165,21 @@ def _requested_rate(given: Any) -> float | None:
         return parse_request(given).rate
     except RejectedError:
         return None
+
+
+def _read_messages(plan: RunPlan | None, sample: Sample | None, counts: Counts) -> tuple[str, ...]:
+    """Return commands for either version of the AWS CLI that show messages and leave them in the queue."""
+    if plan is None or sample is None or not any(group.error_text_hash for group in sample.groups):
+        return ()
+    return tuple(
+        f"aws sqs receive-message --region {_region(queue)} --queue-url {display_name(queue.url)} "
+        "--message-attribute-names All --max-number-of-messages 10 --visibility-timeout 0 --output json"
+        for queue in dict.fromkeys([plan.dlq, *([plan.quarantine] if counts.quarantined else [])])
+    )
+
+
+def _region(queue: QueueRef) -> str:
+    return display_name(queue.arn.split(":")[3])
 
 
 def _queue(value: Any) -> str | None:

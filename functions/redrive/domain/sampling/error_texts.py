@@ -1,7 +1,8 @@
-"""Makes error texts comparable and safe to show: without numbers, ids, and what they quote.
+"""Makes error types and texts comparable: a type by name if it looks like one, a text without what varies.
 
-Called by the summary, to group messages by what went wrong. An error text often quotes the payload, and a payload may
-hold personal data, so every word that is a value of the payload is taken out.
+Called by the summary, to group messages by what went wrong. Both are whatever the producer, the consumer, or anyone who
+can send to the queue wrote. So a text is shown as a hash, unless the deployment says otherwise (`ShowErrorTexts`). It
+often quotes the payload, which may hold personal data, so every word that is a value of the payload is taken out first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.messages.json_text import NotJsonError
 from redrive.domain.messages.opened import Payload
+from redrive.domain.names import hash_of
 
 _MAX_LENGTH = 160
 _MAX_WORDS = 20_000
@@ -24,6 +26,22 @@ _RULES = (
     (re.compile(r"\b(?=\w*\d)\w{12,}\b"), "<id>"),
     (re.compile(r"\d+(?:[.,:/-]\d+)*"), "#"),
 )
+
+# What languages and AWS call errors: the name of a class, perhaps with its package; the name of one of Lambda's own
+# errors (Runtime.ExitError) or of Step Functions' (States.Timeout); an action of an IoT rule (S3Action); Go's default.
+# Without room for a sentence, a link, or the number of a card.
+_ERROR_TYPE = re.compile(
+    r"(?=.{1,64}\Z)(?!.*\d{4})(?:"
+    r"(?:[A-Za-z_][A-Za-z0-9_]*\.)*(?:[A-Za-z_][A-Za-z0-9_]*)?(?:Error|Exception|Timeout|Timed[Oo]ut|Failure|Fault)"
+    r"|(?:Extension|Function|Lambda|Runtime|Sandbox|States)\.[A-Z][A-Za-z]*"
+    r"|[A-Z][A-Za-z0-9]*Action"
+    r"|errorString)"
+)
+
+
+def error_type_name(error_type: str, key: bytes) -> str:
+    """Return an error type that has the form of one, or else its hash."""
+    return error_type if _ERROR_TYPE.fullmatch(error_type) else hash_of(error_type, key)
 
 
 def normalized(text: str, payload: Payload) -> str:

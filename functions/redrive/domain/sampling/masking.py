@@ -1,7 +1,8 @@
 """Masks a message: keeps its shape and removes its values.
 
-Called by the summary. A value stays unmasked only if the message satisfies its contract, the contract marks the field
-as safe (`x-safe`) and not as personal (`x-personal`), and the field's name doesn't suggest personal data or a secret.
+Called by the summary. A value stays unmasked only if the message satisfies its contract, the value matched a part that
+marks it as safe (`x-safe`), no part marks it as personal (`x-personal`), and the field's name doesn't suggest personal
+data or a secret. A name stays only if the contract defines it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from redrive.contracts.contract import attribute_value
+from redrive.contracts.contract import ContractViolationError, MessageContract, attribute_value
+from redrive.contracts.marks import Marks
 from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.messages.json_text import NotJsonError
 from redrive.domain.messages.message import utf8_size
 from redrive.domain.messages.opened import Payload
+from redrive.domain.names import display_name
 from redrive.domain.sampling.sample import MaskedMessage
 
 HIDDEN = "<hidden>"
@@ -29,7 +32,6 @@ _SENSITIVE = re.compile(
     "dob|birth|name$|surname|address|street|token|secret|passw|pwd|credential|auth|session|cookie|apikey|"
     "privatekey|signature"
 )
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 # A shape is for people to read, and it must fit in the workflow's state.
 _MAX_DEPTH = 6
 _MAX_MEMBERS = 20
@@ -42,76 +44,73 @@ _MAX_EXPONENT = 300
 _MAX_REFERENCES = 10
 
 
-def masked_message(
-    payload: Payload,
-    body_schema: Mapping[str, Any] | None,
-    attributes_schema: Mapping[str, Any] | None,
-    *,
-    valid: bool,
-) -> MaskedMessage:
+def masked_message(payload: Payload, contract: MessageContract | None) -> MaskedMessage:
     """Return a message with its values masked.
 
     Parameters
     ----------
     payload : Payload
         The message's innermost content, JSON or not.
-    body_schema, attributes_schema : Mapping[str, Any] | None
-        The JSON Schemas of its contract, whose marks say which fields are safe; None if it has no contract.
-    valid : bool
-        Whether the message satisfies its contract. If it doesn't, every value is masked, because an invalid value can
-        be anything.
+    contract : MessageContract | None
+        Its contract. Without one, nothing but types and sizes stays, and of an invalid message only the names besides.
     """
+    if contract is None:
+        return _masked(payload, _Masking({}), _Masking({}))
+    body, attributes = _Masking(contract.body_schema), _Masking(contract.attributes_schema)
     try:
-        shape = masked(payload.content, body_schema, valid=valid)
+        return _masked(payload, body, attributes, *contract.marks(payload.text, payload.attributes))
+    except (ContractViolationError, TooMuchWorkError):
+        return _masked(payload, body, attributes)
+
+
+def _masked(
+    payload: Payload,
+    in_body: _Masking,
+    in_attributes: _Masking,
+    body_marks: Marks | None = None,
+    attributes_marks: Marks | None = None,
+) -> MaskedMessage:
+    try:
+        body = in_body.masked(payload.content, body_marks)
     except (NotJsonError, TooMuchWorkError):
-        shape = f"<text {utf8_size(payload.text)} bytes>"
-    values = {name: _attribute(value) for name, value in payload.attributes.items()}
-    attributes = masked(values, attributes_schema, names=True, valid=valid)
-    assert isinstance(attributes, dict)
-    return MaskedMessage(body=shape, attributes={name: str(value) for name, value in attributes.items()})
-
-
-def masked(content: Any, schema: Mapping[str, Any] | None, *, names: bool = False, valid: bool = True) -> JsonValue:
-    """Return the shape of parsed JSON: names, types, lengths, and safe values.
-
-    Parameters
-    ----------
-    content : Any
-        Parsed JSON.
-    schema : Mapping[str, Any] | None
-        The JSON Schema with the marks. Names that it doesn't define become `*`. Without a schema, keys that look like
-        field names are kept.
-    names : bool
-        Whether to keep names that the schema doesn't define. Used for message attributes, whose names SQS restricts.
-    valid : bool
-        Whether the content satisfies the schema. If it doesn't, every value is masked.
-    """
-    masking = _Masking(schema or {}, known_only=bool(schema) and not names, valid=valid)
-    return masking.shape(content, [schema or {}], "", 0)
+        body = f"<text {utf8_size(payload.text)} bytes>"
+    values = {name: attribute_value(value) for name, value in payload.attributes.items()}
+    attributes = in_attributes.masked(values, attributes_marks)
+    members = attributes if isinstance(attributes, dict) else {"*": attributes}
+    return MaskedMessage(body=body, attributes={name: str(value) for name, value in members.items()})
 
 
 class _Masking:
-    def __init__(self, root: Mapping[str, Any], *, known_only: bool, valid: bool) -> None:
-        self._root = root
-        self._valid = valid
-        self._known_only = known_only
+    """Takes the values out of one JSON value.
 
-    def shape(self, content: Any, schemas: list[Mapping[str, Any]], name: str, depth: int) -> JsonValue:
-        """Return the shape of a value that the given schemas describe."""
+    Parameters
+    ----------
+    root : Mapping[str, Any]
+        Its JSON Schema, which has the names and says what is personal.
+    """
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+
+    def masked(self, content: Any, marks: Marks | None) -> JsonValue:
+        """Return the shape of the value; without marks, nothing in it is safe."""
+        return self._shape(content, [self._root], marks, "", 0)
+
+    def _shape(
+        self, content: Any, schemas: list[Mapping[str, Any]], marks: Marks | None, name: str, depth: int
+    ) -> JsonValue:
         schemas = list(self._all(schemas))
         if is_sensitive(name) or any(schema.get("x-personal") is True for schema in schemas):
             return HIDDEN
         if isinstance(content, dict):
-            return self._object(content, schemas, depth)
+            return self._object(content, schemas, marks, depth)
         if isinstance(content, list):
-            return self._array(content, schemas, name, depth)
-        if content is None or isinstance(content, bool):
-            return None if content is None else "<boolean>"
-        if self._valid and any(schema.get("x-safe") is True for schema in schemas):
-            return _number(content) if isinstance(content, (int, Decimal)) else content[:_MAX_TEXT]
-        return f"<string {len(content)}>" if isinstance(content, str) else "<number>"
+            return self._array(content, schemas, marks, name, depth)
+        return _scalar(content, safe=marks is not None and marks.allow(content))
 
-    def _object(self, content: dict[str, Any], schemas: list[Mapping[str, Any]], depth: int) -> JsonValue:
+    def _object(
+        self, content: dict[str, Any], schemas: list[Mapping[str, Any]], marks: Marks | None, depth: int
+    ) -> JsonValue:
         if depth >= _MAX_DEPTH:
             return f"<object {len(content)}>"
         found: dict[str, JsonValue] = {}
@@ -121,19 +120,25 @@ class _Masking:
                 for schema in schemas
                 if isinstance(schema.get("properties"), Mapping) and key in schema["properties"]
             ]
-            masked_key = key if below or (not self._known_only and _NAME.fullmatch(key)) else "*"
-            if masked_key == "*" and "*" in found:
-                continue
-            found[masked_key] = self.shape(content[key], below, key, depth + 1)
-        if len(content) > _MAX_MEMBERS:
-            found["..."] = f"<{len(content) - _MAX_MEMBERS} more>"
+            # Any other key comes from the message, so it can be anything.
+            masked_key = display_name(key) if below else "*"
+            if masked_key not in found:
+                marks_below = marks.below(key) if marks is not None and below else None
+                found[masked_key] = self._shape(content[key], below, marks_below, key, depth + 1)
+        if len(content) > len(found):
+            found["..."] = f"<{len(content) - len(found)} more>"
         return found
 
-    def _array(self, content: list[Any], schemas: list[Mapping[str, Any]], name: str, depth: int) -> JsonValue:
+    def _array(
+        self, content: list[Any], schemas: list[Mapping[str, Any]], marks: Marks | None, name: str, depth: int
+    ) -> JsonValue:
         if depth >= _MAX_DEPTH:
             return f"<array {len(content)}>"
         below = [schema["items"] for schema in schemas if isinstance(schema.get("items"), Mapping)]
-        found = [self.shape(item, below, name, depth + 1) for item in content[:_MAX_ITEMS]]
+        found = [
+            self._shape(item, below, marks.below(index) if marks is not None else None, name, depth + 1)
+            for index, item in enumerate(content[:_MAX_ITEMS])
+        ]
         return [*found, f"<{len(content) - _MAX_ITEMS} more>"] if len(content) > _MAX_ITEMS else found
 
     def _all(self, schemas: list[Mapping[str, Any]], references: int = 0) -> Iterator[Mapping[str, Any]]:
@@ -157,6 +162,19 @@ class _Masking:
         return found if isinstance(found, Mapping) else None
 
 
+def _scalar(content: Any, *, safe: bool) -> JsonValue:
+    match content:
+        case None:
+            return None
+        case bool():
+            return "<boolean>"
+        case bytes():
+            return f"<binary {len(content)}>"
+        case str():
+            return content[:_MAX_TEXT] if safe else f"<string {len(content)}>"
+    return _number(content) if safe else "<number>"
+
+
 def _number(number: int | Decimal) -> JsonValue:
     if isinstance(number, int) and abs(number) < _MAX_NUMBER:
         return number
@@ -170,11 +188,6 @@ def _number(number: int | Decimal) -> JsonValue:
 def is_sensitive(name: str) -> bool:
     """Return whether a field with this name may contain personal data or a secret."""
     return _SENSITIVE.search(re.sub(r"[^a-z0-9]", "", name.lower())) is not None
-
-
-def _attribute(value: Mapping[str, Any]) -> Any:
-    found = attribute_value(value)
-    return f"<binary {len(found)}>" if isinstance(found, bytes) else found
 
 
 def size_of(value: MaskedMessage) -> int:

@@ -6,17 +6,33 @@ Made by `redrive.domain.sampling.summary`; part of the report.
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field, JsonValue
 
+from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.model import Model
+from redrive.domain.names import DisplayName
+
+
+class OriginKind(StrEnum):
+    """What messages came from."""
+
+    QUEUE = "queue"
+    FUNCTION = "function"
+    RULE = "rule"
+    SCHEDULE = "schedule"
+    TOPIC = "topic"
+    BUCKET = "bucket"
+    PIPE = "pipe"
 
 
 class MaskedMessage(Model):
     """A message with its values taken out: shapes and sizes, and only what a contract marks as safe in clear."""
 
-    #: Objects and lists as they are, cut short; other values as `<string 9>`, `<number>`, or `<hidden>`.
+    #: Objects and lists as they are, cut short; other values as `<string 9>`, `<number>`, or `<hidden>`; names that the
+    #: contract doesn't define as `*`.
     body: JsonValue
     #: Message attributes in the same way.
     attributes: dict[str, str]
@@ -35,19 +51,25 @@ class SampleGroup(Model):
     #: What the run does with them.
     verdict: Literal["redrivable", "quarantined", "skipped"]
     #: Reason code if they are quarantined or skipped.
-    reason: str | None
+    reason: DisplayName | None
     #: Name of the queue, function, or state machine that they go to.
-    destination: str | None
+    destination: DisplayName | None
     #: What a service put around them (docs/reference/envelopes.md).
-    envelope: str
-    #: Name of the queue, function, rule, schedule, topic, or bucket that they came from.
-    origin: str | None = None
-    #: Name of the error they failed with, if the envelope says.
-    error_type: str | None
-    #: Text of that error, without numbers and without what it quotes from the payload.
+    envelope: Envelope
+    #: Name of what they came from; None if AWS doesn't confirm it.
+    origin: DisplayName | None = None
+    #: What kind of thing that is, as AWS or else the message says: `queue`, `function`, `rule`, `schedule`, `topic`,
+    #: `bucket`, or `pipe`.
+    origin_kind: OriginKind | None = None
+    #: Name of the error they failed with, if the envelope says; a hash if it doesn't look like one.
+    error_type: DisplayName | None
+    #: Hash of that error's text, without what differs from message to message. It is another one in each sample.
+    error_text_hash: DisplayName | None = None
+    #: The text, without numbers and without what it quotes from the payload; None unless the deployment has
+    #: `ShowErrorTexts`.
     error_message: str | None = None
     #: The contract they were judged with; None if they were judged on their envelope alone.
-    contract: str | None
+    contract: DisplayName | None
     #: The repair changed them.
     repaired: bool = False
     #: How many of the messages peeked at.
@@ -87,9 +109,9 @@ class Sample(Model):
     #: Messages that a run would redrive.
     redrivable: int = 0
     #: Messages that a run would quarantine, by reason code.
-    quarantined: dict[str, int] = Field(default_factory=dict)
+    quarantined: dict[DisplayName, int] = Field(default_factory=dict)
     #: Messages that a run would skip, by reason code.
-    skipped: dict[str, int] = Field(default_factory=dict)
+    skipped: dict[DisplayName, int] = Field(default_factory=dict)
     #: The largest first.
     groups: tuple[SampleGroup, ...] = ()
     #: Groups that aren't listed.

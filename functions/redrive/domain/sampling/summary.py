@@ -6,21 +6,23 @@ Called by the sample step. A full scan of a whole queue takes no more memory tha
 from __future__ import annotations
 
 import math
-import re
+import secrets
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.judging.judge import Judgment
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip
-from redrive.domain.messages.arns import arn_name
 from redrive.domain.messages.envelopes import Envelope
-from redrive.domain.messages.opened import OpenedMessage
+from redrive.domain.messages.opening import raw_delivery
+from redrive.domain.names import hash_of
 from redrive.domain.plan.run_plan import RunPlan
-from redrive.domain.sampling.error_texts import normalized
+from redrive.domain.sampling.error_texts import error_type_name, normalized
 from redrive.domain.sampling.masking import masked_message, size_of
-from redrive.domain.sampling.sample import Example, MaskedMessage, Sample, SampleGroup, Sizes
+from redrive.domain.sampling.origins import origin_of
+from redrive.domain.sampling.sample import Example, Sample, SampleGroup, Sizes
 
 # A message that SQS drops within this many seconds is near its expiry.
 NEAR_EXPIRY_SECONDS = 24 * 3600
@@ -33,18 +35,22 @@ _MAX_GROUPS_COUNTED = 1_000
 # 95 % of a normal distribution is within this many standard deviations.
 _Z = 1.96
 
-_ERROR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
-_MAX_NAME = 256
-
 
 @dataclass(slots=True)
 class Summary:
     """What the messages peeked at have in common."""
 
     plan: RunPlan
+    #: Whether AWS's configuration has confirmed an ARN that a message says it came from.
+    confirmed: Callable[[str], bool] = field(default=lambda _: False)
+    #: Whether the deployment shows error texts.
+    show_error_texts: bool = False
+    #: Key of the hashes of error texts and types, which nobody else knows.
+    _key: bytes = field(default_factory=secrets.token_bytes)
     _groups: Counter[SampleGroup] = field(default_factory=Counter)
     _events: Counter[SampleGroup] = field(default_factory=Counter)
-    _examples: dict[SampleGroup, Example] = field(default_factory=dict)
+    #: One for each group that was looked at; None if it was too large.
+    _examples: dict[SampleGroup, Example | None] = field(default_factory=dict)
     _example_bytes: int = 0
     _uncounted: int = 0
     _sampled: int = 0
@@ -56,7 +62,7 @@ class Summary:
 
     def add(self, judgment: Judgment) -> None:
         """Count a message. Whatever this raises, nothing has been counted."""
-        verdict, opened, group = judgment.verdict, judgment.opened, _group_of(judgment)
+        verdict, opened, group = judgment.verdict, judgment.opened, self._group_of(judgment)
         wants_example = group not in self._examples and self._example_bytes < MAX_EXAMPLE_BYTES
         example = _example(judgment) if wants_example else None
         size = 0 if example is None else size_of(example)
@@ -77,9 +83,10 @@ class Summary:
         self._groups[group] += 1
         if opened is not None and opened.events is not None:
             self._events[group] += opened.events
-        if example is not None and self._example_bytes + size <= MAX_EXAMPLE_BYTES:
-            self._examples[group] = example
-            self._example_bytes += size
+        if wants_example:
+            fits = self._example_bytes + size <= MAX_EXAMPLE_BYTES
+            self._examples[group] = example if fits else None
+            self._example_bytes += size if fits else 0
 
     def sample(self, now: datetime, *, complete: bool) -> Sample:
         """Return what was counted.
@@ -135,6 +142,28 @@ class Summary:
                 f"({sampled} sampled). Start the run with a destination, or name the dead-letter queue that you meant."
             )
 
+    def _group_of(self, judgment: Judgment) -> SampleGroup:
+        """Return the group of a message, with a number of messages that is yet to be counted."""
+        verdict, opened = judgment.verdict, judgment.opened
+        redrive = verdict if isinstance(verdict, Redrive) else None
+        failure = opened.failure if opened else None
+        text = normalized(failure.message, opened.payload) if opened and failure and failure.message else None
+        origin, kind = (None, None) if opened is None else origin_of(opened, verdict, self.plan, self.confirmed)
+        return SampleGroup(
+            verdict="redrivable" if redrive else "skipped" if isinstance(verdict, Skip) else "quarantined",
+            reason=None if isinstance(verdict, Redrive) else verdict.reason,
+            destination=redrive.outbound.destination.name if redrive else None,
+            envelope=opened.envelope if opened else Envelope.NONE,
+            origin=origin,
+            origin_kind=kind,
+            error_type=error_type_name(failure.error_type, self._key) if failure and failure.error_type else None,
+            error_text_hash=None if text is None else hash_of(text, self._key),
+            error_message=text if self.show_error_texts else None,
+            contract=judgment.contract.name if judgment.contract else None,
+            repaired=judgment.repaired is not None,
+            messages=0,
+        )
+
     def _listed(self, group: SampleGroup, messages: int, sampled: int, complete: bool) -> SampleGroup:
         low, high = (messages / sampled,) * 2 if complete else interval(messages, sampled)
         return group.model_copy(
@@ -158,50 +187,15 @@ def interval(found: int, of: int) -> tuple[float, float]:
     return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
-def _group_of(judgment: Judgment) -> SampleGroup:
-    """Return the group of a message, with a number of messages that is yet to be counted."""
-    verdict, opened = judgment.verdict, judgment.opened
-    if opened is None:
-        assert isinstance(verdict, Skip)
-        return SampleGroup(
-            verdict="skipped",
-            reason=verdict.reason,
-            destination=None,
-            envelope=Envelope.NONE,
-            error_type=None,
-            contract=None,
-            messages=0,
-        )
-    failure, origin = opened.failure, arn_name(opened.origin)
-    error_type = failure.error_type if failure else None
-    redrive = verdict if isinstance(verdict, Redrive) else None
-    return SampleGroup(
-        verdict="redrivable" if redrive else "skipped" if isinstance(verdict, Skip) else "quarantined",
-        reason=None if isinstance(verdict, Redrive) else verdict.reason,
-        destination=redrive.outbound.destination.name if redrive else None,
-        envelope=opened.envelope,
-        origin=origin[:_MAX_NAME] if origin else None,
-        # A name, not a text: whatever else a function reports as its error type stays out of the report.
-        error_type=error_type if error_type and _ERROR_NAME.fullmatch(error_type) else None,
-        error_message=normalized(failure.message, opened.payload) if failure and failure.message else None,
-        contract=judgment.contract.name if judgment.contract else None,
-        repaired=judgment.repaired is not None,
-        messages=0,
-    )
-
-
 def _example(judgment: Judgment) -> Example | None:
     if judgment.opened is None:
         return None
-    contract = judgment.contract
-    schemas = (contract.body_schema, contract.attributes_schema) if contract else (None, None)
-
-    def masked(opened: OpenedMessage, *, valid: bool) -> MaskedMessage:
-        return masked_message(opened.payload, *schemas, valid=valid)
-
-    accepted, repaired = isinstance(judgment.verdict, Redrive), judgment.repaired
-    before = masked(judgment.opened, valid=accepted and repaired is None)
-    after = None if repaired is None else masked(repaired, valid=accepted)
+    contract, repaired = judgment.contract, judgment.repaired
+    # As the contract judged it.
+    raw = contract is not None and contract.sns_delivery == "raw"
+    opened = raw_delivery(judgment.opened) if raw else judgment.opened
+    before = masked_message(opened.payload, contract)
+    after = None if repaired is None else masked_message(repaired.payload, contract)
     return Example(body=before.body, attributes=before.attributes, repaired=after)
 
 
