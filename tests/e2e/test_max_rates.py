@@ -76,7 +76,8 @@ def test_messages_for_a_queue_whose_tag_is_invalid_stay_and_the_others_go(app: A
     typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
     app.send(dlq, [{"MessageBody": '{"detail": {}}', "MessageAttributes": typed}])
     run = app.redrive(dlq, trustedDestinations=[broken.arn])
-    assert run.report["skipReasons"] == {"rate-unavailable": 1}, run.report["reason"]
+    assert run.report["skipReasons"] == {"max-rate-invalid": 1}, run.report["reason"]
+    assert f"{broken.name}: the tag redrive:max-rate is invalid" in run.report["reason"]
     assert app.depth(dlq) == 1
 
 

@@ -414,6 +414,7 @@ def test_messages_for_a_queue_whose_max_rate_other_runs_have_stay(stage):
     stage.cloud.send(stage.dlq, bodies(3))
     result = stage.run(stage.plan())
     assert (result.counts.redriven, result.skip_reasons, result.max_rate) == (3, {"rate-unavailable": 3}, 20)
+    assert [f"{elsewhere.queue.name} accepts 20 messages per second" in text for text in result.explanations] == [True]
     assert stage.remaining() == (0, 3)
 
 
@@ -425,8 +426,20 @@ def test_the_share_of_a_run_that_has_ended_is_taken_over_in_mid_run(stage):
 
 
 def test_messages_for_a_queue_with_an_invalid_max_rate_stay(stage):
-    Elsewhere(stage, "slow").send(2)
-    assert stage.run(stage.plan()).skip_reasons == {"rate-unavailable": 2}
+    elsewhere = Elsewhere(stage, "slow")
+    elsewhere.send(2)
+    result = stage.run(stage.plan())
+    assert result.skip_reasons == {"max-rate-invalid": 2}
+    assert [text.startswith(f"{elsewhere.queue.name}: the tag ") for text in result.explanations] == [True]
+
+
+def test_a_run_that_gets_a_part_of_a_max_rate_in_mid_run_says_so(stage):
+    elsewhere = Elsewhere(stage, "20")
+    stage.shares.reserve("run-2", RUNNING, elsewhere.queue, 12, 20)
+    elsewhere.send(2)
+    result = stage.run(stage.plan(rate=50))
+    assert result.counts.redriven == 2
+    assert [text.endswith("so this run kept to 8.") for text in result.explanations] == [True]
 
 
 def test_messages_for_a_queue_whose_tags_cannot_be_read_stay(stage, monkeypatch):

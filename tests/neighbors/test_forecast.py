@@ -9,15 +9,18 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from redrive.domain.messages.queues import QueueCounts
+from redrive.contracts.json_schema import SchemaContract
+from redrive.domain.messages.queues import QueueCounts, QueueRef
 from redrive.domain.runs.forecast import Expected, Forecast
 from redrive.domain.sampling.sample import Sample
 from tests.support import factories
+from tests.support.peeking import PeekedQueues, sampled
 from tests.support.reports import report
 
 KINDS = ("redriven", "quarantined:invalid-body", "quarantined:not-json", "skipped:not-selected", "skipped:came-back")
@@ -116,6 +119,94 @@ def test_forty_messages_that_all_break_their_contract_are_forecast_as_quarantine
     of_ten = forecast(Counter({"quarantined:invalid-body": 10}), in_queue=40, complete=False)
     assert (of_ten.quarantined.expected, of_ten.quarantined.high, of_ten.redriven.expected) == (40, 40, 0)
     assert 10 < of_ten.quarantined.low < 40
+
+
+# FIFO queues, of which SQS returns the first messages of each group only
+
+FIFO = {
+    "dlq": factories.queue("orders-dlq.fifo"),
+    "sources": (factories.queue("orders.fifo"),),
+    "select": {"attributes": {"take": "yes"}},
+    "dry_run": True,
+}
+CONTRACT = SchemaContract("order", {"type": "object"})
+
+
+def in_group(group: int, kind: str) -> dict[str, Any]:
+    """Return a message that would be redriven, quarantined as `not-json`, or left as `not-selected`."""
+    body = "text" if kind == "quarantined:not-json" else "{}"
+    attributes = {"take": factories.string("no" if kind == "skipped:not-selected" else "yes")}
+    return factories.message(body, attributes=attributes, source="orders.fifo", system={"MessageGroupId": f"g{group}"})
+
+
+def outcome(groups: list[list[str]]) -> Counter[str]:
+    """Return what becomes of all messages: what is behind one that stays, stays."""
+    made: Counter[str] = Counter()
+    for group in groups:
+        stays = next((place for place, kind in enumerate(group) if kind == "skipped:not-selected"), len(group))
+        made.update(group[: stays + 1])
+        made["skipped:group-waits"] += len(group[stays + 1 :])
+    return +made
+
+
+@given(
+    groups=st.lists(
+        st.lists(
+            st.sampled_from(["redriven", "quarantined:not-json", "skipped:not-selected"]), min_size=1, max_size=30
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    first=st.sampled_from([1, 3, 10, 30]),
+)
+@example([["skipped:not-selected"] + ["redriven"] * 29], 10)
+@example([["skipped:not-selected"] + ["redriven"] * 29], 1)
+@settings(deadline=None, derandomize=True, max_examples=100)
+def test_the_forecast_of_a_fifo_queue_knows_what_waits(groups, first):
+    seen = [in_group(number, kind) for number, group in enumerate(groups) for kind in group[:first]]
+    messages = sum(map(len, groups))
+    complete = len(seen) == messages
+    sample = sampled(queues=PeekedQueues(*seen, complete=complete), find_contract={"orders.fifo": CONTRACT}.get, **FIFO)
+    made = report(plan=factories.plan(**FIFO), sample=sample, queue=QueueCounts(visible=messages)).forecast
+    assert made is not None
+    kinds, truth = by_kind(made), outcome(groups)
+    assert sum(number.expected for number in kinds.values()) == messages
+    for kind, number in truth.items():
+        if kind in kinds:
+            assert kinds[kind].low <= number <= kinds[kind].high
+    stays = ["skipped:not-selected" in group[:first] for group in groups]
+    if complete or all(stays):
+        expected = Counter({kind: number.expected for kind, number in kinds.items()})
+        assert +expected == truth
+
+
+def test_messages_that_go_from_the_quarantine_to_a_fifo_queue_wait_too():
+    plan = {"dlq": factories.queue("quarantine"), "sources": (), "select": FIFO["select"], "dry_run": True}
+
+    def quarantined(kind: str, group: str, target: str) -> dict[str, Any]:
+        source = {"DeadLetterQueueSourceArn": factories.queue(target).arn, "MessageGroupId": group}
+        attributes = {"take": factories.string("no" if kind == "skipped:not-selected" else "yes")}
+        return factories.message("{}", attributes=attributes, system=source)
+
+    class Found(PeekedQueues):
+        def find(self, given: str) -> QueueRef | None:
+            return factories.queue(given.rsplit(":", 1)[1])
+
+        def tags(self, _queue: QueueRef) -> dict[str, str]:
+            return {}
+
+    found = Found(
+        quarantined("redriven", "a", "orders.fifo"),
+        quarantined("skipped:not-selected", "a", "orders.fifo"),
+        quarantined("redriven", "a", "orders.fifo"),
+        quarantined("redriven", "b", "orders.fifo"),
+        quarantined("redriven", "a", "invoices.fifo"),
+        quarantined("skipped:not-selected", "a", "orders"),
+        quarantined("redriven", "a", "orders"),
+    )
+    sample = sampled(queues=found, **plan)
+    assert (sample.redrivable, sample.skipped) == (4, {"not-selected": 2, "group-waits": 1})
+    assert (sample.fifo_groups, sample.waiting_groups) == (0, 0)
 
 
 def test_an_empty_queue_has_a_forecast_of_nothing_and_an_unread_one_has_none():

@@ -211,13 +211,29 @@ def test_a_run_at_the_limit_of_messages_in_flight_does_not_succeed(in_flight, vi
 
 @pytest.mark.parametrize("delay", [0, 1, 60, 900])
 @pytest.mark.parametrize("delayed", [1, 25])
-def test_the_sentence_says_when_delayed_messages_come_back(delay, delayed):
-    plan = factories.plan(delay=delay)
+@pytest.mark.parametrize("dlq", ["orders-dlq", "orders-dlq.fifo"])
+def test_the_sentence_says_when_delayed_messages_come_back(delay, delayed, dlq):
+    plan = factories.plan(delay=delay, dlq=factories.queue(dlq))
     tally = Tally(queue=QueueCounts(delayed=delayed))
     made = report(plan=plan, tally=tally, queue=QueueCounts(delayed=delayed))
-    when = f"{delay} seconds" if delay else "15 minutes"
+    # In a standard queue, each message can have a timer of its own.
+    when = f"{delay} seconds" if delay and dlq.endswith(".fifo") else "15 minutes"
     assert f"{delayed} delayed (they become visible within {when}" in (made.reason or "")
     assert made.status == "INCOMPLETE"
+
+
+@pytest.mark.parametrize("elsewhere", [0, 3])
+@pytest.mark.parametrize("waiting", [0, 9])
+@pytest.mark.parametrize("unreturned", [0, 20])
+def test_what_waits_in_a_fifo_queue_waits_for_whoever_has_the_message_in_front(waiting, unreturned, elsewhere):
+    skipped = {"group-waits": waiting} if waiting else {}
+    queue = Queue(unselected=1, skipped=skipped, unreturned=unreturned, elsewhere=elsewhere, selects=True, fifo=True)
+    reason = run(queue).reason or ""
+    assert ("select matched none of 1 message" in reason) == (not waiting and not unreturned)
+    assert ("1 skipped as not-selected" in reason) == bool(waiting or unreturned)
+    assert ("that this run left" in reason) == bool(unreturned)
+    assert (" or in flight elsewhere; " in reason) == bool(unreturned and elsewhere)
+    assert "first message" not in reason
 
 
 def test_counts_that_lagged_behind_do_not_make_a_run_incomplete():

@@ -24,8 +24,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from redrive.adapters.table import Table
+from redrive.domain.judging.verdicts import Line
 from redrive.domain.moving.results import LaneWork
-from redrive.domain.moving.send_buffer import Line
 from redrive.domain.plan.run_plan import RunPlan
 
 # Items of one BatchWriteItem (DynamoDB API reference).

@@ -11,7 +11,7 @@ from functools import cache
 from redrive.domain.errors import LogMessageError, RejectedError
 from redrive.domain.judging.authority import Authority, Confirm
 from redrive.domain.judging.judge import Judge
-from redrive.domain.judging.verdicts import Reason
+from redrive.domain.judging.verdicts import Reason, explained
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.destination_rate import DestinationRate, destination_rate
@@ -21,9 +21,10 @@ from redrive.domain.moving.lane_settings import LaneSettings
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.moving.results import LaneWork, SliceResult, smallest
 from redrive.domain.plan.planning import QueueDirectory
-from redrive.domain.plan.rates import MaxRate, RateShares, declared_max_rate
+from redrive.domain.plan.rates import MaxRate, RateShares, less_than_wanted
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.workflow.memory import Memory
+from redrive.workflow.met_queue import met_queue
 from redrive.workflow.ports import (
     LEASE_SECONDS,
     Checkpoint,
@@ -140,7 +141,9 @@ class Mover:
 
         def reached() -> SliceResult:
             failure = None if lane.failure is None else explain(plan, *lane.failure)
-            return lane.result().model_copy(update={"max_rate": met.max_rate, "failure": failure}).after(before)
+            explanations = explained(met.explanations, judge.explanations)
+            learned = {"max_rate": met.max_rate, "failure": failure, "explanations": explanations}
+            return lane.result().model_copy(update=learned).after(before)
 
         def heartbeat() -> bool:
             now, notes = runner.clock(), lane.notes()
@@ -201,6 +204,8 @@ class _MetQueues:
         self.rates: dict[str, DestinationRate] = {}
         #: The smallest rate that a queue declares which the plan doesn't know; None if none does.
         self.max_rate: float | None = None
+        #: Why nothing is sent to a queue, or less than wanted: sentences for an operator, each once.
+        self.explanations: dict[str, None] = {}
         self._plan = plan
         self._work = work
         self._queues = queues
@@ -212,22 +217,23 @@ class _MetQueues:
 
     def find(self, arn: str) -> QueueRef | Reason | None:
         """Return a queue that the plan doesn't know, or why nothing may be sent to it."""
-        try:
-            found = self._queues().find(arn)
-        except RejectedError:
-            # A queue that this deployment may not access: its messages stay where they are.
-            return None
-        if found is None:
-            return None
+        met = met_queue(self._queues(), arn, self.explanations.setdefault)
+        if not isinstance(met, tuple):
+            return met
+        found, max_rate = met
+        if max_rate is None:
+            return found
         plan = self._plan
+        self.max_rate = smallest(self.max_rate, max_rate)
+        wanted = min(plan.request.rate, max_rate)
         try:
-            max_rate = declared_max_rate(found, self._queues().tags(found))
-            if max_rate is not None:
-                self.max_rate = smallest(self.max_rate, max_rate)
-                wanted = min(plan.request.rate, max_rate)
-                self._keep(self._shares.reserve(plan.run_id, plan.execution_arn, found, wanted, max_rate))
-        except RejectedError:
+            limit = self._shares.reserve(plan.run_id, plan.execution_arn, found, wanted, max_rate)
+        except RejectedError as error:
+            self.explanations.setdefault(str(error))
             return Reason.RATE_UNAVAILABLE
+        self._keep(limit)
+        if less := less_than_wanted(limit, wanted):
+            self.explanations.setdefault(less)
         return found
 
     def _keep(self, limit: MaxRate) -> None:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from redrive.contracts.contract import MessageContract
+    from redrive.domain.judging.verdicts import Line
     from redrive.domain.messages.queues import QueueRef
     from redrive.domain.moving.lane import Lane
     from redrive.domain.moving.results import LaneWork, SliceResult
-    from redrive.domain.moving.send_buffer import Line
     from redrive.domain.moving.transitions import HeldRecord
     from redrive.domain.plan.run_plan import RunPlan
 

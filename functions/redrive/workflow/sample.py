@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
+from functools import cache
 from itertools import batched
+from typing import Any
 
-from redrive.domain.errors import LogMessageError, RejectedError
+from redrive.domain.errors import LogMessageError
 from redrive.domain.judging.authority import Authority, Confirm
 from redrive.domain.judging.judge import Judge
+from redrive.domain.judging.verdicts import Reason, explained
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.sampling.sample import Sample
 from redrive.domain.sampling.summary import Summary
+from redrive.domain.sampling.waiting import Waiting
 from redrive.workflow.memory import Facts, Memory
+from redrive.workflow.met_queue import met_queue
 from redrive.workflow.ports import ContractFinder, Peek, Queues
 
 # Judged together: the runs table is asked once for all of them.
@@ -72,18 +77,19 @@ def sample(
     """
     request = plan.request
 
-    def find_queue(arn: str) -> QueueRef | None:
-        try:
-            return queues.find(arn)
-        except RejectedError:
-            # The ARN may come from the message: what is wrong with it is no reason to refuse the run.
-            return None
+    explanations: dict[str, None] = {}
+
+    @cache
+    def find_queue(arn: str) -> QueueRef | Reason | None:
+        met = met_queue(queues, arn, explanations.setdefault)
+        return met[0] if isinstance(met, tuple) else met
 
     authority = Authority(plan, find_queue, delivery_policy, confirm)
     judge = Judge(plan, find_contract, authority, movers, log_error)
     memory = Memory(plan, facts)
     summary = Summary(plan, authority.has_confirmed, show_error_texts)
     peek = Peek(plan.dlq, None if request.full_scan else request.sample_size)
+    waiting = Waiting(plan.dlq.fifo)
     seconds = min(seconds, _MOST_SECONDS)
     if retries:
         _wait_for_messages(plan, queues, peek.visibility(seconds), pause)
@@ -91,17 +97,20 @@ def sample(
     with closing(queues.peek(peek, seconds)) as messages:
         for some in batched(messages, _MESSAGES_AT_ONCE, strict=False):
             for message in memory.received(some):
-                _add(summary, judge, message)
-    return summary.sample(now(), complete=peek.complete)
+                _add(summary, judge, waiting, message)
+    learned: dict[str, Any] = {"explanations": explained(explanations, judge.explanations)}
+    if plan.dlq.fifo:
+        learned |= {"fifo_groups": len(waiting.lines), "waiting_groups": len(waiting.blocked)}
+    return summary.sample(now(), complete=peek.complete).model_copy(update=learned)
 
 
-def _add(summary: Summary, judge: Judge, message: ReceivedMessage) -> None:
+def _add(summary: Summary, judge: Judge, waiting: Waiting, message: ReceivedMessage) -> None:
     judgment = judge.judge(message)
     try:
-        summary.add(judgment)
+        summary.add(waiting.judged(judgment, message.group_id))
     except Exception as error:  # noqa: BLE001
         # Whatever can't be shown of one message is its own fate, as in the judge.
-        summary.add(judge.failed(message, type(error).__name__))
+        summary.add(waiting.judged(judge.failed(message, type(error).__name__), message.group_id))
 
 
 def _wait_for_messages(plan: RunPlan, queues: Queues, seconds: float, pause: Callable[[float], None]) -> None:

@@ -83,8 +83,18 @@ def test_each_message_of_a_shared_queue_goes_back_to_its_own():
 
 def test_a_fifo_message_goes_back_as_fifo():
     fifo = factories.queue("orders.fifo")
-    verdict = judge(dlq=factories.queue("orders-dlq.fifo"), sources=(fifo,))(factories.received(source="orders.fifo"))
+    message = factories.received(source="orders.fifo", system={"MessageGroupId": "g"})
+    verdict = judge(dlq=factories.queue("orders-dlq.fifo"), sources=(fifo,))(message)
     assert verdict.outbound.destination.kind is Kind.FIFO_QUEUE
+
+
+@pytest.mark.parametrize("contract", [None, STORE_EVENT])
+def test_a_message_without_a_group_stays_away_from_a_fifo_queue_and_holds_back_nothing(contract):
+    fifo = factories.queue("orders.fifo")
+    verdict = judge({"orders.fifo": contract}, find_queue=lambda _: fifo, sources=())(of_rule(fifo.arn))
+    assert verdict == Skip(Reason.NO_MESSAGE_GROUP, fifo_queue=None)
+    grouped = factories.received(source="orders.fifo", system={"MessageGroupId": "g"})
+    assert isinstance(judge(find_queue=lambda _: fifo)(grouped), Redrive)
 
 
 def test_the_runs_destination_takes_precedence_over_the_messages_own_queue():

@@ -41,14 +41,8 @@ def test_many_codes_are_listed_by_their_number_and_the_rest_is_counted():
     assert "(9 with Code9, 8 with Code8, 7 with Code7, 6 with Code6, 5 with Code5, 10 with other codes;" in reason
 
 
-@pytest.mark.parametrize(
-    "tally",
-    [
-        Tally(counts=Counts(failed=10), failure_codes={"InvalidParameterValue": 10}, drained=True),
-        Tally(counts=Counts(skipped=10), skip_reasons={"too-large": 10}, drained=True),
-    ],
-)
-def test_the_size_that_a_queue_takes_is_named_with_what_was_too_large_for_it(tally):
+def test_the_size_that_a_queue_takes_is_named_with_what_it_refused_for_its_size():
+    tally = Tally(counts=Counts(failed=10), failure_codes={"InvalidParameterValue": 10}, drained=True)
     attic = factories.queue("attic").model_copy(update={"max_bytes": 262_144})
     for plan in (factories.plan(destination=attic), factories.plan(sources=(attic,))):
         made = report(plan=plan, tally=tally)
@@ -104,3 +98,48 @@ def test_what_a_killed_lane_may_have_moved_counts_toward_the_limit_and_the_reaso
     less = tally.model_copy(update={"unaccounted": 4})
     made = report(plan=factories.plan(max_messages=20), tally=less, queue=QueueCounts(visible=30))
     assert made.status is Status.INCOMPLETE
+
+
+def test_what_lanes_learned_follows_what_is_left():
+    tally = factories.tally(skip_reasons={"too-large": 1}, explanations=("orders takes little.", "Why not?"))
+    assert report(tally=tally, in_queue=1).reason == (
+        "About 1 message is left in orders-dlq: 1 skipped as too-large (larger than their destination takes). "
+        "orders takes little. Why not?"
+    )
+
+
+def test_what_a_sample_learned_is_the_reason_of_a_dry_run_only():
+    sample = Sample(sampled=1, explanations=("orders takes little.",))
+    assert report(plan=factories.plan(dry_run=True), sample=sample).reason == "orders takes little."
+    assert report(sample=sample).reason is None
+
+
+@pytest.mark.parametrize(
+    ("max_rate", "share", "asked", "slower"),
+    [(20, 8, 12, True), (20, 12, 12, False), (20, 20, 50, False), (20, 19.5, 50, True), (1, 0.5, 50, True)],
+)
+def test_a_run_that_got_less_than_it_could_use_of_a_max_rate_says_so(max_rate, share, asked, slower):
+    plan = factories.plan(rate=share, requested_rate=asked, max_rates=(factories.limit(max_rate, share),))
+    made = report(plan=plan, tally=Tally(counts=Counts(redriven=9), drained=True))
+    assert made.status is Status.SUCCEEDED
+    messages = "1 message" if max_rate == 1 else f"{max_rate} messages"
+    expected = (
+        f"orders accepts {messages} per second in all (its tag redrive:max-rate), and other runs had reserved shares "
+        f"of it, so this run kept to {share:g}."
+    )
+    assert made.reason == (expected if slower else None)
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_dry_run_does_not_judge_a_selection_by_the_first_messages_of_fifo_groups(complete):
+    skipped = {"not-selected": 1, "group-waits": 9}
+    sample = Sample(sampled=10, complete=complete, skipped=skipped, fifo_groups=1, waiting_groups=1)
+    assert report(plan=factories.plan(dry_run=True, **SELECTS), sample=sample).reason is None
+    first = Sample(sampled=1, skipped={"not-selected": 1}, fifo_groups=1, waiting_groups=1)
+    assert report(plan=factories.plan(dry_run=True, **SELECTS), sample=first).reason is None
+
+
+def test_one_sampled_message_is_spoken_of_in_the_singular():
+    sample = Sample(sampled=1, skipped={"not-selected": 1})
+    reason = report(plan=factories.plan(dry_run=True, **SELECTS), sample=sample).reason
+    assert reason == "Nothing was moved: select matched none of 1 message that was sampled; check its conditions."

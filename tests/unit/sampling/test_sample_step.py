@@ -1,65 +1,13 @@
 """The sample step: what is wrong with one message isn't taken for a problem of the run."""
 
 import json
-from collections.abc import Generator, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from redrive.domain.errors import RejectedError
-from redrive.domain.messages.destinations import DeliveryPolicy
+import pytest
+
 from redrive.domain.messages.queues import QueueRef
-from redrive.domain.sampling.sample import Sample
-from redrive.workflow.ports import Peek
-from redrive.workflow.sample import sample
 from tests.support import factories
-from tests.support.fakes import FakeQueues
-
-
-class PeekedQueues(FakeQueues):
-    """Queues of which some messages can be peeked at, and in which nothing is found that isn't known."""
-
-    def __init__(self, *messages: dict[str, Any]) -> None:
-        super().__init__()
-        self._messages = messages
-
-    def peek(self, peek: Peek, _seconds: float) -> Generator[dict[str, Any]]:
-        yield from self._messages
-        peek.complete = True
-
-    def find(self, _given: str) -> QueueRef | None:
-        raise RejectedError("found orders in eu-west-1")
-
-    def release(self, _queue: QueueRef, _handles: Any) -> int:
-        return 0
-
-
-class NoFacts:
-    """A runs table that knows nothing about any message."""
-
-    def recall(self, _ids: Iterable[str]) -> dict[str, str]:
-        return {}
-
-    def record(self, _provenance_by_id: Mapping[str, str]) -> None:
-        raise AssertionError("a sample records nothing")
-
-
-def sampled(
-    *messages: dict[str, Any], find_contract: Any = lambda _: None, log_error: Any = None, **plan: Any
-) -> Sample:
-    return sample(
-        factories.plan(**plan),
-        queues=PeekedQueues(*messages),
-        facts=NoFacts(),
-        find_contract=find_contract,
-        delivery_policy=DeliveryPolicy(),
-        confirm=lambda _: None,
-        movers=frozenset(),
-        log_error=log_error or factories.unlogged,
-        seconds=1,
-        retries=0,
-        pause=lambda _: None,
-        now=lambda: datetime.fromtimestamp(factories.STARTED_AT / 1000, UTC),
-    )
+from tests.support.peeking import PeekedQueues, sampled
 
 
 def test_a_queue_that_a_message_claims_and_that_is_refused_is_no_known_destination():
@@ -108,3 +56,48 @@ def test_a_message_that_cannot_be_shown_is_counted_once_and_the_others_are_sampl
     assert found.skipped == {"unexpected-error": 1, "arrived-after-start": 1}
     assert [group.messages for group in found.groups] == [1, 1]
     assert logged == [("m-1", "RecursionError")]
+
+
+class FoundQueues(PeekedQueues):
+    """Queues of which one can be found, with tags."""
+
+    def __init__(self, *messages: dict[str, Any], tags: dict[str, str]) -> None:
+        super().__init__(*messages)
+        self._tags = tags
+        self.lookups = 0
+
+    def find(self, given: str) -> QueueRef | None:
+        self.lookups += 1
+        return INVOICES if given == INVOICES.arn else None
+
+    def tags(self, _queue: QueueRef) -> dict[str, str]:
+        return self._tags
+
+
+INVOICES = factories.queue("invoices")
+
+
+@pytest.mark.parametrize(
+    ("tags", "skipped", "explained"),
+    [
+        ({"redrive:max-rate": "5"}, {}, None),
+        ({"team": "invoices"}, {}, None),
+        ({"redrive:max-rate": "5/s"}, {"max-rate-invalid": 3}, "invoices: the tag redrive:max-rate is invalid."),
+        ({"Redrive:Max-Rate": "5"}, {"max-rate-invalid": 3}, "invoices: expected the tag redrive:max-rate, letter for"),
+    ],
+)
+def test_a_sample_foresees_what_the_tags_of_a_queue_that_the_plan_does_not_know_declare(tags, skipped, explained):
+    queues = FoundQueues(*(factories.message(source="invoices") for _ in range(3)), tags=tags)
+    found = sampled(queues=queues)
+    assert (found.redrivable, found.skipped) == (3 - sum(skipped.values()), skipped)
+    assert [text.startswith(explained or "") for text in found.explanations] == ([True] if explained else [])
+    assert queues.lookups == 1
+
+
+def test_a_sample_says_how_large_messages_may_be_that_were_too_large():
+    small = factories.queue("orders", max_bytes=1_024)
+    found = sampled(factories.message("x" * 2_000), factories.message("x" * 3_000), sources=(small,))
+    assert found.skipped == {"too-large": 2}
+    assert found.explanations == (
+        "orders takes messages of up to 1,024 bytes: raise its MaximumMessageSize, which can be up to 1,048,576.",
+    )

@@ -13,7 +13,7 @@ from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.errors import LogMessageError, RedriveError, RejectedError
 from redrive.domain.judging.authority import Authority
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip, Verdict
-from redrive.domain.messages.destinations import Destination, quarantine
+from redrive.domain.messages.destinations import Destination, Kind, quarantine
 from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.opened import OpenedMessage
@@ -67,6 +67,8 @@ class Judge:
         log_error: LogMessageError,
     ) -> None:
         request = plan.request
+        #: What verdicts leave open, each once and in a sentence for an operator; nothing from a message.
+        self.explanations: dict[str, None] = {}
         self._plan = plan
         self._max_redrives = request.max_redrives
         self._leaves_invalid = plan.on_invalid is OnInvalid.LEAVE
@@ -125,6 +127,9 @@ class Judge:
         destination = self._authority.destination_of(opened)
         if not isinstance(destination, Destination):
             return Judgment(self._skip(destination, opened), opened)
+        if destination.kind is Kind.FIFO_QUEUE and opened.forward.group_id is None:
+            # SQS API reference, SendMessage, MessageGroupId. Without a group, nothing waits behind it.
+            return Judgment(Skip(Reason.NO_MESSAGE_GROUP), opened)
         contract = self._contract_of(destination.name)
         if isinstance(contract, Reason):
             return Judgment(self._skip(contract, opened), opened)
@@ -175,7 +180,7 @@ class Judge:
         deduplication_id = f"{opened.received.message_id}-{provenance.redrives}"
         request = outbound(opened.forward, destination, provenance.to_json(), deduplication_id)
         if not request.fits:
-            return self._skip(Reason.TOO_LARGE, opened)
+            return self._too_large(opened, destination)
         return Redrive(request, None if contract is None else contract.name, repaired, opened.provenance.foreign)
 
     def _invalid(self, opened: OpenedMessage, reason: str, problems: tuple[str, ...] = ()) -> Verdict:
@@ -185,11 +190,13 @@ class Judge:
         received = opened.received
         note = opened.provenance.quarantined(self._plan.run_id, self._plan.dlq.arn).to_json(reason, problems)
         request = outbound(received, self._quarantine, note, received.message_id)
-        return (
-            Quarantine(reason, request, opened.provenance.foreign)
-            if request.fits
-            else self._skip(Reason.TOO_LARGE, opened)
-        )
+        if not request.fits:
+            return self._too_large(opened, self._quarantine)
+        return Quarantine(reason, request, opened.provenance.foreign)
+
+    def _too_large(self, opened: OpenedMessage, destination: Destination) -> Skip:
+        self.explanations.setdefault(destination.size_limit)
+        return self._skip(Reason.TOO_LARGE, opened)
 
     def _skip(self, reason: str, message: OpenedMessage | ReceivedMessage) -> Skip:
         """Return the verdict that leaves a message, and the FIFO queue whose order it holds up by staying."""

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from redrive.domain.messages.message import MAX_BYTES
 from redrive.domain.messages.queues import QueueRef
 
 # Lambda API reference, Invoke: names, and qualifiers ($LATEST, a version, or an alias).
@@ -60,6 +61,14 @@ class Destination:
     def takes_batches(self) -> bool:
         """Whether several messages go in one request."""
         return self.kind in _QUEUES
+
+    @property
+    def size_limit(self) -> str:
+        """How large messages may be, and what to do with larger ones: a sentence for an operator."""
+        advice = "its service takes no larger ones, so shorten them with a repair, or start a run with a destination"
+        if self.takes_batches and self.max_bytes < MAX_BYTES:
+            advice = f"raise its MaximumMessageSize, which can be up to {MAX_BYTES:,}"
+        return f"{self.name} takes messages of up to {self.max_bytes:,} bytes: {advice}."
 
 
 def queue(ref: QueueRef) -> Destination:

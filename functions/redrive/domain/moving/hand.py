@@ -9,14 +9,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from redrive.domain.judging.verdicts import Reason, Redrive, Skip, Verdict
+from redrive.domain.judging.verdicts import Line, Reason, Redrive, Skip, Verdict
 from redrive.domain.messages.message import MAX_BATCH_ENTRIES, ReceivedMessage
 from redrive.domain.moving.actions import ApiError, ErrorKind
 from redrive.domain.moving.counting import LaneCounts
 from redrive.domain.moving.intake import Intake
 from redrive.domain.moving.keeping import Keeping
 from redrive.domain.moving.retries import MAX_ATTEMPTS, Retries
-from redrive.domain.moving.send_buffer import Line, SendBuffers, outbound_of
+from redrive.domain.moving.send_buffer import SendBuffers, outbound_of
 from redrive.domain.moving.sent import SentMessages
 from redrive.domain.moving.transitions import Event, InHand, Stage
 
@@ -321,7 +321,7 @@ class Hand:
 
     def _keep(self, held: InHand, reason: str, event: Event, now: float, *, failed: bool = False) -> None:
         held.reason, held.failed = reason, failed
-        line = ("", held.message.group_id) if held.verdict is None else self.buffers.line(held)
+        line = self.buffers.line(held)
         if line is not None:
             # Whatever stays holds back its group.
             self.blocked.add(line)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
-from redrive.domain.judging.verdicts import Verdict
+from redrive.domain.judging.verdicts import Line, Verdict
 from redrive.domain.messages.message import MAX_BATCH_ENTRIES, ReceivedMessage
 from redrive.domain.moving.actions import (
     Action,
@@ -35,7 +35,7 @@ from redrive.domain.moving.lane_settings import LaneSettings, Notes
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.moving.results import SliceResult
 from redrive.domain.moving.retries import MAX_ATTEMPTS
-from redrive.domain.moving.send_buffer import Line, SendBuffer, outbound_of
+from redrive.domain.moving.send_buffer import SendBuffer, outbound_of
 from redrive.domain.moving.transitions import Event, InHand, Stage
 
 # Incomplete batches wait this many seconds for more messages.

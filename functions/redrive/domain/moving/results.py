@@ -10,6 +10,7 @@ from typing import Self
 
 from pydantic import Field
 
+from redrive.domain.judging.verdicts import explained
 from redrive.domain.model import Model
 from redrive.domain.names import DisplayName
 
@@ -121,6 +122,8 @@ class SliceResult(Totals):
     failure: str | None = None
     #: The smallest rate that a queue declares which the lane met in this slice; None if none does.
     max_rate: float | None = None
+    #: What the lane learned that explains skips or the rate: sentences for an operator.
+    explanations: tuple[str, ...] = ()
 
     def after(self, before: SliceResult) -> SliceResult:
         """Return this slice together with an earlier attempt at it, which was interrupted.
@@ -132,6 +135,7 @@ class SliceResult(Totals):
             "calls": _sum(self.calls, before.calls),
             "seconds": self.seconds + before.seconds,
             "max_rate": smallest(self.max_rate, before.max_rate),
+            "explanations": explained(before.explanations, self.explanations),
         }
         return self.plus(before).model_copy(update=update)
 

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from collections import deque
 
-from redrive.domain.judging.verdicts import Skip
-from redrive.domain.messages.destinations import Destination, Kind
+from redrive.domain.judging.verdicts import Line, Skip, line_of
+from redrive.domain.messages.destinations import Destination
 from redrive.domain.messages.message import MAX_BYTES
 from redrive.domain.messages.outbound import Outbound
 from redrive.domain.moving.transitions import InHand
-
-# Messages that keep their order: the ARN of the FIFO queue they belong to (empty if they are in a FIFO dead-letter
-# queue, whose groups keep it wherever they go), and the message group.
-type Line = tuple[str, str | None]
 
 
 def outbound_of(held: InHand) -> Outbound:
@@ -76,8 +72,7 @@ class SendBuffers:
     Parameters
     ----------
     fifo : bool
-        The dead-letter queue is a FIFO queue, so that each of its groups is one line wherever its messages go.
-        Otherwise, a group is a line if it goes to a FIFO queue.
+        The dead-letter queue is a FIFO queue.
     """
 
     def __init__(self, *, fifo: bool) -> None:
@@ -86,13 +81,8 @@ class SendBuffers:
         self._lines: dict[Line, deque[InHand]] = {}
 
     def line(self, held: InHand) -> Line | None:
-        """Return the line of a message that was judged, or None if nothing needs to wait for it."""
-        if self._fifo:
-            return "", held.message.group_id
-        if isinstance(held.verdict, Skip):
-            return None if held.verdict.fifo_queue is None else (held.verdict.fifo_queue, held.message.group_id)
-        destination = outbound_of(held).destination
-        return (destination.arn, held.message.group_id) if destination.kind is Kind.FIFO_QUEUE else None
+        """Return the line of a message, or None if nothing needs to wait for it."""
+        return line_of(held.verdict, held.message.group_id, fifo=self._fifo)
 
     def _buffer(self, held: InHand) -> SendBuffer:
         destination = outbound_of(held).destination

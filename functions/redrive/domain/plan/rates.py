@@ -167,6 +167,16 @@ def nothing_left(queue: QueueRef, max_rate: float, shares: Shares) -> RejectedEr
     )
 
 
+def less_than_wanted(limit: MaxRate, wanted: float) -> str | None:
+    """Return a sentence on a share that is smaller than what the run could use, in messages per second; None if not."""
+    if limit.share >= min(wanted, limit.max_rate):
+        return None
+    return (
+        f"{limit.queue.name} accepts {_per_second(limit.max_rate)} in all (its tag {MAX_RATE_TAG}), and other runs had "
+        f"reserved shares of it, so this run kept to {limit.share:g}."
+    )
+
+
 def _per_second(rate: float) -> str:
     return f"{rate:g} message{'' if rate == 1 else 's'} per second"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -18,6 +18,7 @@ from redrive.domain import errors
 from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.model import Model
 from redrive.domain.names import display_name
+from redrive.domain.plan.rates import less_than_wanted
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.runs.leftovers import Leftover, counted, leftovers, none_selected, out_of_reach
 from redrive.domain.runs.tally import Tally
@@ -115,7 +116,7 @@ def reason_of(end: End) -> str | None:
         why = _limited(end, end.plan.request.max_messages or 0)
     else:
         why = _sentence(_lead(end), [leftover.text for leftover in end.left])
-    return " ".join(filter(None, (why, _pushed(end)))) or None
+    return " ".join(filter(None, (why, *_explanations(end, status), _pushed(end)))) or None
 
 
 def error_text(error: StateError | None) -> str | None:
@@ -176,14 +177,25 @@ def _judged(end: End) -> list[Leftover]:
 def _dry_run_parts(plan: RunPlan, sample: Sample | None, queue: QueueCounts | None) -> list[str]:
     parts = []
     if sample is not None and plan.request.select is not None and none_selected(sample):
-        of = counted(sample.sampled)
-        sampled = of if sample.complete else f"the {of} that were sampled"
+        sampled = counted(sample.sampled)
+        if not sample.complete:
+            sampled = f"the {sampled} that were sampled" if sample.sampled > 1 else f"{sampled} that was sampled"
         parts.append(f"select matched none of {sampled}; check its conditions")
     if sample is not None and queue is not None:
         # What was peeked at may still count as in flight.
         out = out_of_reach(plan, queue.model_copy(update={"visible": 0}), held=sample.sampled)
         parts += [leftover.text for leftover in out]
     return parts
+
+
+def _explanations(end: End, status: Status) -> Iterable[str | None]:
+    """Return what explains skips and a rate below the requested one."""
+    if end.plan is None or status in {Status.REJECTED, Status.FAILED}:
+        return ()
+    if end.dry_run:
+        return end.sample.explanations if end.sample else ()
+    rate = end.plan.request.rate
+    return (*(less_than_wanted(limit, rate) for limit in end.plan.max_rates), *end.tally.explanations)
 
 
 def _pushed(end: End) -> str | None:

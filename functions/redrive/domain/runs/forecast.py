@@ -6,8 +6,10 @@ Called when the report of a dry run is made.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 
+from redrive.domain.judging.verdicts import Reason
 from redrive.domain.model import Model
 from redrive.domain.names import DisplayName
 from redrive.domain.sampling.sample import Sample
@@ -56,30 +58,50 @@ def forecast_of(sample: Sample, in_queue: int) -> Forecast | None:
     messages = sampled if sample.complete else max(in_queue, sampled)
     if messages and not sampled:
         return None
-    verdicts = {
-        "redriven": sample.redrivable,
-        "quarantined": sum(sample.quarantined.values()),
-        "skipped": sum(sample.skipped.values()),
-    }
-    shares = _apportioned(verdicts, messages)
+    redriven, quarantined, skipped = _expected(sample, messages)
 
-    def expected(found: int, share: int) -> Expected:
+    def within(found: int, number: int) -> Expected:
         if not sampled:
             return Expected(expected=0, low=0, high=0)
-        low, high = interval(found, sampled)
+        # The first messages of each group, which is all that SQS returns of a FIFO queue, are no sample of the others.
+        low, high = (0.0, 1.0) if sample.fifo_groups else interval(found, sampled)
         # What was found is in the queue, and what was found to be something else isn't of this kind.
         lowest = max(found, math.floor(low * messages))
         highest = min(messages - (sampled - found), math.ceil(high * messages))
-        return Expected(expected=share, low=min(lowest, share), high=max(highest, share))
+        return Expected(expected=number, low=min(lowest, number), high=max(highest, number))
 
-    def by_reason(found: Mapping[str, int], share: int) -> dict[str, Expected]:
-        return {reason: expected(found[reason], part) for reason, part in _apportioned(found, share).items()}
+    def by_reason(found: Mapping[str, int], numbers: Mapping[str, int]) -> dict[str, Expected]:
+        return {reason: within(found.get(reason, 0), number) for reason, number in numbers.items()}
 
     return Forecast(
         messages=messages,
-        **{verdict: expected(found, shares[verdict]) for verdict, found in verdicts.items()},
-        quarantine_reasons=by_reason(sample.quarantined, shares["quarantined"]),
-        skip_reasons=by_reason(sample.skipped, shares["skipped"]),
+        redriven=within(sample.redrivable, redriven),
+        quarantined=within(sum(sample.quarantined.values()), sum(quarantined.values())),
+        skipped=within(sum(sample.skipped.values()), sum(skipped.values())),
+        quarantine_reasons=by_reason(sample.quarantined, quarantined),
+        skip_reasons=by_reason(sample.skipped, skipped),
+    )
+
+
+def _expected(sample: Sample, messages: int) -> tuple[int, dict[str, int], dict[str, int]]:
+    """Return the most likely numbers of messages: redriven, quarantined by reason, and skipped by reason."""
+    redrivable, quarantined, skipped = sample.redrivable, sample.quarantined, sample.skipped
+    if not sample.fifo_groups:
+        verdicts = {"": redrivable, "quarantined": sum(quarantined.values()), "skipped": sum(skipped.values())}
+        shares = _apportioned(verdicts, messages)
+        return (
+            shares[""],
+            _apportioned(quarantined, shares["quarantined"]),
+            _apportioned(skipped, shares["skipped"]),
+        )
+    # What wasn't returned is behind what was: it waits if a message of its group stays, and leaves the queue otherwise.
+    others = messages - sample.sampled
+    waits = others * sample.waiting_groups // sample.fifo_groups
+    leaves = _apportioned({"": redrivable, **quarantined}, others - waits)
+    return (
+        redrivable + leaves.pop(""),
+        {reason: quarantined[reason] + number for reason, number in leaves.items()},
+        dict(Counter(skipped) + Counter({Reason.GROUP_WAITS.value: waits})),
     )
 
 

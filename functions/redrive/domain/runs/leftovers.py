@@ -71,7 +71,15 @@ SKIPS: Mapping[str, _Skip] = MappingProxyType(
         Reason.DESTINATION_NOT_CONFIRMED: _Skip(True, _CONFIRM),
         Reason.CONFIGURATION_UNREADABLE: _Skip(True, _READ),
         Reason.RATE_UNAVAILABLE: _Skip(
-            True, "other runs have reserved the max rate of their queue, or it can't be read; start another run later"
+            True, "the max rate of their queue can't be read, or too little of it is left; start another run later"
+        ),
+        Reason.MAX_RATE_INVALID: _Skip(
+            True, "a tag of their queue is wrong, so its max rate isn't known; correct it, then start another run"
+        ),
+        Reason.NO_MESSAGE_GROUP: _Skip(
+            True,
+            "for a FIFO queue, but without the message group that it requires; start a run with a standard queue as "
+            "destination, or send them to the FIFO queue with a group",
         ),
         Reason.TOO_LARGE: _Skip(True, "larger than their destination takes"),
         Reason.NOT_SENDABLE: _Skip(
@@ -97,15 +105,16 @@ class Leftover:
 
 def leftovers(plan: RunPlan, tally: Tally) -> Iterator[Leftover]:
     """Yield what a run judged and left, and then what it couldn't get hold of."""
-    unselected = matched_none(tally)
+    # Of a FIFO group, select is asked about the messages before the first that stays.
+    unasked = Reason.GROUP_WAITS in tally.skip_reasons or (plan.dlq.fifo and tally.queue and tally.queue.visible)
+    unselected = 0 if unasked else matched_none(tally)
     if unselected:
         yield Leftover(unselected, True, f"select matched none of {counted(unselected)}; check its conditions")
     yield from _refused(plan, tally)
     for reason, number in sorted(tally.skip_reasons.items()):
         if not (unselected and reason == Reason.NOT_SELECTED):
             skip = SKIPS.get(reason, _UNKNOWN)
-            limits = f"; {_limits(plan)}" if reason == Reason.TOO_LARGE else ""
-            yield Leftover(number, skip.movable, f"{number:,} skipped as {reason} ({skip.meaning}{limits})")
+            yield Leftover(number, skip.movable, f"{number:,} skipped as {reason} ({skip.meaning})")
     if tally.queue is not None:
         yield from out_of_reach(plan, tally.queue, held=tally.counts.stayed)
 
@@ -119,8 +128,10 @@ def matched_none(tally: Tally) -> int:
 
 
 def none_selected(sample: Sample) -> bool:
-    """Return whether a selection matched none of the messages that were peeked at."""
-    unasked = {Reason.CAME_BACK, Reason.ARRIVED_AFTER_START, Reason.GROUP_WAITS}
+    """Return whether a selection matched none of the messages that were peeked at, and had been asked about all."""
+    if sample.waiting_groups and not sample.complete:
+        return False
+    unasked = {Reason.CAME_BACK, Reason.ARRIVED_AFTER_START}
     asked = sample.sampled - sum(sample.skipped.get(reason, 0) for reason in unasked)
     return 0 < asked == sample.skipped.get(Reason.NOT_SELECTED, 0)
 
@@ -138,7 +149,8 @@ def out_of_reach(plan: RunPlan, queue: QueueCounts, *, held: int) -> Iterator[Le
         Messages that the run itself keeps in flight.
     """
     if queue.delayed:
-        seconds = plan.delay
+        # In a FIFO queue, a message can't have a timer of its own (SQS developer guide, "Amazon SQS message timers").
+        seconds = plan.delay if plan.dlq.fifo else 0
         when = f"{seconds} seconds" if seconds else f"{_LONGEST_DELAY_MINUTES} minutes"
         text = f"{queue.delayed:,} delayed (they become visible within {when}; start another run then)"
         yield Leftover(queue.delayed, True, text)
@@ -156,8 +168,11 @@ def out_of_reach(plan: RunPlan, queue: QueueCounts, *, held: int) -> Iterator[Le
         )
         yield Leftover(queue.visible, True, text)
     elif queue.visible:
-        why = "of a FIFO group whose first message is in flight elsewhere" if plan.dlq.fifo else "sent meanwhile"
-        text = f"{queue.visible:,} visible that SQS didn't return ({why}; start another run)"
+        why = "sent meanwhile; start another run"
+        if plan.dlq.fifo and queue.in_flight:
+            whose = ["that this run left"] * bool(held) + ["in flight elsewhere"] * bool(elsewhere)
+            why = f"behind messages of their FIFO groups {' or '.join(whose)}; deal with those, then start another run"
+        text = f"{queue.visible:,} visible that SQS didn't return ({why})"
         yield Leftover(queue.visible, True, text)
 
 

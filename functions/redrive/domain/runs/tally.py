@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import reduce
 
-from redrive.domain.judging.verdicts import Reason
+from redrive.domain.judging.verdicts import Reason, explained
 from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.moving.results import LaneWork, SliceResult, Totals, smallest
 from redrive.domain.moving.transitions import HeldRecord
@@ -54,6 +54,8 @@ class Tally(Totals):
     failure: str | None = None
     #: The smallest rate that a queue declares which was first met in mid-run; None if none does.
     max_rate: float | None = None
+    #: What lanes learned that explains skips or the rate: sentences for an operator.
+    explanations: tuple[str, ...] = ()
     rounds: int = 0
     #: Pauses in a row.
     waits: int = 0
@@ -192,7 +194,8 @@ def stayed_behind(tally: Tally) -> dict[str, int]:
 def _plus_all(tally: Tally, slices: Iterable[SliceResult]) -> Tally:
     slices = list(slices)
     max_rate = smallest(tally.max_rate, *(result.max_rate for result in slices))
-    return reduce(Tally.plus, slices, tally).model_copy(update={"max_rate": max_rate})
+    explanations = explained(tally.explanations, *(result.explanations for result in slices))
+    return reduce(Tally.plus, slices, tally).model_copy(update={"max_rate": max_rate, "explanations": explanations})
 
 
 def _released(last: Iterable[SliceResult]) -> int:

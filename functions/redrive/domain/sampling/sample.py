@@ -127,3 +127,9 @@ class Sample(Model):
     sizes: Sizes = Field(default_factory=Sizes)
     #: Messages that SQS drops within a day.
     near_expiry: int = 0
+    #: What explains why messages would be skipped, in sentences.
+    explanations: tuple[str, ...] = ()
+    #: Message groups that were seen, if the dead-letter queue is a FIFO queue.
+    fifo_groups: int = 0
+    #: Those of which a message would stay, so that the rest of the group waits.
+    waiting_groups: int = 0
