@@ -40,6 +40,8 @@ SENDER = "no-reply@example.com"
 MESSAGES = 12
 # Every fourth message lacks the attribute that its contract requires.
 _INVALID_EVERY = 4
+# How long the execution goes on whose run a sample event stops.
+_EXECUTION_SECONDS = 60
 _ROW = re.compile(
     r"^\| \[(?P<event>[\w.-]+)\]\([\w.-]+\) \| `(?P<function>\w+)` \| (?P<needs>.*?) \| (?P<result>.+?) \|$",
     re.MULTILINE,
@@ -197,11 +199,23 @@ def _lock(cloud: EmbeddedCloud, stack: Stack, event: dict[str, Any]) -> None:
     table = stack.resource("RunTable")
     lock = {"pk": {"S": f"dlq#{_arn(stack.resource('StoreEventsDLQ'))}"}, "sk": {"S": "lock"}}
     if event.get("plan") or "dlq" in event:
-        holder = event.get("plan") or {"runId": "night-shift", "executionArn": "none"}
+        holder = event.get("plan") or {"runId": "night-shift", "executionArn": _execution(cloud)}
         item = lock | {name: {"S": holder[name]} for name in ("runId", "executionArn")}
         cloud.client("dynamodb").put_item(TableName=table, Item=item)
     else:
         cloud.client("dynamodb").delete_item(TableName=table, Key=lock)
+
+
+def _execution(cloud: EmbeddedCloud) -> str:
+    """Start an execution that goes on for some minutes; return its ARN."""
+    client = cloud.client("stepfunctions")
+    states = {"Wait": {"Type": "Wait", "Seconds": _EXECUTION_SECONDS, "End": True}}
+    machine = client.create_state_machine(
+        name="night-shift",
+        definition=json.dumps({"StartAt": "Wait", "States": states}),
+        roleArn="arn:aws:iam::000000000000:role/night-shift",
+    )
+    return str(client.start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"])
 
 
 def main(
