@@ -2,7 +2,7 @@
 
 events/README.md says which function an event is for. The sample events name queues of an imaginary account; here
 the stack's own take their place, and what the event relies on is set up first: messages in the dead-letter queue,
-the lock of the run, the verified sender of emails.
+the lock of the run or how far it is, the verified sender of emails.
 """
 
 from __future__ import annotations
@@ -166,10 +166,12 @@ def _arn(url: str) -> str:
 
 
 def prepare(cloud: EmbeddedCloud, stack: Stack, event: Any) -> None:
-    """Set up what an event relies on: messages, the lock of its run, a verified sender."""
+    """Set up what an event relies on: messages, the lock or the record of its run, a verified sender."""
     if not isinstance(event, dict):
         return
-    if event.keys() & {"plan", "input", "dlq", "trigger"}:
+    if event.get("step") == "resume":
+        _record(cloud, stack, event)
+    elif event.keys() & {"plan", "input", "dlq", "trigger"}:
         _send_messages(cloud, stack)
         _lock(cloud, stack, event)
     elif any(record.get("eventSource") == "aws:sqs" for record in event.get("Records", [])):
@@ -192,6 +194,18 @@ def _send_messages(cloud: EmbeddedCloud, stack: Stack) -> None:
     if int(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[name])["Attributes"][name]) < MESSAGES:
         for start in range(0, MESSAGES, 10):
             sqs.send_message_batch(QueueUrl=queue, Entries=entries[start : start + 10])
+
+
+def _record(cloud: EmbeddedCloud, stack: Stack, event: dict[str, Any]) -> None:
+    """Record how far the run of the event is, and that it continues in the event's execution."""
+    run = localized(json.loads((EVENTS / "report.json").read_text()), stack)
+    run["tally"]["successor"] = event["execution"]["name"]
+    item = {
+        "pk": {"S": f"run#{event['continuation']['run']}"},
+        "sk": {"S": "progress"},
+        "progress": {"S": json.dumps({name: run[name] for name in ("plan", "sample", "tally")})},
+    }
+    cloud.client("dynamodb").put_item(TableName=stack.resource("RunTable"), Item=item)
 
 
 def _lock(cloud: EmbeddedCloud, stack: Stack, event: dict[str, Any]) -> None:

@@ -19,6 +19,8 @@ from local.ministack_compat.step_functions import ExecutionError, check_not_over
 MODELS = {"sqs": "sqs", "sns": "sns", "sfn": "states"}
 
 CHILD_POLL_SECONDS = 0.02
+# Characters of a task's cause (Step Functions API Reference, TaskFailedEventDetails).
+MAX_CAUSE = 32_768
 
 _upstream_invoke = stepfunctions._invoke_resource
 
@@ -123,9 +125,9 @@ def start_execution(_resource: str, arguments: dict[str, Any]) -> dict[str, Any]
 def start_execution_and_wait(resource: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """``states:startExecution.sync`` and ``.sync:2``.
 
-    A child that does not succeed fails the task with ``States.TaskFailed``, its description being the cause; ministack
-    passes the child's own error on (Step Functions Developer Guide, "Start a new AWS Step Functions state machine from
-    a running execution"). Stopping the parent stops the child.
+    A child that does not succeed fails the task with ``States.TaskFailed``, its description being the cause, cut off if
+    it's too long; ministack passes the child's own error on (Step Functions Developer Guide, "Start a new AWS Step
+    Functions state machine from a running execution"). Stopping the parent stops the child.
     """
     arn = start_execution(resource, arguments)["ExecutionArn"]
     execution = stepfunctions._executions[arn]
@@ -138,7 +140,7 @@ def start_execution_and_wait(resource: str, arguments: dict[str, Any]) -> dict[s
             stepfunctions._stop_execution({"executionArn": arn})
     description = _described(execution)
     if execution["status"] != "SUCCEEDED":
-        raise ExecutionError("States.TaskFailed", json.dumps(description))
+        raise ExecutionError("States.TaskFailed", json.dumps(description)[:MAX_CAUSE])
     if resource.endswith(".sync:2"):
         description["Output"] = json.loads(execution["output"])
     return description

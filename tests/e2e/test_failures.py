@@ -74,18 +74,70 @@ def short_histories(app: App):
     client.update_function_configuration(FunctionName=name, Environment={"Variables": before})
 
 
+def executions_of(app: App, execution: str) -> list[dict]:
+    """Return the executions of a run, the last one first."""
+    run_id = execution.rsplit(":", 1)[1]
+    found = app.workflow.list_executions(stateMachineArn=app.resource("RedriveStateMachine"))["executions"]
+    mine = [one for one in found if one["name"].startswith(run_id)]
+    return sorted(mine, key=lambda one: one["startDate"], reverse=True)
+
+
+def continued(app: App, run_input: dict) -> str:
+    """Start a run, and return its execution as soon as the run continues in another one."""
+    execution = app.start(run_input)
+    eventually(lambda: len(executions_of(app, execution)) > 1, timeout=60)
+    return execution
+
+
 @pytest.mark.usefixtures("short_histories")
-def test_a_long_run_goes_on_in_new_executions_and_its_report_covers_the_whole(app: App):
+def test_a_long_run_goes_on_in_new_executions_whatever_others_start_and_its_report_covers_the_whole(app: App):
     reports, pair = app.subscribed(), app.pair()
     app.bury(pair, messages(130))
-    run = app.ended(app.start({"dlq": pair.dlq.name, "rate": 10}))
+    execution = continued(app, {"dlq": pair.dlq.name, "rate": 10})
+    run_id = execution.rsplit(":", 1)[1]
+    forged = app.ended(app.start({"continuation": {"run": run_id}}))
+    assert (forged.report["status"], forged.report["counts"]["redriven"]) == ("REJECTED", 0)
+    assert "continuation: expected a run that continues in this execution, found none" in forged.report["reason"]
+    run = app.ended(execution)
     assert run.report["status"] == "SUCCEEDED"
     assert run.report["counts"]["redriven"] == 130
+    assert (run.report["runId"], run.report["counts"]["sampled"]) == (run_id, 10)
     ours = [json.loads(json.loads(message["Body"])["Message"]) for message in app.take(reports)]
-    assert [report["runId"] for report in ours].count(run.report["runId"]) == 1
-    executions = app.workflow.list_executions(stateMachineArn=app.resource("RedriveStateMachine"))["executions"]
-    names = [one["name"] for one in executions if one["name"].startswith(run.report["runId"])]
-    assert len(names) >= 3
+    assert [report["runId"] for report in ours].count(run_id) == 1
+    assert len(executions_of(app, execution)) >= 3
+
+
+@pytest.mark.usefixtures("short_histories")
+def test_a_run_that_fails_in_a_later_execution_fails_in_all_of_them_with_one_report(app: App):
+    reports, pair, destination = app.subscribed(), app.pair(), app.queue("doomed")
+    app.bury(pair, messages(130))
+    execution = continued(app, {"dlq": pair.dlq.name, "destination": destination.name, "rate": 5})
+    app.sqs.delete_queue(QueueUrl=destination.url)
+    run = app.ended(execution)
+    assert run.report["status"] == "FAILED"
+    assert f"{destination.name} doesn't accept messages anymore" in run.report["reason"]
+    for one in executions_of(app, execution):
+        described = app.workflow.describe_execution(executionArn=one["executionArn"])
+        assert (described["error"], json.loads(described["cause"])) == ("Redrive.Failed", run.report)
+    assert len(app.take(reports)) == 1
+
+
+@pytest.mark.usefixtures("short_histories")
+def test_a_run_whose_next_execution_is_aborted_is_cleaned_up_and_reported_by_the_one_before_it(app: App):
+    reports, pair = app.subscribed(), app.pair()
+    app.bury(pair, messages(200))
+    execution = continued(app, {"dlq": pair.dlq.name, "rate": 10})
+    aborted = executions_of(app, execution)[0]
+    app.workflow.stop_execution(executionArn=aborted["executionArn"])
+    run = app.ended(execution)
+    assert run.report["status"] == "FAILED"
+    assert f"Expected the execution {aborted['name']}, in which the run continued" in run.report["reason"]
+    assert len(app.take(reports)) == 1
+    # What the first execution moved is counted, and nothing is kept from the next run.
+    assert run.report["counts"]["redriven"] > 0
+    assert run.report["counts"]["remaining"] == app.depth(pair.dlq) == app.visible(pair.dlq)
+    assert app.redrive(pair.dlq, rate=500).report["status"] == "SUCCEEDED"
+    assert {message["Body"] for message in app.take(pair.source)} == {entry["MessageBody"] for entry in messages(200)}
 
 
 def test_no_body_reaches_history_logs_notices_or_the_table_of_runs(app: App):

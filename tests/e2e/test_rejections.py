@@ -34,9 +34,10 @@ from tests.support.eventually import eventually
         ),
         (
             {"continuation": {"plan": {}, "sample": {}, "tally": {"lanes": []}}},
-            "continuation: expected what a long run",
+            "continuation: expected a run that continues in this execution, found none",
         ),
-        ({"continuation": None}, "continuation: expected what a long run"),
+        ({"continuation": {"run": "night-shift"}}, "continuation: expected a run that continues in this execution"),
+        ({"continuation": None}, "continuation: expected a run that continues in this execution"),
     ],
 )
 def test_an_invalid_input_is_refused_with_what_is_wrong(app: App, given, reason):

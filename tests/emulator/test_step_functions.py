@@ -365,6 +365,30 @@ def test_a_nested_execution_that_fails_is_a_failed_task_with_its_description_as_
     assert (cause["Status"], cause["Error"], cause["Cause"]) == ("FAILED", "Broken", "no luck")
 
 
+def test_the_cause_of_a_nested_execution_that_fails_is_cut_off_and_its_description_is_not(cloud):
+    child = child_machine(cloud, Fail={"Type": "Fail", "Error": "Broken", "Cause": '"' * 20_000})
+    started = machine(
+        Nested=nested(Catch=catching("States.TaskFailed", following="Describe")),
+        Describe={
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:sfn:describeExecution",
+            "Arguments": {"ExecutionArn": "{% $execution %}"},
+            "Output": {
+                "cut": "{% $length($cut) %}",
+                "status": "{% $states.result.Status %}",
+                "cause": "{% $length($states.result.Cause) %}",
+            },
+        },
+    )
+    started["States"]["Nested"]["Arguments"]["Name"] = name = unique("child")
+    started["States"]["Nested"]["Catch"][0]["Assign"] = {
+        "cut": "{% $states.errorOutput.Cause %}",
+        "execution": f"{child.replace(':stateMachine:', ':execution:')}:{name}",
+    }
+
+    assert output_of(cloud, started, {"child": child}) == {"cut": 32_768, "status": "FAILED", "cause": 20_000}
+
+
 def test_a_task_that_waits_for_its_token_ends_with_what_is_sent(cloud):
     queue = make_queue(cloud)
     wait = {

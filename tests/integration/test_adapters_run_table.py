@@ -1,12 +1,17 @@
 """The runs table: one run at a time per queue, and checkpoints that survive a lane's failure."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from redrive.adapters.run_table import RunTable
 from redrive.domain.automatic.limits import Record
 from redrive.domain.errors import LockLostError
+from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.runs.continuation import RunProgress
+from redrive.domain.runs.tally import Tally
+from redrive.domain.sampling.sample import Sample
 from tests.support import factories
 from tests.support.moto_cloud import moto_cloud
 
@@ -130,6 +135,34 @@ def test_a_run_without_the_lock_must_not_move_messages(table, taken):
         table.lock(SECOND)
     with pytest.raises(LockLostError, match="Expected the run run-1 to hold the lock of orders-dlq"):
         table.wants_stop(FIRST)
+
+
+# Progress
+
+
+def progress(rounds: int = 1, plan: RunPlan = FIRST, **tally: Any) -> RunProgress:
+    return RunProgress(plan=plan, sample=Sample(sampled=3), tally=Tally(rounds=rounds, **tally))
+
+
+def test_how_far_a_run_is_can_be_read_by_its_id(table):
+    assert table.progress("run-1") is None
+    reached = progress(seconds=0.1, successor="run-1-a")
+    assert table.record(reached) == reached.tally
+    assert table.progress("run-1") == reached
+    assert table.progress("run-2") is None
+
+
+def test_a_later_round_replaces_an_earlier_one(table):
+    table.record(progress(1, successor="run-1-a"))
+    table.record(progress(2))
+    assert table.progress("run-1") == progress(2)
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_what_was_recorded_first_of_a_round_stands_and_every_later_attempt_gets_it(table, rounds):
+    table.record(progress(2, successor="run-1-a"))
+    assert table.record(progress(rounds, successor="run-1-b")).successor == "run-1-a"
+    assert table.progress("run-1") == progress(2, successor="run-1-a")
 
 
 # Metrics

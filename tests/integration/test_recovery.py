@@ -13,11 +13,14 @@ from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues
 from redrive.domain.errors import NotReleasedError
 from redrive.domain.messages.destinations import DeliveryPolicy
+from redrive.domain.moving.results import Counts, SliceResult
 from redrive.domain.moving.transitions import HeldRecord
+from redrive.domain.runs.continuation import RunProgress
 from redrive.domain.runs.tally import Tally
+from redrive.domain.sampling.sample import Sample
 from redrive.workflow.clean_up import CleanedUp, clean_up
 from redrive.workflow.plan import Planned, plan
-from redrive.workflow.ports import LEASE_SECONDS
+from redrive.workflow.ports import LEASE_SECONDS, Checkpoint
 from redrive.workflow.sample import sample
 from tests.support import factories
 from tests.support.fakes import FakeExecutions
@@ -137,6 +140,19 @@ def test_messages_that_sqs_did_not_release_are_released_after_growing_pauses(sta
     assert (stage.clean_up().released, stage.cloud.invisible(stage.dlq)) == (3, 0)
     assert 1 <= stage.pauses[0] <= 2 <= stage.pauses[1] <= 4
     assert len(stage.pauses) == 2
+
+
+def test_a_clean_up_counts_what_another_execution_moved_in_which_the_run_continued(stage):
+    reached = Tally(rounds=7, counts=Counts(redriven=70))
+    stage.table.record(RunProgress(plan=stage.first, sample=Sample(), tally=reached))
+    work = factories.work(round=7)
+    stage.checkpoints.take(stage.first, work, "killed")
+    interrupted = SliceResult(counts=Counts(redriven=4))
+    stage.checkpoints.checkpoint(stage.first, work, "killed", Checkpoint(interrupted, 0, 4, finished=False))
+    done = stage.clean_up()
+    assert (done.tally.rounds, done.tally.counts.redriven, done.released) == (7, 74, 3)
+    # The lane may still be running.
+    assert stage.pauses == [LEASE_SECONDS]
 
 
 def test_a_clean_up_that_cannot_release_keeps_the_lock_and_the_next_attempt_finishes_it(stage):

@@ -1,5 +1,6 @@
 """The workflows' definitions: complete, reachable, in step with the handlers that they call."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from redrive.domain import errors
 from redrive.domain.automatic.decisions import Ended, Progress, Step
 from redrive.domain.plan.request import RedriveRequest
 from redrive.domain.plan.run_plan import RunPlan
-from redrive.domain.runs.ending import Status
+from redrive.domain.runs.continuation import Continuation, RunProgress
+from redrive.domain.runs.ending import StateError, Status, error_text
 from redrive.domain.runs.notification import Notification
 from redrive.domain.runs.report import Report
 from redrive.domain.runs.tally import MAX_LANES, Next, Tally
 from redrive.domain.sampling.sample import Sample
-from redrive.workflow.resume import Continuation
 from tests.support.definitions import DEFINITIONS, Function, definition, functions, resources
 from tests.support.jsonata_reading import expressions, read
 
@@ -301,7 +302,7 @@ def test_how_a_run_ended_is_passed_as_the_automatic_handler_reads_it():
 
 @each_state
 def test_every_expression_can_be_parsed_and_calls_functions_that_exist(state):
-    known = ADDED_FUNCTIONS | {"type", "exists", "contains", "substring", "string"}
+    known = ADDED_FUNCTIONS | {"type", "exists", "contains", "length", "substring", "string"}
     for _, expression in state.own_expressions():
         assert read(expression).functions <= known
 
@@ -418,11 +419,84 @@ def test_only_an_input_with_a_continuation_takes_a_run_over(given, state):
     assert routed("IsContinued", input=given) == state
 
 
-def test_what_a_run_hands_over_is_what_the_next_execution_takes():
-    handed = definition()["States"]["Continue"]["Arguments"]["Input"]["continuation"]
+def test_the_next_execution_is_given_the_run_s_id_alone_and_takes_over_everything_that_was_recorded():
+    given = definition()["States"]["Continue"]["Arguments"]["Input"]["continuation"]
+    assert set(given) == set(Continuation.model_fields)
+    assert given == {"run": "{% $plan.runId %}"}
     taken = definition()["States"]["Resume"]["Assign"]
-    assert set(handed) == set(Continuation.model_fields)
-    assert taken == {name: f"{{% $states.result.Payload.{name} %}}" for name in handed}
+    assert taken == {name: f"{{% $states.result.Payload.{name} %}}" for name in RunProgress.model_fields}
+
+
+# How an execution ends that its run continued in another one from
+
+
+def evaluated(expression: str, **variables: Any) -> Any:
+    return Jsonata(expression.strip()[2:-2]).evaluate(None, frame(variables))
+
+
+NEXT = Tally(successor="night-shift-5c1f0e9ab27d4386").model_dump(mode="json")
+
+
+def test_the_next_execution_is_described_by_its_own_arn():
+    name = "night-shift"
+    arn = "arn:aws:states:us-east-1:123456789012:execution:redrive:"
+    given = definition()["States"]["DescribeSuccessor"]["Arguments"]["ExecutionArn"]
+    found = evaluated(given, execution={"id": arn + name, "name": name}, tally=NEXT)
+    assert found == f"{arn}night-shift-5c1f0e9ab27d4386"
+
+
+@pytest.mark.parametrize(
+    ("successor", "state"),
+    [
+        ({"Status": "RUNNING"}, "WaitForSuccessor"),
+        ({"Status": "PENDING_REDRIVE", "Error": "Redrive.Failed", "Cause": "{}"}, "WaitForSuccessor"),
+        ({"Status": "SUCCEEDED", "Output": "{}"}, "Done"),
+        ({"Status": "FAILED", "Error": "Redrive.Failed", "Cause": "{}"}, "EndedElsewhere"),
+        ({"Status": "FAILED", "Error": "Redrive.Rejected", "Cause": '"' * 32_768}, "EndedElsewhere"),
+        ({"Status": "FAILED", "Error": "Redrive.NotPublished", "Cause": "{"}, "EndedElsewhere"),
+        ({"Status": "FAILED", "Error": "States.DataLimitExceeded", "Cause": "Redrive.Failed"}, "CleanUp"),
+        ({"Status": "FAILED", "Error": "MyRedrive.Failed"}, "CleanUp"),
+        ({"Status": "FAILED"}, "CleanUp"),
+        ({"Status": "ABORTED"}, "CleanUp"),
+        ({"Status": "TIMED_OUT", "Error": "States.Timeout"}, "CleanUp"),
+    ],
+)
+def test_only_an_execution_that_ended_by_itself_has_cleaned_up_and_reported(successor, state):
+    assert routed("HowSuccessorEnded", successor=successor) == state
+
+
+def test_every_way_in_which_this_workflow_fails_by_itself_is_one_that_the_execution_before_it_knows():
+    ends = [state for state in EVERY_STATE if state.fields["Type"] == "Fail" and state.name != "EndedElsewhere"]
+    assert {routed("HowSuccessorEnded", successor={"Status": "FAILED", **end.fields}) for end in ends} == {
+        "EndedElsewhere"
+    }
+
+
+@pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT", "FAILED"])
+def test_the_report_of_a_run_whose_next_execution_was_aborted_says_which_one_and_what_to_do(status):
+    failure = definition()["States"]["HowSuccessorEnded"]["Assign"]["failure"]
+    cause = evaluated(failure["Cause"], successor={"Status": status}, tally=NEXT)
+    assert error_text(StateError(error=failure["Error"], cause=cause)) == (
+        "Expected the execution night-shift-5c1f0e9ab27d4386, in which the run continued, to end with a report, but it "
+        f"is {status}. Start another run to move the rest."
+    )
+
+
+@pytest.mark.parametrize("order", [("Error", "Cause"), ("Cause", "Error")])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+@pytest.mark.parametrize("error", ["Redrive.Rejected", "Redrive.Failed", "States.Timeout", None])
+@pytest.mark.parametrize(
+    "report", ["", "{", '{"Error":"Redrive.Rejected"}', '{"Error": "Redrive.Rejected"}' + 'é"' * 20_000]
+)
+def test_a_rejected_automatic_run_is_recognized_and_no_cause_is_too_long_to_be_read(order, separators, error, report):
+    description = {name: {"Error": error, "Cause": report}[name] for name in order}
+    text = json.dumps({"ExecutionArn": "arn", **description, "Status": "FAILED"}, separators=separators)[:32_768]
+    (catcher,) = definition("automatic")["States"]["StartRun"]["Catch"]
+    expression = catcher["Assign"]["ended"]["error"].replace("$states.errorOutput", "$caught")
+    found = evaluated(expression, caught={"Error": "States.TaskFailed", "Cause": text})
+    # A long report in front of the error hides it. Then the run counts as one that wasn't rejected.
+    readable = order[0] == "Error" or len(report) < 100
+    assert found == ("Redrive.Rejected" if error == "Redrive.Rejected" and readable else "States.TaskFailed")
 
 
 def test_all_lanes_of_a_round_run_at_the_same_time():

@@ -94,7 +94,7 @@ def load(function: Function, context: Context | None = None) -> Callable[[Any], 
 
 # Which sample events each handler module takes.
 SAMPLES_OF = {
-    "redrive.handlers.coordinator": ("plan", "tally", "clean-up", "report", "report-refused"),
+    "redrive.handlers.coordinator": ("plan", "resume", "tally", "clean-up", "report", "report-refused"),
     "redrive.handlers.sampler": ("sample",),
     "redrive.handlers.mover": ("move",),
     "redrive.handlers.stop": ("stop",),

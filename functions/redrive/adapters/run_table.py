@@ -1,4 +1,4 @@
-"""The runs table: which run holds a queue's lock, how far each lane is, and which messages are kept invisible.
+"""The runs table: which run holds a queue's lock, how far runs and lanes are, which messages are kept invisible.
 
 Used by every step that changes a run's state; `redrive.adapters.checkpoints` has the lanes' part. A DynamoDB
 table with the keys `pk` and `sk`:
@@ -10,6 +10,7 @@ dlq#ARN            lock                        the run that holds the queue's lo
 dlq#ARN            automatic                   the automatic runs on the queue
 trigger#ID         automatic                   the execution that handles an alarm's or a schedule's event
 dlq#ARN            undeleted#TIME#LANE#N       messages sent but possibly not deleted, and those deleted later
+run#ID             progress                    plan, sample, and tally of the run after its last round
 run#ID             lane#LANE                   checkpoint of the lane's current slice, and whose it is
 run#ID             held#TIME#LANE#N            messages kept invisible until the run ends
 run#ID             metrics#STEP                marker: the step's counts were published
@@ -26,6 +27,8 @@ from redrive.adapters.table import Table
 from redrive.domain.automatic.limits import Record
 from redrive.domain.errors import LockLostError
 from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.runs.continuation import RunProgress
+from redrive.domain.runs.tally import Tally
 
 
 class MetricsClaimError(Exception):
@@ -33,7 +36,7 @@ class MetricsClaimError(Exception):
 
 
 class RunTable(Table):
-    """The runs table: locks, metrics, and automatic runs."""
+    """The runs table: locks, the progress of runs, metrics, and automatic runs."""
 
     # The lock
 
@@ -130,6 +133,42 @@ class RunTable(Table):
         lock = response["Attributes"]
         return lock["runId"]["S"], lock["executionArn"]["S"]
 
+    # Progress
+
+    def record(self, progress: RunProgress) -> Tally:
+        """Record how far a run is after a round.
+
+        The table keeps the first record of a round, because the run may have followed its decision already. It fits in
+        an item: Step Functions passes at most 256 KiB to the step that records it, and an item can hold 400 KB
+        (DynamoDB developer guide, "Quotas").
+
+        Returns
+        -------
+        Tally
+            The recorded tally: the given one, or that of an earlier attempt whose answer got lost.
+        """
+        try:
+            self._client.put_item(
+                TableName=self._name,
+                Item=self._item(
+                    f"run#{progress.plan.run_id}",
+                    "progress",
+                    rounds={"N": str(progress.tally.rounds)},
+                    progress={"S": progress.model_dump_json()},
+                ),
+                ConditionExpression="attribute_not_exists(pk) OR rounds < :rounds",
+                ExpressionAttributeValues={":rounds": {"N": str(progress.tally.rounds)}},
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            return _progress_in(error.response["Item"]).tally  # type: ignore[typeddict-item]
+        return progress.tally
+
+    def progress(self, run_id: str) -> RunProgress | None:
+        """Return how far a run was after its last round; None if it hasn't finished one."""
+        item = self._get(f"run#{run_id}", "progress")
+        return _progress_in(item) if item else None
+
     # Metrics
 
     def claim_metrics(self, run_id: str, step: str) -> bool:
@@ -198,6 +237,10 @@ class RunTable(Table):
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+
+def _progress_in(item: dict[str, Any]) -> RunProgress:
+    return RunProgress.model_validate_json(item["progress"]["S"])
 
 
 def _after(lock: dict[str, Any]) -> tuple[str, ...]:

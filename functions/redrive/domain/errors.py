@@ -37,6 +37,10 @@ class SupersededError(LockLostError):
     """Another attempt at the same slice has taken the lane's place, so this one must not move anything."""
 
 
+class ContinuationError(RedriveError):
+    """The execution that a long run continued in ended without a report: it was aborted, or Step Functions ended it."""
+
+
 class NotReleasedError(RedriveError):
     """Messages that a run kept invisible could not be made visible again; trying again may help."""
 

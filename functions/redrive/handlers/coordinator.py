@@ -3,11 +3,13 @@
 Called by the states Plan, Resume, Tally, CleanUp, and Report. One function, because they need the same permissions.
 """
 
+import secrets
 import time
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import Field
 
 from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.contract_store import ContractStore
@@ -20,6 +22,7 @@ from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.model import Model
 from redrive.domain.moving.results import SliceResult
 from redrive.domain.plan.run_plan import Execution, RunPlan
+from redrive.domain.runs.continuation import RunProgress
 from redrive.domain.runs.ending import StateError
 from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, Tally
 from redrive.domain.sampling.sample import Sample
@@ -29,7 +32,7 @@ from redrive.runtime.task import StepHandler, logger, task
 from redrive.workflow.clean_up import clean_up
 from redrive.workflow.plan import Planned, plan
 from redrive.workflow.report import Reported, report
-from redrive.workflow.resume import Continuation, resume
+from redrive.workflow.resume import resume
 from redrive.workflow.tally import tally
 
 _settings = settings()
@@ -51,7 +54,7 @@ class PlanTask(Model):
 
 
 class ResumeTask(Model):
-    """What the previous execution of a long run handed over, as it came."""
+    """The continuation in the execution's input as it came, and the execution."""
 
     step: Literal["resume"]
     continuation: Any
@@ -59,10 +62,12 @@ class ResumeTask(Model):
 
 
 class TallyTask(Model):
-    """The run, its tally before the round, and what the lanes did in it."""
+    """The run, its sample, its tally before the round, and what the lanes did in it."""
 
     step: Literal["tally"]
     plan: RunPlan
+    #: Runs that began before the last update of the stack don't pass it.
+    sample: Sample = Field(default_factory=Sample)
     tally: Tally
     slices: tuple[SliceResult, ...]
 
@@ -115,8 +120,8 @@ def _plan(event: PlanTask, _context: LambdaContext) -> Planned:
 
 
 @task
-def _resume(event: ResumeTask, _context: LambdaContext) -> Continuation:
-    taken_over = resume(event.continuation)
+def _resume(event: ResumeTask, _context: LambdaContext) -> RunProgress:
+    taken_over = resume(event.continuation, event.execution, store=_table)
     logger.info("resumed", dlq=taken_over.plan.dlq.name, runId=taken_over.plan.run_id, round=taken_over.tally.rounds)
     return taken_over
 
@@ -124,11 +129,12 @@ def _resume(event: ResumeTask, _context: LambdaContext) -> Continuation:
 @task
 def _tally(event: TallyTask, _context: LambdaContext) -> Tally:
     after = tally(
-        event.plan,
-        event.tally,
+        RunProgress(plan=event.plan, sample=event.sample, tally=event.tally),
         event.slices,
         queues=_queues,
+        store=_table,
         metrics=_metrics,
+        token=lambda: secrets.token_hex(8),
         max_history_events=_settings.max_history_events or MAX_HISTORY_EVENTS,
     )
     logger.info("round done", round=after.rounds, moved=after.counts.moved, next=after.next)

@@ -38,7 +38,7 @@ def clean_up(
     Parameters
     ----------
     plan, tally : RunPlan, Tally
-        The run, and its tally after the last round that was added up.
+        The run, and its tally as far as this execution knows. One that the run continued in may have got further.
     queues, store, checkpoints, shares, metrics
         Ports.
     pause : Callable[[float], None]
@@ -49,6 +49,9 @@ def clean_up(
     NotReleasedError
         If messages are still invisible, and trying again may help.
     """
+    recorded = store.progress(plan.run_id)
+    if recorded is not None and recorded.tally.rounds > tally.rounds:
+        tally = recorded.tally
     if checkpoints.fence(plan, tally.rounds):
         # After a round that failed, other lanes may still be running. Now they can't record anything more.
         pause(LEASE_SECONDS)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from redrive.domain.moving.results import LaneWork, SliceResult
     from redrive.domain.moving.transitions import HeldRecord
     from redrive.domain.plan.run_plan import RunPlan
+    from redrive.domain.runs.continuation import RunProgress
+    from redrive.domain.runs.tally import Tally
 
 # Seconds that a lane goes on after the last heartbeat that succeeded. Whoever takes its place waits for as long before
 # anything else moves, because the lane may still be running.
@@ -62,7 +64,7 @@ class Queues(QueueDirectory, Protocol):
 
 
 class RunStore(RunLocks, Protocol):
-    """The lock of a run."""
+    """The lock of a run, and how far it is."""
 
     def unlock(self, plan: RunPlan) -> None:
         """Release the queue's lock if this run holds it."""
@@ -78,6 +80,12 @@ class RunStore(RunLocks, Protocol):
 
     def ask_to_stop(self, dlq_arn: str) -> tuple[str, str] | None:
         """Ask the run on a queue to stop; return its id and its execution's ARN, or None if there is none."""
+
+    def record(self, progress: RunProgress) -> Tally:
+        """Record how far a run is; return its tally, or what an earlier attempt at the same round recorded."""
+
+    def progress(self, run_id: str) -> RunProgress | None:
+        """Return how far a run was after its last round; None if it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

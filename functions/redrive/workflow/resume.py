@@ -1,4 +1,4 @@
-"""First step of an execution that continues a long run: takes over its plan, sample, and tally."""
+"""First step of an execution that continues a long run: takes over its plan, sample, and tally from the runs table."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import Any
 from pydantic import ValidationError
 
 from redrive.domain.errors import RejectedError
-from redrive.domain.model import Model
-from redrive.domain.plan.run_plan import RunPlan
-from redrive.domain.runs.tally import Tally
-from redrive.domain.sampling.sample import Sample
+from redrive.domain.plan.run_plan import Execution
+from redrive.domain.runs.continuation import Continuation, RunProgress
+from redrive.workflow.ports import RunStore
 
 
-class Continuation(Model):
-    """How far a run is."""
+def resume(given: Any, execution: Execution, *, store: RunStore) -> RunProgress:
+    """Return how far the run is that continues in this execution.
 
-    plan: RunPlan
-    sample: Sample
-    tally: Tally
-
-
-def resume(given: Any) -> Continuation:
-    """Return how far the run is. The lanes refuse to move unless it holds the queue's lock.
+    Nothing else is checked here: the lanes don't move anything unless the run holds the queue's lock.
 
     Parameters
     ----------
     given : Any
-        The continuation in the execution's input, which a person may have written.
+        The continuation in the execution's input, which anyone may have written who may start executions.
+    execution : Execution
+        This execution.
+    store : RunStore
+        Port.
 
     Raises
     ------
     RejectedError
-        If no run of this version can have handed it over.
+        If no run has named this execution as the one that it continues in.
     """
     try:
-        return Continuation.from_json_object(given)
+        progress = store.progress(Continuation.from_json_object(given).run)
     except ValidationError:
+        progress = None
+    if progress is None or progress.tally.successor != execution.name:
         raise RejectedError(
-            "The input is invalid. continuation: expected what a long run hands over to its next execution, found "
-            'something else. Start runs without this key, such as with {"dlq": "orders-dlq"}.'
-        ) from None
+            "The input is invalid. continuation: expected a run that continues in this execution, found none. Only the "
+            'workflow itself uses this key; start runs without it, such as with {"dlq": "orders-dlq"}.'
+        )
+    return progress

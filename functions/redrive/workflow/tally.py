@@ -1,42 +1,49 @@
-"""After each round: adds up what the lanes did and decides where the run goes."""
+"""After each round: adds up what the lanes did, decides where the run goes, and records it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from redrive.domain.moving.results import SliceResult
 from redrive.domain.plan.planning import QueueDirectory
-from redrive.domain.plan.run_plan import RunPlan
-from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, Tally, moved_since, tally_round
-from redrive.workflow.ports import Metrics
+from redrive.domain.runs.continuation import RunProgress, successor_name
+from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, Next, Tally, moved_since, tally_round
+from redrive.workflow.ports import Metrics, RunStore
 
 
 def tally(
-    plan: RunPlan,
-    before: Tally,
+    before: RunProgress,
     slices: Sequence[SliceResult],
     *,
     queues: QueueDirectory,
+    store: RunStore,
     metrics: Metrics,
+    token: Callable[[], str],
     max_history_events: int = MAX_HISTORY_EVENTS,
 ) -> Tally:
     """Return the tally after a round, with what comes next.
 
     Parameters
     ----------
-    plan, before, slices : RunPlan, Tally, Sequence[SliceResult]
-        The run, its tally before the round, and what the lanes did.
-    queues, metrics
+    before, slices : RunProgress, Sequence[SliceResult]
+        How far the run was before the round, and what the lanes did.
+    queues, store, metrics
         Ports.
+    token : Callable[[], str]
+        Returns a short text that nobody can guess, for the name of the run's next execution.
     max_history_events : int
         Events in an execution's history after which the run continues in a new one.
     """
+    plan = before.plan
     after = tally_round(
         plan,
-        before,
+        before.tally,
         slices,
         queue=queues.facts(plan.dlq).counts,
         max_history_events=max_history_events,
     )
-    metrics.publish_once(plan.run_id, f"round-{after.rounds}", {"dlq": plan.dlq.name}, moved_since(before, after))
+    if after.next is Next.CONTINUE:
+        after = after.model_copy(update={"successor": successor_name(plan.run_id, token())})
+    after = store.record(before.model_copy(update={"tally": after}))
+    metrics.publish_once(plan.run_id, f"round-{after.rounds}", {"dlq": plan.dlq.name}, moved_since(before.tally, after))
     return after

@@ -21,6 +21,10 @@ from redrive.domain.plan.run_plan import Execution, NextQueue, RunPlan
 
 # Source queues that a text names.
 _MAX_NAMES = 5
+# Bytes of a plan and its request. If a step is passed more than 262,144 bytes (Step Functions developer guide, "Quotas"),
+# the execution ends without a report. The report step also gets the sample, the tally, and an error of up to 32,768
+# characters.
+MAX_PLAN_BYTES = 131_072
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirecto
         next_queue=_next_queue(queues, facts.dead_letter_queue),
     )
     declared = ((receiver, declared_max_rate(receiver, queues.tags(receiver))) for receiver in plan.receivers)
-    return _within(
+    limited = _within(
         plan,
         [
             MaxRate(queue=receiver, max_rate=max_rate, share=min(request.rate, max_rate))
@@ -134,6 +138,8 @@ def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirecto
             if max_rate is not None
         ],
     )
+    _check_size(limited)
+    return limited
 
 
 def check_contracts(plan: RunPlan, find_contract: Callable[[str], MessageContract | None]) -> None:
@@ -271,6 +277,17 @@ def _next_queue(queues: QueueDirectory, arn: str | None) -> NextQueue | None:
     except RejectedError:
         found = messages = None
     return NextQueue(name=arn_name(arn) or arn, queue=found, messages=messages)
+
+
+def _check_size(plan: RunPlan) -> None:
+    size = sum(len(part.model_dump_json().encode()) for part in (plan, plan.request))
+    if size > MAX_PLAN_BYTES:
+        raise RejectedError(
+            f"The plan of this run takes {size:,} bytes, and at most {MAX_PLAN_BYTES:,} can be passed on from step to "
+            f"step. It has the select and the repair of the input, and the {len(plan.sources)} queues whose "
+            f"dead-letter queue is {plan.dlq.name}. Shorten select and repair, or give some of these queues another "
+            "dead-letter queue."
+        )
 
 
 def _check_destination(dlq: QueueRef, destination: QueueRef, quarantine: QueueRef) -> None:

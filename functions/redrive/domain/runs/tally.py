@@ -62,6 +62,8 @@ class Tally(Totals):
     history_events: int = 0
     next: Next = Next.MOVE
     wait_seconds: int = 0
+    #: Name of the execution that the run continues in; None unless it does so next.
+    successor: str | None = None
     #: The next round's work.
     lanes: tuple[LaneWork, ...] = ()
 
@@ -130,6 +132,7 @@ def tally_round(
             "drained": drained,
             "lanes": () if step is Next.CLEAN_UP else _lanes(plan, counted),
             "history_events": 0 if step is Next.CONTINUE else counted.history_events,
+            "successor": None,
         }
     )
 
