@@ -189,7 +189,9 @@ def _status(evidence: Evidence, seen: Observation, report: dict[str, Any]) -> It
 def _not_done(evidence: Evidence, seen: Observation, moved: set[str]) -> Iterator[str]:
     """SUCCEEDED means that nothing is left that the run may move."""
     most = seen.options.get("maxMessages")
-    if most is not None and len(moved) >= most:
+    # What a killed lane may have moved counts toward the limit.
+    uncounted = int((seen.report or {}).get("unaccounted", 0))
+    if most is not None and len(moved) + uncounted >= most:
         return
     left = [message.id for message in _movable(evidence.schedule) if message.id not in moved]
     if left:

@@ -215,7 +215,7 @@ def play(
         Numbers of the heartbeats that fail.
     """
     evidence = Evidence(started=start)
-    wire = _Wire(sqs)
+    wire = Wire(sqs)
     beats = _Heartbeats(lane, evidence, beat_every, lost_beats)
     now = start
     for _ in range(200_000):
@@ -297,7 +297,7 @@ class _Heartbeats:
         return now
 
 
-class _Wire:
+class Wire:
     """The requests under way: two events for each, its effect and its answer."""
 
     def __init__(self, sqs: ModelSqs) -> None:

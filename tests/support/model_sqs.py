@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,6 @@ from redrive.domain.moving.actions import (
     SetVisibility,
 )
 from redrive.domain.moving.send_buffer import outbound_of
-from redrive.domain.moving.transitions import HeldRecord
 
 _NOT_IN_FLIGHT = ApiError("MessageNotInflight", ErrorKind.REFUSED)
 _EXPIRED_HANDLE = ApiError("InvalidParameterValue", ErrorKind.REFUSED)
@@ -128,12 +127,10 @@ class ModelSqs:
         """Copies that arrived of each message."""
         return Counter(delivery.name for delivery in self.deliveries)
 
-    def release(self, records: list[HeldRecord], now: float) -> None:
+    def release(self, handles: Iterable[str], now: float) -> None:
         """Make messages visible by their handles, as the end of a run does."""
-        for record in records:
-            for stored in self.stored.values():
-                if stored.handle == record.receipt_handle:
-                    stored.visible_at = now
+        for _, stored in self._in_flight_by(handles):
+            stored.visible_at = min(stored.visible_at, now)
 
     def carry_out(self, action: Action, fate: Fate, now: float) -> Outcome:
         """Change the queue as the fate says, and return the answer."""
@@ -150,7 +147,8 @@ class ModelSqs:
     def _apply(self, action: Action, failing: Mapping[int, ApiError], now: float) -> Received | BatchResult:
         match action:
             case Receive():
-                return self._receive(action.max_messages, now)
+                found = self.receive(action.max_messages, now, self.visibility)
+                return Received([ReceivedMessage.from_sqs(message) for message in found])
             case Send():
                 return self._send(action, failing, now)
             case Delete():
@@ -158,7 +156,8 @@ class ModelSqs:
             case SetVisibility():
                 return self._set_visibility(action, failing, now)
 
-    def _receive(self, most: int, now: float) -> Received:
+    def receive(self, most: int, now: float, visibility: float) -> list[dict[str, Any]]:
+        """Return messages, which stay invisible for some seconds."""
         assert 1 <= most <= MAX_BATCH_ENTRIES
         found: list[dict[str, Any]] = []
         # A FIFO queue returns nothing of a group while a message of it is in flight.
@@ -168,10 +167,10 @@ class ModelSqs:
                 break
             if stored.visible_at > now or (self.fifo and _group(stored) in locked):
                 continue
-            stored.visible_at = now + self.visibility
+            stored.visible_at = now + visibility
             stored.handle = f"handle-{next(self._handles)}"
             found.append(stored.message | {"ReceiptHandle": stored.handle})
-        return Received([ReceivedMessage.from_sqs(message) for message in found])
+        return found
 
     def _send(self, action: Send, failing: Mapping[int, ApiError], now: float) -> BatchResult:
         destination = action.destination
@@ -215,7 +214,7 @@ class ModelSqs:
                 stored.visible_at = now + action.seconds[place]
         return BatchResult(failed)
 
-    def _in_flight_by(self, handles: Any) -> list[tuple[int, Stored]]:
+    def _in_flight_by(self, handles: Iterable[str]) -> list[tuple[int, Stored]]:
         """Return the messages whose latest handles these are; SQS accepts an older one and does nothing."""
         latest = {stored.handle: stored for stored in self.stored.values()}
         return [(place, latest[handle]) for place, handle in enumerate(handles) if handle in latest]

@@ -149,9 +149,9 @@ class Mover:
             now, notes = runner.clock(), lane.notes()
             granted = lane.committed + settings.in_hand + int(work.rate)
             granted = granted if settings.quota is None else min(settings.quota, granted)
-            # A FIFO destination drops what arrives twice, and a lane that has finished has nothing in hand.
-            safe = plan.dlq.fifo or lane.finished
-            checkpoint = Checkpoint(reached(), 0 if safe else settings.in_hand, before.taken + granted, lane.finished)
+            # Those of a FIFO queue may arrive twice, too: in the quarantine, which is a standard queue.
+            in_hand = 0 if lane.finished else settings.in_hand
+            checkpoint = Checkpoint(reached(), in_hand, before.taken + granted, lane.finished)
             self.checkpoints.record_sent(plan, work, notes.undeleted, notes.settled)
             # Before anything is kept invisible: an attempt that has lost its place must not hide messages.
             self.checkpoints.checkpoint(plan, work, attempt, checkpoint)

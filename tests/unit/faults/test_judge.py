@@ -218,6 +218,14 @@ def test_messages_must_not_stay_invisible():
     assert kinds(schedule(sent), seen) == {"invisible"}
 
 
+@pytest.mark.parametrize(("uncounted", "violated"), [(0, True), (1, True), (2, False)])
+def test_a_limit_is_reached_with_what_a_killed_lane_may_have_moved(uncounted: int, violated: bool):
+    sent = messages(3)
+    played = schedule(sent, options={"maxMessages": 3})
+    seen = observed(report(1, unaccounted=uncounted), copies(sent[:1]), options={"maxMessages": 3})
+    assert ("status" in kinds(played, seen, remaining=copies(sent[1:]))) == violated
+
+
 @pytest.mark.parametrize(("most", "violated"), [(1, True), (2, False)])
 def test_no_more_than_max_messages_leave_the_queue(most: int, violated: bool):
     sent = messages(3)

@@ -64,7 +64,7 @@ def test_what_a_slice_leaves_the_next_one_finishes(world: World):
     first = world.lane()
     evidence = world.play(first)
     before = world.sqs.copies
-    world.sqs.release(evidence.records, evidence.ended)
+    world.sqs.release([record.receipt_handle for record in evidence.records], evidence.ended)
     world.sqs.fate = lambda _: CALM
     world.stop_at, world.seconds = float("inf"), 3000
     start = evidence.ended + RESTART
@@ -85,7 +85,7 @@ def test_a_crash_at_any_point_loses_nothing_and_doubles_at_most_what_was_in_hand
     if not evidence.crashed:
         return
     in_hand = first.in_hand
-    world.sqs.release(evidence.records, evidence.ended)
+    world.sqs.release([record.receipt_handle for record in evidence.records], evidence.ended)
     world.sqs.fate = lambda _: CALM
     world.stop_at, world.seconds = float("inf"), 8000
     # Nothing else is invisible for longer: whatever was held was recorded before, and is released.
