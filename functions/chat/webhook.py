@@ -9,7 +9,7 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from http.client import HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -30,7 +30,9 @@ class WebhookError(Exception):
     """The message wasn't posted. The text says why, but never contains the URL."""
 
 
-def post(url: str, message: Mapping[str, Any], sleep: Callable[[float], None] = time.sleep) -> None:
+def post(
+    url: str, message: Mapping[str, Any], hosts: Collection[str], sleep: Callable[[float], None] = time.sleep
+) -> None:
     """Post a message as JSON.
 
     Parameters
@@ -39,15 +41,17 @@ def post(url: str, message: Mapping[str, Any], sleep: Callable[[float], None] = 
         The webhook. Redirects aren't followed, because they would send the message elsewhere.
     message : Mapping[str, Any]
         What to post.
+    hosts : Collection[str]
+        Where the webhook may be: hosts, with the port if it isn't 443.
     sleep : Callable[[float], None]
         Waits for a number of seconds.
 
     Raises
     ------
     WebhookError
-        If the URL is invalid, the webhook doesn't respond, or it responds with an error.
+        If the URL is invalid or on another host, the webhook doesn't respond, or it responds with an error.
     """
-    parsed_url = _parsed(url)
+    parsed_url = _parsed(url, hosts)
     body = json.dumps(message).encode()
     for _ in range(_ATTEMPTS):
         status, response_body, wait = _posted(parsed_url, body)
@@ -63,16 +67,17 @@ def post(url: str, message: Mapping[str, Any], sleep: Callable[[float], None] = 
     )
 
 
-def _parsed(url: str) -> SplitResult:
+def _parsed(url: str, hosts: Collection[str]) -> SplitResult:
     try:
         parsed_url = urlsplit(url.strip())
-        usable = parsed_url.scheme == "https" and parsed_url.hostname is not None and parsed_url.port != 0
+        usable = parsed_url.scheme == "https" and parsed_url.port != 0 and parsed_url.netloc.lower() in hosts
     except ValueError:
         usable = False
     if not usable or not _PLAIN.fullmatch(url.strip()):
         raise WebhookError(
-            "Expected the secret to be a webhook URL, https://HOST/PATH as plain text, found something else. Copy the "
-            "URL of the incoming webhook from Slack into the secret."
+            f"Expected the secret to be a webhook URL, https://HOST/PATH as plain text, on "
+            f"{' or '.join(sorted(hosts))}, found something else. Copy the URL of the incoming webhook from Slack into "
+            "the secret, or deploy with another SlackWebhookHosts."
         )
     return parsed_url
 

@@ -24,7 +24,8 @@ def webhook(tmp_path_factory) -> Iterator[Webhook]:
 def app(webhook: Webhook) -> Iterator[App]:
     with EmbeddedCloud.start(environment={"SSL_CERT_FILE": str(webhook.certificate)}) as cloud:
         secret = cloud.client("secretsmanager").create_secret(Name="slack-webhook", SecretString=webhook.url)
-        parameters = {"SliceSeconds": "5", "SlackWebhookSecretArn": secret["ARN"]}
+        hosts = {"SlackWebhookHosts": " ".join(webhook.hosts)}
+        parameters = {"SliceSeconds": "5", "SlackWebhookSecretArn": secret["ARN"], **hosts}
         yield App(cloud, cloud.deploy(STACK, parameters))
 
 

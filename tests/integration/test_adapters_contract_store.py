@@ -4,12 +4,15 @@ import json
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from redrive.adapters.contract_store import ContractStore
 from redrive.domain.errors import RejectedError
 from tests.support.moto_cloud import moto_cloud
 
 SCHEMA = {"type": "object", "required": ["id"]}
+
+ACCOUNT = "123456789012"
 
 
 @pytest.fixture(autouse=True)
@@ -29,34 +32,48 @@ def put_object(key: str, text: str | bytes) -> None:
 
 def rejection(mapping: str, name: str = "orders") -> str:
     with pytest.raises(RejectedError) as caught:
-        ContractStore(mapping).find(name)
+        ContractStore(mapping, ACCOUNT).find(name)
     return str(caught.value)
 
 
 def test_a_schema_is_read_from_an_ssm_parameter():
     put_parameter("/stack/contracts/order", json.dumps(SCHEMA))
-    found = ContractStore("orders-*=ssm:/stack/contracts/order").find("orders-eu")
+    found = ContractStore("orders-*=ssm:/stack/contracts/order", ACCOUNT).find("orders-eu")
     assert (found.name, found.body_schema) == ("ssm:/stack/contracts/order", SCHEMA)
 
 
 def test_a_schema_is_read_from_an_s3_object():
     put_object("a/order.json", json.dumps(SCHEMA))
-    found = ContractStore("orders=s3://schemas/a/order.json").find("orders")
+    found = ContractStore("orders=s3://schemas/a/order.json", ACCOUNT).find("orders")
     assert found.body_schema == SCHEMA
 
 
+def test_only_a_bucket_of_the_account_is_read_from(monkeypatch):
+    # moto doesn't check the owner; S3 refuses with AccessDenied (S3 user guide, "Verifying bucket ownership").
+    asked = []
+
+    class S3:
+        def get_object(self, **options):
+            asked.append(options)
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "m"}}, "GetObject")
+
+    monkeypatch.setattr("redrive.adapters.contract_store.boto3.client", lambda *_args, **_options: S3())
+    assert "s3://schemas/a/order.json: AccessDenied" in rejection("orders=s3://schemas/a/order.json")
+    assert asked == [{"Bucket": "schemas", "Key": "a/order.json", "ExpectedBucketOwner": ACCOUNT}]
+
+
 def test_a_pydantic_contract_is_found_by_module_and_name():
-    store = ContractStore("stores=python:examples.store_events.contract:STORE_EVENT")
+    store = ContractStore("stores=python:examples.store_events.contract:STORE_EVENT", ACCOUNT)
     assert store.find("stores").name == "store-event"
 
 
 def test_a_queue_that_is_not_mapped_has_no_contract():
-    assert ContractStore("orders-*=ssm:/none").find("invoices") is None
+    assert ContractStore("orders-*=ssm:/none", ACCOUNT).find("invoices") is None
 
 
 def test_a_contract_is_read_only_once():
     put_parameter("/stack/contracts/order", json.dumps(SCHEMA))
-    store = ContractStore("orders-*=ssm:/stack/contracts/order")
+    store = ContractStore("orders-*=ssm:/stack/contracts/order", ACCOUNT)
     assert store.find("orders-eu") is store.find("orders-us")
 
 

@@ -17,21 +17,21 @@ def webhook(tmp_path, monkeypatch) -> Iterator[Webhook]:
 
 
 def test_a_message_is_posted_as_json(webhook):
-    post(webhook.url, {"text": "über"})
+    post(webhook.url, {"text": "über"}, webhook.hosts)
     assert webhook.posted == [{"text": "über"}]
 
 
 def test_a_rate_limited_post_waits_as_long_as_retry_after_says(webhook):
     waits: list[float] = []
     webhook.answers += [(429, b"rate_limited", {"Retry-After": "7"}), (429, b"rate_limited", {})]
-    post(webhook.url, {"text": "x"}, waits.append)
+    post(webhook.url, {"text": "x"}, webhook.hosts, waits.append)
     assert (waits, webhook.posted) == ([7.0, 1.0], [{"text": "x"}])
 
 
 def test_a_long_wait_is_left_to_lambda(webhook):
     webhook.answers.append((429, b"rate_limited", {"Retry-After": "60"}))
     with pytest.raises(WebhookError, match="found 429"):
-        post(webhook.url, {"text": "x"}, pytest.fail)
+        post(webhook.url, {"text": "x"}, webhook.hosts, pytest.fail)
 
 
 @pytest.mark.parametrize(
@@ -45,15 +45,36 @@ def test_a_long_wait_is_left_to_lambda(webhook):
 def test_an_unsuccessful_response_is_an_error(webhook, status, body, expected):
     webhook.answers.append((status, body, {"Location": "https://127.0.0.1:1/elsewhere"}))
     with pytest.raises(WebhookError, match=expected):
-        post(webhook.url, {"text": "x"})
+        post(webhook.url, {"text": "x"}, webhook.hosts)
     assert webhook.posted == []
 
 
 def test_nothing_is_posted_to_a_server_with_an_untrusted_certificate(webhook, monkeypatch):
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(WebhookError, match="SSLCertVerificationError"):
-        post(webhook.url, {"text": "x"})
+        post(webhook.url, {"text": "x"}, webhook.hosts)
     assert webhook.posted == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "example.com",
+        "hooks.slack.com.example.com",
+        "example.com#hooks.slack.com",
+        "example.com\\hooks.slack.com",
+        "user@hooks.slack.com",
+        "hooks.slack.com@example.com",
+        "hooks.slack.com:8443",
+        "hooks.slack.com.",
+        "xhooks.slack.com",
+        "",
+    ],
+)
+def test_nothing_is_posted_to_another_host(host, monkeypatch):
+    monkeypatch.setattr("chat.webhook.HTTPSConnection", pytest.fail)
+    with pytest.raises(WebhookError, match=r"on hooks\.slack-gov\.com or hooks\.slack\.com, found"):
+        post(f"https://{host}/services/T0/B0/x", {"text": "x"}, ["hooks.slack.com", "hooks.slack-gov.com"])
 
 
 @pytest.mark.parametrize(
@@ -72,6 +93,6 @@ def test_nothing_is_posted_to_a_server_with_an_untrusted_certificate(webhook, mo
 )
 def test_no_error_contains_the_url(url):
     with pytest.raises(WebhookError) as caught:
-        post(url, {"text": "x"})
+        post(url, {"text": "x"}, ["127.0.0.1", "127.0.0.1:1"])
     assert "7319" not in "".join(traceback.format_exception_only(caught.value))
     assert caught.value.__cause__ is None

@@ -112,12 +112,55 @@ def test_every_function_has_its_permissions_written_out(function):
 def test_sam_attaches_no_managed_policy_but_those_for_logs_and_traces():
     # An event of the type SQS would attach AWSLambdaSQSQueueExecutionRole, which allows deleting from every queue.
     attached = {
-        policy.rsplit("/", 1)[1]
+        json.dumps(policy).rsplit("/", 1)[1].rstrip('"}')
         for resource in transformed()["Resources"].values()
         if resource["Type"] == "AWS::IAM::Role"
         for policy in resource["Properties"].get("ManagedPolicyArns", [])
     }
     assert attached == {"AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"}
+
+
+def test_services_act_with_the_roles_for_resources_of_this_account_only():
+    trusts = {
+        name: found
+        for name, resource in transformed()["Resources"].items()
+        if resource["Type"] == "AWS::IAM::Role"
+        for found in resource["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    }
+    assert len(trusts) > 10
+    account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert {name for name, found in trusts.items() if found.get("Condition") != account} == set()
+
+
+def test_every_function_reaches_only_its_rows_of_the_runs_table():
+    prefixes: dict[str, set[str]] = {}
+    for function in FUNCTIONS.values():
+        for found in statements(function.properties.get("Policies", {})):
+            if found.get("Resource") == {"Fn::GetAtt": ["RunTable", "Arn"]}:
+                keys = found["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+                prefixes.setdefault(function.name, set()).update(listed(keys))
+                # Without a key in the request, the condition would hold.
+                assert not {"dynamodb:Scan", "dynamodb:*"} & set(listed(found["Action"]))
+    assert prefixes == {
+        "CoordinatorFunction": {"dlq#*", "run#*", "destination#*"},
+        "SamplerFunction": {"sent#*"},
+        "MoverFunction": {"dlq#*", "run#*", "destination#*", "sent#*"},
+        "StopFunction": {"dlq#*"},
+        "AutomaticFunction": {"dlq#*", "trigger#*"},
+    }
+
+
+def test_a_message_never_reaches_the_redrive_or_a_producer_whatever_the_parameters_say():
+    policy = resources("AWS::IAM::Policy")["NeverInvokeOwnPolicy"]
+    assert policy["Roles"] == [{"Ref": "MoverFunctionRole"}]
+    denied = {
+        name
+        for found in statements(policy)
+        if found["Effect"] == "Deny"
+        for name in re.findall(r"\$\{(\w+)", json.dumps(found["Resource"]))
+    }
+    own = {name for name, each in FUNCTIONS.items() if each.module.startswith("redrive.") or "producer" in each.module}
+    assert denied == own | {"RedriveStateMachine", "AutomaticStateMachine"}
 
 
 def test_permissions_on_resources_of_the_stack_name_them_and_no_pattern_of_the_stacks_name():

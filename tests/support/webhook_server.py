@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -46,6 +47,11 @@ class Webhook:
     posted: list[dict[str, Any]] = field(default_factory=list)
     answers: list[tuple[int, bytes, dict[str, str]]] = field(default_factory=list)
     is_gone: bool = False
+
+    @property
+    def hosts(self) -> list[str]:
+        """Where it is, as the deployment lists it."""
+        return [urlsplit(self.url).netloc]
 
     def answer(self) -> tuple[int, bytes, dict[str, str]]:
         """Return what the next request is answered with."""

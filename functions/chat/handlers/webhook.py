@@ -33,5 +33,6 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> None:
         post(
             str(_secrets.get(os.environ["SLACK_WEBHOOK_SECRET"], max_age=_SECRET_MAX_AGE)),
             slack_message(notice),
+            os.environ["SLACK_WEBHOOK_HOSTS"].split(),
         )
         logger.info("posted", status=notice.status, about=notice.about)

@@ -31,10 +31,13 @@ class ContractStore:
     ----------
     mapping : str
         The `QUEUE_CONTRACTS` setting.
+    account : str
+        Whose bucket schemas may be read from: the name of a bucket that was deleted can be taken by anyone.
     """
 
-    def __init__(self, mapping: str) -> None:
+    def __init__(self, mapping: str, account: str) -> None:
         self._text = mapping
+        self._account = account
         self._mapping: ContractMapping | None = None
         self._found: dict[str, MessageContract] = {}
 
@@ -54,19 +57,21 @@ class ContractStore:
                 return None
             if location not in self._found:
                 inside = location.startswith(PYTHON)
-                self._found[location] = python_contract(location) if inside else _json_schema(location, name)
+                self._found[location] = (
+                    python_contract(location) if inside else _json_schema(location, name, self._account)
+                )
             return self._found[location]
         except UnknownContractError as error:
             raise RejectedError(f"{error} Correct the parameter and deploy again.") from None
 
 
-def _json_schema(location: str, name: str) -> MessageContract:
+def _json_schema(location: str, name: str, account: str) -> MessageContract:
     # Only for queues with a JSON Schema: the library takes a good part of a cold start.
     from redrive.contracts.json_schema import SchemaContract  # noqa: PLC0415
     from redrive.contracts.schema_parts import InvalidSchemaError  # noqa: PLC0415
 
     try:
-        text = _read(location)
+        text = _read(location, account)
         if len(text) > _MAX_BYTES:
             raise InvalidSchemaError(f"{len(text)} bytes; the limit is {_MAX_BYTES}")
         # Its numbers are exact too: as a float, 0.1 is a little more.
@@ -85,7 +90,7 @@ def _json_schema(location: str, name: str) -> MessageContract:
         ) from None
 
 
-def _read(location: str) -> bytes:
+def _read(location: str, account: str) -> bytes:
     scheme, _, place = location.partition(":")
     if scheme == "ssm":
         client: Any = boto3.client("ssm", config=_CONFIG)
@@ -93,5 +98,6 @@ def _read(location: str) -> bytes:
         return str(answer["Parameter"]["Value"]).encode()
     bucket, _, key = place.removeprefix("//").partition("/")
     client = boto3.client("s3", config=_CONFIG)
-    body: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read(_MAX_BYTES + 1)
+    answer = client.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account)
+    body: bytes = answer["Body"].read(_MAX_BYTES + 1)
     return body

@@ -103,7 +103,7 @@ def _plan(event: PlanTask, _context: LambdaContext) -> Planned:
         checkpoints=_checkpoints,
         executions=_executions,
         shares=_shares,
-        find_contract=ContractStore(_settings.queue_contracts).find,
+        find_contract=ContractStore(_settings.queue_contracts, _settings.account_id).find,
         delivery_policy=_settings.delivery_policy,
         pause=time.sleep,
     )

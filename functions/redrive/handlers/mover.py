@@ -45,7 +45,7 @@ _mover = Mover(
     checkpoints=Checkpoints(_settings.run_table, _dynamodb),
     shares=RateShares(_settings.run_table, Executions(), _dynamodb),
     facts=MessageFacts(_settings.run_table, _dynamodb),
-    contracts=lambda: ContractStore(_settings.queue_contracts).find,
+    contracts=lambda: ContractStore(_settings.queue_contracts, _settings.account_id).find,
     error_log=MessageErrors,
     delivery_policy=_settings.delivery_policy,
     confirms=lru_cache(maxsize=2)(lambda _run_id: cache(_failure_destinations.confirm)),

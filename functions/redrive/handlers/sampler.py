@@ -43,7 +43,7 @@ def handler(event: SampleTask, context: LambdaContext) -> Sample:
         event.plan,
         queues=_queues,
         facts=_facts,
-        find_contract=ContractStore(_settings.queue_contracts).find,
+        find_contract=ContractStore(_settings.queue_contracts, _settings.account_id).find,
         delivery_policy=_settings.delivery_policy,
         confirm=_failure_destinations.confirm,
         movers=_settings.movers,

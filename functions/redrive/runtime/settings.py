@@ -24,6 +24,8 @@ class Settings(BaseModel):
     quarantine_queue_arn: str = ""
     #: Which queue or function has which contract (`redrive.contracts.registry`).
     queue_contracts: str = ""
+    #: The account that the stack is in.
+    account_id: str = ""
     #: How long one slice moves messages, in seconds.
     slice_seconds: float = 60.0
     #: Events in an execution's history after which the run continues in a new one; None for the default.

@@ -14,6 +14,8 @@ from redrive.domain.errors import RejectedError
 
 STORE_EVENT_AT = "python:examples.store_events.contract:STORE_EVENT"
 
+ACCOUNT = "123456789012"
+
 
 def test_a_mapping_has_the_location_of_a_queues_contract():
     mapping = ContractMapping.parse(f"orders-*=ssm:/a/b, store={STORE_EVENT_AT},,orders-eu=s3://bucket/k=1.json")
@@ -50,7 +52,7 @@ def test_a_pair_that_is_none_is_refused_with_an_example(text):
 )
 def test_a_contract_in_python_is_found_by_module_and_name(location, contract):
     assert python_contract(location) is contract
-    assert ContractStore(f"orders={location}").find("orders") is contract
+    assert ContractStore(f"orders={location}", ACCOUNT).find("orders") is contract
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ def test_a_contract_in_python_is_found_by_module_and_name(location, contract):
     ],
 )
 def test_a_contract_in_python_that_does_not_exist_is_refused_with_its_location_and_an_example(location):
-    store = ContractStore(f"orders={location}")
+    store = ContractStore(f"orders={location}", ACCOUNT)
     with pytest.raises(RejectedError) as caught:
         store.find("orders")
     refusal = str(caught.value)
@@ -79,12 +81,12 @@ def test_a_contract_in_python_that_does_not_exist_is_refused_with_its_location_a
 
 def test_a_mapping_that_cannot_be_read_refuses_the_run_of_every_queue():
     with pytest.raises(RejectedError, match="Expected NAME=LOCATION"):
-        ContractStore("orders").find("invoices")
+        ContractStore("orders", ACCOUNT).find("invoices")
 
 
 def test_a_contract_is_imported_only_when_its_queue_needs_it(monkeypatch):
     monkeypatch.delitem(sys.modules, "examples.store_events.contract")
-    store = ContractStore(f"store={STORE_EVENT_AT}")
+    store = ContractStore(f"store={STORE_EVENT_AT}", ACCOUNT)
     assert store.find("orders") is None
     assert "examples.store_events.contract" not in sys.modules
     assert store.find("store").name == "store-event"
