@@ -23,10 +23,27 @@ DEFAULT_MAX_AGE_SECONDS = 21600
 
 Function = dict[str, Any]
 
+_upstream_configuration = lambda_svc._event_invoke_config
+
 
 def apply() -> None:
     """Put the patches of this module in place."""
-    fit.replace(lambda_svc, invoke_async_with_retry=invoke_asynchronously)
+    fit.replace(
+        lambda_svc, invoke_async_with_retry=invoke_asynchronously, _event_invoke_config=event_invoke_configuration
+    )
+
+
+def event_invoke_configuration(function: Function, qualifier: str | None) -> dict[str, Any] | None:
+    """Return a function's configuration for asynchronous invocation.
+
+    Without a qualifier, it's that of $LATEST (AWS Lambda API Reference, GetFunctionEventInvokeConfig); ministack keeps
+    two.
+    """
+    for name in (None, "$LATEST") if qualifier in {None, "", "$LATEST"} else (qualifier,):
+        found: dict[str, Any] | None = _upstream_configuration(function, name)
+        if found is not None:
+            return found
+    return None
 
 
 def invoke_asynchronously(function: Function, event: Any) -> None:

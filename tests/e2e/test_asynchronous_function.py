@@ -67,7 +67,7 @@ def test_what_failed_in_an_outage_is_redriven_to_the_function_and_entered_once(s
     # The function believes what it knows for a second.
     eventually(lambda: shipments.notify("outage-over") and shipments.entered("outage-over"), timeout=20)
     run = app.redrive(shipments.failures)
-    assert (run.report["status"], run.report["counts"]["redriven"]) == ("SUCCEEDED", 3)
+    assert (run.report["status"], run.report["counts"]["redriven"]) == ("SUCCEEDED", 3), run.report["reason"]
     assert "Ann Example" not in json.dumps(run.report)
     eventually(lambda: len(shipments.entered("outage-")) == 7, timeout=20)
     assert app.depth(shipments.failures) == 0

@@ -83,12 +83,14 @@ def test_a_message_that_a_slow_pattern_cannot_be_put_to_stays_and_holds_up_nothi
 def test_a_consumer_that_reads_raw_messages_gets_a_notification_without_its_wrapping(app: App):
     app.put_contract("raw", {"required": ["order"], "x-sns-delivery": "raw"})
     pair, sns = app.pair("raw"), app.cloud.client("sns")
+    # What SNS couldn't deliver to the queue.
+    undelivered = app.queue("undelivered")
     topic = sns.create_topic(Name="raw-orders")["TopicArn"]
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=pair.source.arn)
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=undelivered.arn)
     attributes = {"store_id": {"DataType": "Number", "StringValue": "3"}}
     sns.publish(TopicArn=topic, Message='{"order": 1.50}', MessageAttributes=attributes)
-    app.let_die(pair, 1)
-    assert app.redrive(pair.dlq).report["counts"]["redriven"] == 1
+    run = app.redrive(undelivered, destination=pair.source.name)
+    assert run.report["counts"]["redriven"] == 1
     (message,) = app.take(pair.source)
     assert message["Body"] == '{"order": 1.50}'
     assert message["MessageAttributes"]["store_id"] == attributes["store_id"]

@@ -415,3 +415,12 @@ def test_a_function_that_fails_at_a_notification_is_tried_again_and_gets_only_wh
     assert message["MessageAttributes"]["ErrorMessage"]["StringValue"] == "wanted"
     assert json.loads(message["Body"])["Records"][0]["EventSource"] == "aws:sns"
     assert [message["Body"] for message in tries.receive()] == ["of wanted"] * 3
+
+
+@pytest.mark.parametrize("put", [{}, {"Qualifier": "$LATEST"}])
+@pytest.mark.parametrize("get", [{}, {"Qualifier": "$LATEST"}])
+def test_the_configuration_of_asynchronous_invocations_without_a_qualifier_is_that_of_the_latest_code(cloud, put, get):
+    function, client = make_function(cloud, "def handle(event, context): return event"), cloud.client("lambda")
+    destinations = {"OnFailure": {"Destination": make_queue(cloud).arn}}
+    client.put_function_event_invoke_config(FunctionName=function, DestinationConfig=destinations, **put)
+    assert client.get_function_event_invoke_config(FunctionName=function, **get)["DestinationConfig"] == destinations
