@@ -28,6 +28,7 @@ from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.actions import Action, Send
 from redrive.domain.moving.results import LaneWork, SliceResult
 from redrive.domain.plan.run_plan import Execution, RunPlan
+from redrive.domain.runs.continuation import RunProgress
 from redrive.domain.runs.ending import StateError
 from redrive.domain.runs.report import Report
 from redrive.domain.runs.tally import Next, Tally
@@ -158,6 +159,8 @@ class ModelApp:
             contracts=lambda: self.contracts.get,
             error_log=lambda: factories.unlogged,
             delivery_policy=DeliveryPolicy(),
+            confirms=lambda _run_id: lambda _claim: None,
+            movers=frozenset({factories.MOVER}),
             time=lambda: EPOCH + self.time.now,
             pause=self.time.sleep,
         )
@@ -348,6 +351,7 @@ class ModelApp:
             executions=self,
             shares=self.shares,
             find_contract=self.contracts.get,
+            delivery_policy=DeliveryPolicy(),
             pause=self.time.sleep,
         )
 
@@ -358,6 +362,8 @@ class ModelApp:
             facts=self.facts,
             find_contract=self.contracts.get,
             delivery_policy=DeliveryPolicy(),
+            confirm=lambda _claim: None,
+            movers=frozenset({factories.MOVER}),
             log_error=factories.unlogged,
             seconds=_FUNCTION_SECONDS,
             retries=retries,
@@ -366,7 +372,10 @@ class ModelApp:
         )
 
     def _tally(self, run: Run, slices: list[SliceResult], _retries: int) -> Tally:
-        return tally(run.planned, run.tally, slices, queues=self.queues, metrics=NoMetrics())
+        assert run.sample is not None
+        assert run.tally is not None
+        progress = RunProgress(plan=run.planned, sample=run.sample, tally=run.tally)
+        return tally(progress, slices, queues=self.queues, store=self.table, metrics=NoMetrics(), token=lambda: "token")
 
     def _clean_up(self, run: Run) -> Tally:
         return clean_up(

@@ -18,6 +18,7 @@ type Key = tuple[str, str]
 
 _EXISTS = re.compile(r"(attribute_exists|attribute_not_exists)\((\w+)\)")
 _EQUALS = re.compile(r"(\w+) = (:\w+)")
+_IS_LESS = re.compile(r"(\w+) < (:\w+)")
 
 
 class ConditionalCheckFailedError(ClientError):
@@ -146,6 +147,8 @@ def _answer(**values: Any) -> Any:
 def _holds(term: str, item: Item, values: Mapping[str, Any]) -> bool:
     if (exists := _EXISTS.fullmatch(term)) is not None:
         return (exists[2] in item) == (exists[1] == "attribute_exists")
+    if (less := _IS_LESS.fullmatch(term)) is not None:
+        return less[1] in item and int(item[less[1]]["N"]) < int(values[less[2]]["N"])
     equals = _EQUALS.fullmatch(term)
     assert equals is not None, f"the model doesn't know the condition {term}"
     return bool(item.get(equals[1]) == values[equals[2]])

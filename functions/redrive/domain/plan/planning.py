@@ -21,9 +21,9 @@ from redrive.domain.plan.run_plan import Execution, NextQueue, RunPlan
 
 # Source queues that a text names.
 _MAX_NAMES = 5
-# Bytes of a plan and its request. If a step is passed more than 262,144 bytes (Step Functions developer guide, "Quotas"),
-# the execution ends without a report. The report step also gets the sample, the tally, and an error of up to 32,768
-# characters.
+# Bytes of a plan and its request. If a step is passed more than 262,144 bytes (Step Functions developer guide,
+# "Quotas"), the execution ends without a report. The report step also gets the sample, the tally, and an error of up to
+# 32,768 characters.
 MAX_PLAN_BYTES = 131_072
 
 
