@@ -176,10 +176,10 @@ def observed(app: ModelApp, run: Run, options: dict[str, Any]) -> Observation:
     report = run.report.model_dump(mode="json") if run.report else None
     failed = report is None or report["status"] in {"FAILED", "REJECTED"}
     if not run.stopped:
-        app.settle(INVISIBLE_SECONDS, lambda: all(function.ended for function in app.functions))
+        app.wait_until(INVISIBLE_SECONDS, lambda: all(function.ended for function in app.functions))
     depth = depth_of(app)
     if not run.stopped:
-        app.settle(INVISIBLE_SECONDS, lambda: depth_of(app).in_flight == 0)
+        app.wait_until(INVISIBLE_SECONDS, lambda: depth_of(app).in_flight == 0)
     found = [(each.address, copy_of(text_of(each.request), each.request)) for each in app.take_delivered()]
     return Observation(
         options=options,

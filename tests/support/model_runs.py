@@ -191,7 +191,7 @@ class ModelApp:
         """Stop a run as an operator does."""
         self.table.ask_to_stop(self.dlq.arn)
 
-    def settle(self, seconds: float, condition: Callable[[], bool]) -> None:
+    def wait_until(self, seconds: float, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds, at most so long."""
         until = self.time.now + seconds
         while self.time.now < until and not condition():
