@@ -64,7 +64,6 @@ def without(content: dict, *path: str) -> dict:
     [
         without(invocation(), "requestContext", "functionArn"),
         without(invocation(), "requestContext", "condition"),
-        without(invocation(), "requestPayload"),
         without(invocation(), "version"),
         {"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:1:t", "MessageId": "m"},
     ],

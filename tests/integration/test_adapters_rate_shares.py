@@ -47,7 +47,7 @@ def test_a_share_is_reserved_for_a_run(account):
 def test_the_next_run_gets_what_is_left_and_the_one_after_it_learns_who_has_it(account):
     assert account.reserve("run-1", 5) == 5
     assert account.reserve("run-2", 50) == 15
-    with pytest.raises(RejectedError, match=r"have reserved them: run-1 \(5\) and run-2 \(15\)"):
+    with pytest.raises(RejectedError, match=r"have reserved shares of it: run-1 \(5\) and run-2 \(15\)"):
         account.reserve("run-3", 1)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.judging.verdicts import Reason
+from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.moving.results import Counts, SliceResult, Totals
 from redrive.domain.plan.planning import plan_run
@@ -44,9 +45,12 @@ GROUP = SampleGroup(
     verdict="quarantined",
     reason="r" * 30,
     destination="d" * 80,
-    envelope="e" * 30,
-    origin=SMILE * 256,
+    envelope=max(Envelope, key=len),
+    origin="o" * 256,
+    origin_kind="schedule",
     error_type="E" * 100,
+    error_text_hash="h" * 20,
+    events=10**12,
     error_message=SMILE * 160 + "…",
     contract="c" * 80,
     messages=10**6,
