@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,25 @@ def test_a_worker_that_is_killed_loses_nothing_and_doubles_at_most_what_the_repo
         copies[message["Body"]] = copies.get(message["Body"], 0) + 1
     assert copies.keys() == {entry["MessageBody"] for entry in messages(150)}
     assert sum(number > 1 for number in copies.values()) <= run.report["duplicatesPossible"]
+    assert app.depth(pair.dlq) == 0
+
+
+def test_after_an_execution_is_stopped_the_next_run_recovers_lock_and_messages_at_once(app: App):
+    pair = app.pair()
+    chosen = {"chosen": {"DataType": "String", "StringValue": "yes"}}
+    entries = [entry | ({"MessageAttributes": chosen} if place % 2 else {}) for place, entry in enumerate(messages(80))]
+    app.bury(pair, entries)
+    execution = app.start({"dlq": pair.dlq.name, "rate": 5, "select": {"attributes": {"chosen": "yes"}}})
+    # By then, it keeps messages invisible for minutes that weren't selected.
+    eventually(lambda: app.depth(pair.source) >= 20, timeout=60)
+    app.workflow.stop_execution(executionArn=execution)
+    started = time.monotonic()
+    run = app.redrive(pair.dlq, rate=100)
+    assert time.monotonic() - started < 60
+    assert run.report["status"] == "SUCCEEDED"
+    assert run.report["counts"]["redriven"] >= 40
+    arrived = sorted(message["Body"] for message in app.take(pair.source))
+    assert arrived == sorted(entry["MessageBody"] for entry in entries)
     assert app.depth(pair.dlq) == 0
 
 

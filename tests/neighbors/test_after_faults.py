@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from redrive.contracts.json_schema import SchemaContract
 from tests.faults.judge import INVISIBLE_SECONDS, Evidence, Observation, judge
 from tests.faults.ledger import Copy, Depth
 from tests.faults.messages import Fate, Message
-from tests.faults.schedules import DELETE, DYNAMODB, RECEIVE, SEND, TASK, VISIBILITY, Fault, Kind, Scenario, Schedule
+from tests.faults.schedules import DELETE, SEND, TASK, VISIBILITY, Fault, Kind, Scenario, Schedule
 from tests.support import factories
+from tests.support.model_faults import FAILURES, ITEMS, KILLS, anything, hits, neighbors
 from tests.support.model_runs import EPOCH, QUARANTINE, ModelApp, Run
 from tests.support.model_sqs import Delivery, text_of
 
@@ -33,24 +34,6 @@ FATES = {
 MOVES = (Scenario.PLAIN, Scenario.QUARANTINE, Scenario.MAX_MESSAGES)
 KEEPS = (Scenario.LEAVE, Scenario.SELECT)
 STOPS = (Scenario.STOP, Scenario.STOP_EXECUTION)
-ITEMS = [DYNAMODB + operation for operation in ("PutItem", "GetItem", "UpdateItem", "Query", "DeleteItem")]
-TASKS = [TASK + step for step in ("plan", "sample", "move", "tally", "clean-up", "report")]
-KILLS = [Kind.KILLED, Kind.KILLED_AFTER]
-FAILURES = [kind for kind in Kind if kind not in {*KILLS, Kind.OVERTAKEN}]
-INVOCATIONS = [Kind.THROTTLED, Kind.ERROR_AFTER, Kind.OVERTAKEN]
-
-
-def neighbors(number: int) -> settings:
-    checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    return settings(max_examples=number, deadline=None, derandomize=True, suppress_health_check=checks)
-
-
-def hits(operations: list[str], kinds: list[Kind], *, before: int, times: list[int]) -> st.SearchStrategy[Fault]:
-    """Draw what happens to some requests or invocations in a row, of which the first comes early."""
-    first, amounts = st.integers(0, before), st.sampled_from([0.1, 0.5, 1.0])
-    return st.builds(Fault, st.sampled_from(operations), first, st.sampled_from(times), st.sampled_from(kinds), amounts)
-
-
 moments = st.tuples(st.sampled_from([SEND, DELETE, ITEMS[0]]), st.integers(0, 8))
 
 
@@ -203,14 +186,7 @@ def copy_of(body: str, request: Any) -> Copy:
     return Copy(json.loads(body)["id"], body, request.get("MessageAttributes", {}), group)
 
 
-everything = (
-    hits([SEND, DELETE, RECEIVE, VISIBILITY, *ITEMS], FAILURES, before=12, times=[1, 1, 2, 3, 6, 14])
-    | hits([SEND, DELETE, RECEIVE, VISIBILITY, *ITEMS], KILLS, before=12, times=[1, 2])
-    | hits(TASKS, INVOCATIONS, before=1, times=[1, 2])
-)
-
-
-@given(schedules((*MOVES, *KEEPS, *STOPS), everything))
+@given(schedules((*MOVES, *KEEPS, *STOPS), anything()))
 @neighbors(150)
 def test_after_any_faults_nothing_is_lost_and_the_reports_are_true(schedule: Schedule):
     assert play(schedule).violations() == []

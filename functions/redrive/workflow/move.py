@@ -128,7 +128,7 @@ class Mover:
         authority = Authority(plan, cache(met.find), self.delivery_policy, self.confirms(plan.run_id))
         judge = Judge(plan, self.contracts(), authority, self.movers, log_error)
         # SQS itself keeps the groups of a FIFO queue waiting while one of their messages is invisible.
-        blocked = self.facts.blocked(plan) if plan.in_quarantine else set()
+        blocked = frozenset(self.facts.blocked(plan)) if plan.in_quarantine else frozenset()
         lane = Lane(
             settings,
             judge,
@@ -146,6 +146,7 @@ class Mover:
             return lane.result().model_copy(update=learned).after(before)
 
         def heartbeat() -> bool:
+            nonlocal blocked
             now, notes = runner.clock(), lane.notes()
             granted = lane.committed + settings.in_hand + int(work.rate)
             granted = granted if settings.quota is None else min(settings.quota, granted)
@@ -153,8 +154,12 @@ class Mover:
             in_hand = 0 if lane.finished else settings.in_hand
             checkpoint = Checkpoint(reached(), in_hand, before.taken + granted, lane.finished)
             self.checkpoints.record_sent(plan, work, notes.undeleted, notes.settled)
-            # Before anything is kept invisible: an attempt that has lost its place must not hide messages.
+            # Before anything is kept invisible: an attempt that has lost its place must not hide messages, and the one
+            # that has taken it must know the groups that wait for them.
             self.checkpoints.checkpoint(plan, work, attempt, checkpoint)
+            if plan.in_quarantine and lane.blocked != blocked:
+                self.facts.record_blocked(plan, work, lane.blocked)
+                blocked = lane.blocked
             self.checkpoints.record_held(plan, work, notes.held)
             stop = self.store.wants_stop(plan)
             lane.noted(notes, runner.clock(), lease_ends=now + LEASE_SECONDS, granted=granted)
@@ -167,9 +172,6 @@ class Mover:
             # Whatever ended it: what was sent must not be sent again.
             self.checkpoints.record_sent(plan, work, sorted(lane.undeleted))
             raise
-        finally:
-            if plan.in_quarantine and lane.blocked > blocked:
-                self.facts.record_blocked(plan, work, lane.blocked)
         return reached()
 
 
