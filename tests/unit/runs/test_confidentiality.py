@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import batched
 from typing import Any
 
 import pytest
@@ -28,6 +29,8 @@ from tests.support.reports import NOW, report, state_error
 from tests.support.samples import EVENTS
 
 MARK = "zq7319"
+# Error texts are shown without numbers, if at all.
+WORD = "qwortz"
 # What an attacker would want a person to read, or to click on.
 LURES = (
     MARK,
@@ -35,6 +38,7 @@ LURES = (
     f"<b>{MARK}</b>",
     f"arn:aws:sqs:us-east-1:123456789012:{MARK}",
     f"{MARK}Error",
+    f"please call {WORD}",
 )
 NAME = re.compile(r"[A-Za-z0-9_.:/-]+")
 UNION = SchemaContract(
@@ -146,13 +150,49 @@ def texts_of(made: Report) -> Iterator[str]:
 def test_nothing_of_a_message_is_shown_to_anyone(found, contract, dry_run, on_invalid):
     plan = factories.plan(destination=factories.queue("other"), dry_run=dry_run, on_invalid=on_invalid)
     made = made_report(plan, found, contract)
+    check(made)
+
+
+def check(made: Report) -> None:
     for text in texts_of(made):
-        assert MARK not in text
-        assert "on-order" not in text
+        assert not [word for word in (MARK, WORD, "on-order") if word in text]
     assert made.sample is not None
     for group in made.sample.groups:
         names = (group.reason, group.destination, group.origin, group.error_type, group.error_text_hash, group.contract)
         assert all(NAME.fullmatch(name) for name in names if name is not None)
+
+
+def replaced(content: Any) -> Iterator[Any]:
+    """Yield JSON with one of its texts replaced, another one each time, by each lure."""
+    if isinstance(content, dict):
+        for name, value in content.items():
+            yield from (content | {name: other} for other in replaced(value))
+    elif isinstance(content, list):
+        for place, value in enumerate(content):
+            yield from ([*content[:place], other, *content[place + 1 :]] for other in replaced(value))
+    elif isinstance(content, str):
+        yield from LURES
+        yield from (content + lure for lure in LURES)
+
+
+@pytest.mark.parametrize("contract", [None, UNION], ids=["no contract", "contract"])
+@pytest.mark.parametrize("message", RECORDED + [factories.message(json.dumps(body)) for body in BODIES])
+def test_no_single_text_of_a_message_is_shown(message, contract):
+    try:
+        bodies = [json.dumps(body) for body in replaced(json.loads(message["Body"]))]
+    except ValueError:
+        bodies = []
+    attributes = message.get("MessageAttributes", {})
+    found = [factories.message(body, attributes=attributes, source=None) for body in bodies]
+    found += [
+        factories.message(message["Body"], attributes=attributes | {name: value | {"StringValue": text}}, source=None)
+        for name, value in attributes.items()
+        for text in replaced(value.get("StringValue"))
+    ]
+    plan = factories.plan(destination=factories.queue("other"))
+    # As many as a report lists.
+    for some in batched(found, 20, strict=False):
+        check(made_report(plan, list(some), contract))
 
 
 def test_what_is_marked_as_safe_is_shown_if_the_message_matched_the_part_that_marks_it():

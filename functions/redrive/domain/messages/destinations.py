@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from redrive.domain.messages.message import MAX_BYTES
 from redrive.domain.messages.queues import QueueRef
+from redrive.domain.names import display_name
 
 # Lambda API reference, Invoke: names, and qualifiers ($LATEST, a version, or an alias).
 _FUNCTION = re.compile(
@@ -68,7 +69,7 @@ class Destination:
         advice = "its service takes no larger ones, so shorten them with a repair, or start a run with a destination"
         if self.takes_batches and self.max_bytes < MAX_BYTES:
             advice = f"raise its MaximumMessageSize, which can be up to {MAX_BYTES:,}"
-        return f"{self.name} takes messages of up to {self.max_bytes:,} bytes: {advice}."
+        return f"{display_name(self.name)} takes messages of up to {self.max_bytes:,} bytes: {advice}."
 
 
 def queue(ref: QueueRef) -> Destination:
