@@ -54,6 +54,12 @@ COUNT ?= 50
 faults: setup ## whole runs under injected faults, judged by a ledger of their own: make faults SEED=100 COUNT=50
 	@$(DEV) -m tests.faults --seed $(SEED) --count $(COUNT)
 
+.PHONY: fuzz
+# The tests play the seeds before this one.
+fuzz: SEED = 13
+fuzz: setup ## runs on hostile messages, about 1,100 for each seed: make fuzz SEED=100 COUNT=50
+	@PYTHONPATH=functions $(DEV) -m tests.hostile --seed $(SEED) --count $(COUNT)
+
 .PHONY: mutation
 mutation: setup ## whether the unit tests notice small changes of moving/ and judging/ (a fixed sample of 150)
 	@$(DEV) -m tools.mutation

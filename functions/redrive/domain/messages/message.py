@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from copy import replace
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
@@ -80,7 +81,10 @@ class ReceivedMessage(NamedTuple):
 
     @classmethod
     def from_sqs(cls, message: Mapping[str, Any]) -> ReceivedMessage:
-        """Return the message in one entry of ReceiveMessage's `Messages`, received with all attributes."""
+        """Return the message in one entry of ReceiveMessage's `Messages`, received with all attributes.
+
+        Whatever else than a message it is raises an error: of Python, because SQS returns nothing else.
+        """
         system = message.get("Attributes", {})
         attributes = message.get("MessageAttributes", {})
         body = message["Body"]
@@ -89,7 +93,7 @@ class ReceivedMessage(NamedTuple):
             receipt_handle=message["ReceiptHandle"],
             body=body,
             attributes=attributes,
-            sent_at=int(system["SentTimestamp"]),
+            sent_at=_milliseconds(system["SentTimestamp"]),
             source_arn=system.get("DeadLetterQueueSourceArn"),
             sender=system.get("SenderId", "").partition(":")[0] or None,
             group_id=system.get("MessageGroupId"),
@@ -100,6 +104,13 @@ class ReceivedMessage(NamedTuple):
     def with_content(self, body: str, attributes: AttributeMap) -> ReceivedMessage:
         """Return the message with another body and other attributes, and the size that results."""
         return replace(self, body=body, attributes=attributes, size=utf8_size(body) + attributes_size(attributes))
+
+
+def _milliseconds(text: str) -> int:
+    """Return a time in milliseconds since 1970; OverflowError if it is none that a datetime holds."""
+    milliseconds = int(text)
+    datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return milliseconds
 
 
 def check_attribute_name(name: str) -> None:

@@ -1,0 +1,95 @@
+"""Hostile messages through the whole chain of a run: more than 20,000 of them.
+
+Nothing that a message holds ends a run, leaves the account's data plane, or alters another message.
+"""
+
+import json
+import tracemalloc
+from collections.abc import Mapping
+from itertools import batched
+
+import pytest
+
+from redrive.contracts.contract import MessageContract
+from redrive.domain.sampling.summary import Summary
+from tests.hostile.marks import TEXTS, leak
+from tests.hostile.messages import everywhere
+from tests.hostile.runs import timed
+from tests.hostile.suite import (
+    CONTRACTS,
+    DLQ,
+    ORDERS,
+    REPAIRS,
+    SEEDS,
+    SELECTIONS,
+    World,
+    allowed_bytes,
+    allowed_seconds,
+    play,
+    search,
+)
+from tests.hostile.wire import LIMIT
+from tests.support import factories
+
+
+@pytest.mark.parametrize("number", SEEDS)
+def test_whatever_is_in_a_queue_every_message_has_its_own_fate(number: int) -> None:
+    assert search(number) > 800
+
+
+@pytest.mark.parametrize("value", ["zqxj", "4088172635", "ZqxjError", TEXTS[17]])
+def test_a_value_in_any_place_of_a_sample_message_breaks_nothing_and_is_never_shown(value: str) -> None:
+    for number, messages in enumerate(batched(everywhere((value,)), 50, strict=False)):
+        plan = factories.plan(dlq=DLQ, sources=(ORDERS,), sample_size=50)
+        assert play(World(plan, CONTRACTS[number % len(CONTRACTS)], messages, LIMIT, whole_batches=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("nothing of a message: 4,088 messages", False),
+        ("Zqxj", True),
+        ("408-81-7263", True),
+        (r"\u007a\u0071\u0078\u006a", True),
+        (json.dumps({"a": json.dumps({"b": TEXTS[-10]})}), True),
+        ("enF4anpxeGo=", True),
+        ("IHpxeGp6cXhq", True),
+        ("ICB6cXhqenF4ag==", True),
+    ],
+)
+def test_a_marker_is_found_in_every_form(text: str, found: bool) -> None:
+    assert (leak(text) is not None) == found
+
+
+DENSE = (
+    "[],",
+    "{},",
+    '{"a":1},',
+    "1.5,",
+    "1234567,",
+    '"x",',
+    "null,",
+    '"\\u00e9",',
+    '"zqxj@example.org",',
+    '{"a":[1.5]},',
+)
+
+
+@pytest.mark.parametrize("contract", [{}, *CONTRACTS[1:3]], ids=["none", "pydantic", "json-schema"])
+@pytest.mark.parametrize("part", DENSE)
+def test_work_and_memory_grow_no_faster_than_a_message(part: str, contract: Mapping[str, MessageContract]) -> None:
+    body = '{"TopicArn":[' + part * (100_000 // len(part)) + "0]}"
+    plan = factories.plan(repair=REPAIRS[-2], select=SELECTIONS[-1])
+    message = factories.received(body)
+
+    def judged() -> None:
+        Summary(plan).add(factories.judge(plan, contract.get).judge(message))
+
+    judged()
+    assert timed(judged)[1] <= allowed_seconds(len(body))
+    tracemalloc.start()
+    try:
+        judged()
+        assert tracemalloc.get_traced_memory()[1] <= allowed_bytes(len(body))
+    finally:
+        tracemalloc.stop()
