@@ -1,4 +1,4 @@
-"""Makes ministack's CloudFormation accept more properties of functions, definitions in YAML, and composite alarms.
+"""Makes CloudFormation accept more properties of functions, YAML definitions, composite alarms, and joined conditions.
 
 ``local.ministack_compat.apply`` calls :func:`apply`.
 """
@@ -12,21 +12,26 @@ from typing import Any
 
 import yaml
 from ministack.services import cloudwatch, lambda_svc, stepfunctions
-from ministack.services.cloudformation import provisioners
+from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
+
+from local.ministack_compat.fit import replace
 
 Provisioned = tuple[str, dict[str, Any]]
 
 _upstream_create = provisioners._lambda_create
 _upstream_update = provisioners._lambda_update
+_upstream_conditions = engine._evaluate_conditions
 
 
 def apply() -> None:
     """Put the patches of this module in place."""
     # It warns at each deployment that its metrics of the template weren't published.
     logging.getLogger("samtranslator.metrics.metrics").setLevel(logging.ERROR)
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
-    handlers["create"] = create_function
-    handlers["update"] = update_function
+    functions = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    functions["create"] = create_function
+    functions["update"] = update_function
+    for module in (engine, changesets, handlers, stacks):
+        replace(module, _evaluate_conditions=evaluate_conditions)
     machines = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
     for step in ("create", "update"):
         machines[step] = _with_json_definition(machines[step])
@@ -35,6 +40,27 @@ def apply() -> None:
         "update": update_composite_alarm,
         "delete": delete_composite_alarm,
     }
+
+
+def evaluate_conditions(template: dict[str, Any], parameters: dict[str, Any]) -> dict[str, bool]:
+    """Return whether each condition of a template holds.
+
+    Conditions may compare what Fn::Join returns (AWS CloudFormation Template Reference, "Fn::Join"); ministack compares
+    the function itself.
+    """
+
+    def joined(value: Any) -> Any:
+        if isinstance(value, list):
+            return [joined(part) for part in value]
+        if not isinstance(value, dict):
+            return value
+        if "Fn::Join" in value:
+            return engine._resolve_refs(value, {}, parameters, {}, template.get("Mappings") or {}, "", "")
+        return {key: joined(part) for key, part in value.items()}
+
+    conditions = joined(template.get("Conditions") or {})
+    holding: dict[str, bool] = _upstream_conditions({**template, "Conditions": conditions}, parameters)
+    return holding
 
 
 def create_composite_alarm(logical_id: str, properties: dict[str, Any], stack_name: str) -> Provisioned:

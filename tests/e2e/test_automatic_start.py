@@ -68,9 +68,9 @@ def test_a_dead_letter_queue_whose_alarm_lasts_is_emptied_by_a_run_of_its_own(ap
     alarm(app, pair)
     app.bury(pair, [{"MessageBody": str(number)} for number in range(30)])
 
-    eventually(lambda: app.depth(pair.source) == 30, timeout=40)
+    eventually(lambda: app.depth(pair.source) == 30)
 
-    eventually(lambda: all_starts_ended(app), timeout=40)
+    eventually(lambda: all_starts_ended(app))
     (run,) = runs(app, pair.dlq.name)
     assert json.loads(run["input"]) == {"dlq": pair.dlq.name, "rate": 100}
     assert json.loads(run["output"])["status"] == "SUCCEEDED"
@@ -80,14 +80,14 @@ def test_an_event_that_is_delivered_twice_starts_one_run(app: App):
     pair = app.pair()
     name = alarm(app, pair)
     app.bury(pair, [{"MessageBody": "x"}])
-    eventually(lambda: app.depth(pair.source) == 1, timeout=40)
-    eventually(lambda: all_starts_ended(app), timeout=40)
+    eventually(lambda: app.depth(pair.source) == 1)
+    eventually(lambda: all_starts_ended(app))
     inputs = [app.workflow.describe_execution(executionArn=one["executionArn"])["input"] for one in starts(app)]
     (event,) = [text for text in inputs if name in text]
 
     again = app.workflow.start_execution(stateMachineArn=app.resource("AutomaticStateMachine"), input=event)
 
-    eventually(lambda: all_starts_ended(app), timeout=40)
+    eventually(lambda: all_starts_ended(app))
     output = app.workflow.describe_execution(executionArn=again["executionArn"])["output"]
     assert "another delivery" in json.loads(output)["reason"]
     assert len(runs(app, pair.dlq.name)) == 1
@@ -104,10 +104,10 @@ def test_messages_that_keep_failing_start_no_more_runs_than_allowed_and_operator
         bodies = [json.loads(json.loads(message["Body"])["Message"]) for message in app.take(notices)]
         return [body for body in bodies if body.get("status") == "PAUSED" and body["dlq"] == pair.dlq.name]
 
-    (notice,) = eventually(notice_of_the_pause, timeout=90)
+    (notice,) = eventually(notice_of_the_pause)
     assert "2 runs started in a row" in notice["reason"]
 
-    eventually(lambda: all_starts_ended(app), timeout=40)
+    eventually(lambda: all_starts_ended(app))
     assert len(runs(app, pair.dlq.name)) == 2
     assert app.depth(pair.dlq) == 1
 
@@ -122,7 +122,7 @@ def test_a_run_starts_by_schedule_and_the_next_finds_nothing_to_do(app: App):
     }
     app.cloud.deploy(STACK, parameters)
 
-    eventually(lambda: app.depth(pair.source) == 1, timeout=40)
+    eventually(lambda: app.depth(pair.source) == 1)
 
     (run,) = runs(app, pair.dlq.name)
     assert json.loads(run["input"]) == {"dlq": pair.dlq.name, "rate": 5}

@@ -2,6 +2,7 @@
 
 import fnmatch
 import io
+import itertools
 import json
 import zipfile
 from collections.abc import Iterator
@@ -95,33 +96,40 @@ def test_a_function_that_the_deployment_does_not_list_is_never_invoked(without_e
 
 
 def test_the_roles_reach_the_queues_of_the_pattern_and_no_others(without_examples: App):
-    iam = without_examples.cloud.client("iam")
-    roles = [name for logical, name in without_examples.stack.resources.items() if logical.endswith("Role")]
-    delivery_policy: list[tuple[str, str]] = []
-    for role in roles:
+    app = without_examples
+    iam = app.cloud.client("iam")
+    allowed: set[tuple[str, str]] = set()
+    for role in (name for logical, name in app.stack.resources.items() if logical.endswith("Role")):
         for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
             document: dict[str, Any] = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
             for statement in document["Statement"]:
-                actions, resources = statement["Action"], statement["Resource"]
-                actions = [actions] if isinstance(actions, str) else actions
-                resources = [resources] if isinstance(resources, str) else resources
-                delivery_policy += [(action, resource) for action in actions for resource in resources]
-    queues = {resource for action, resource in delivery_policy if action.startswith("sqs:")}
-    functions = {resource for action, resource in delivery_policy if action == "lambda:InvokeFunction"}
+                if statement["Effect"] == "Allow":
+                    allowed |= set(itertools.product(listed(statement["Action"]), listed(statement["Resource"])))
+    queues = {resource for action, resource in allowed if action.startswith("sqs:")}
+    functions = {resource for action, resource in allowed if action == "lambda:InvokeFunction"}
 
-    def reaches(arns: set[str], name: str) -> bool:
-        return any(fnmatch.fnmatchcase(name, arn.split(":", 5)[5].removeprefix("function:")) for arn in arns)
+    def reached(name: str) -> bool:
+        return any(fnmatch.fnmatchcase(f"arn:aws:sqs:us-east-1:000000000000:{name}", arn) for arn in queues)
 
-    assert all(reaches(queues, name) for name in ("orders", "orders-dlq", f"{STACK}-QuarantineQueue-1"))
-    assert not any(reaches(queues, name) for name in ("payments", "payments-dlq", "my-orders-dlq"))
-    assert not reaches(functions, "orders-consumer")
+    assert all(reached(name) for name in ("orders", "orders-dlq", f"{STACK}-QuarantineQueue-1"))
+    assert not any(reached(name) for name in ("payments", "payments-dlq", "my-orders-dlq"))
+    # No parameter lists a function.
+    assert {arn.partition(":*")[0] for arn in functions} <= {
+        app.cloud.client("lambda").get_function(FunctionName=name)["Configuration"]["FunctionArn"]
+        for logical, name in app.stack.resources.items()
+        if logical.endswith("Function")
+    }
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def test_dead_letters_of_the_snippets_queue_go_back_once_its_consumer_is_fixed(without_examples: App, orders: Pair):
     app = without_examples
     replace_consumer(app, BROKEN)
     app.send(orders.source, [order(f"order-{n}") for n in range(12)])
-    eventually(lambda: app.visible(orders.dlq) == 12, timeout=60)
+    eventually(lambda: app.visible(orders.dlq) == 12)
 
     looked = app.redrive(orders.dlq, dryRun=True)
     assert (looked.report["status"], looked.report["counts"]["remaining"]) == ("DRY_RUN", 12)
@@ -132,7 +140,7 @@ def test_dead_letters_of_the_snippets_queue_go_back_once_its_consumer_is_fixed(w
     assert (first.report["counts"]["redriven"], first.report["counts"]["bounced"]) == (5, 0)
     rest = app.redrive(orders.dlq)
     assert (rest.report["status"], rest.report["counts"]["redriven"]) == ("SUCCEEDED", 7)
-    eventually(lambda: {f"processed order-{n}" for n in range(12)} <= logged(app), timeout=30)
+    eventually(lambda: {f"processed order-{n}" for n in range(12)} <= logged(app))
     assert app.depth(orders.source) == app.depth(orders.dlq) == 0
 
 
@@ -140,9 +148,9 @@ def test_one_bad_order_among_good_ones_dies_alone(without_examples: App, orders:
     app = without_examples
     replace_consumer(app, (SNIPPET.parent / "consumer" / "index.py").read_text())
     app.send(orders.source, [*(order(f"fine-{n}") for n in range(9)), {"MessageBody": "{}"}])
-    (dead,) = eventually(lambda: app.take(orders.dlq), timeout=60)
+    (dead,) = eventually(lambda: app.take(orders.dlq))
     assert dead["Body"] == "{}"
-    eventually(lambda: {f"processed fine-{n}" for n in range(9)} <= logged(app), timeout=30)
+    eventually(lambda: {f"processed fine-{n}" for n in range(9)} <= logged(app))
 
 
 def test_an_order_that_breaks_the_schema_of_the_snippets_goes_to_the_quarantine(without_examples: App, orders: Pair):

@@ -40,7 +40,7 @@ def test_the_report_of_a_run_gets_to_the_webhook_with_its_counts(app: App, webho
 
     run = app.redrive(pair.dlq)
 
-    message = eventually(lambda: posted_message(webhook, f"Redrive SUCCEEDED: {pair.dlq.name}"), timeout=30)
+    message = eventually(lambda: posted_message(webhook, f"Redrive SUCCEEDED: {pair.dlq.name}"))
     text = json.dumps(message)
     assert "*Redriven*\\n5" in text
     assert run.execution["executionArn"] in text
@@ -50,7 +50,7 @@ def test_the_report_of_a_run_gets_to_the_webhook_with_its_counts(app: App, webho
 def test_an_alarm_of_the_stack_gets_to_the_webhook(app: App, webhook: Webhook):
     app.send(app.store_events.dlq, [{"MessageBody": "x"}])
 
-    message = eventually(lambda: posted_message(webhook, f"ALARM: {STACK}-StoreEventsDLQAlarm"), timeout=60)
+    message = eventually(lambda: posted_message(webhook, f"ALARM: {STACK}-StoreEventsDLQAlarm"))
 
     assert "Fix why they failed" in json.dumps(message)
 
@@ -62,13 +62,13 @@ def test_a_report_that_the_webhook_does_not_take_lies_in_a_queue_and_can_be_redr
     webhook.is_gone = True
     app.redrive(empty)
 
-    messages = eventually(lambda: empty.name in (found := peek(app, lost)) and found, timeout=60)
+    messages = eventually(lambda: empty.name in (found := peek(app, lost)) and found)
     assert "no_service" in messages
     assert webhook.url.rsplit("/", 1)[1] not in messages
 
     webhook.is_gone = False
     app.redrive(lost)
-    eventually(lambda: posted_message(webhook, f"Redrive SUCCEEDED: {empty.name}"), timeout=30)
+    eventually(lambda: posted_message(webhook, f"Redrive SUCCEEDED: {empty.name}"))
 
 
 def peek(app: App, queue: Queue) -> str:

@@ -54,7 +54,7 @@ class Mail:
 
     def processed(self, dead: int = 0) -> None:
         """Wait until each task is sent or dead."""
-        eventually(lambda: self.app.depth(self.queue) == 0 and self.app.depth(self.dlq) == dead, timeout=60)
+        eventually(lambda: self.app.depth(self.queue) == 0 and self.app.depth(self.dlq) == dead)
 
 
 @pytest.fixture

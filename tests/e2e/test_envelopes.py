@@ -68,12 +68,12 @@ def test_a_function_that_failed_gets_its_events_again_from_its_on_failure_destin
     events = [{"order": number, "price": 1.50} for number in range(7)]
     for event in events:
         function.invoke(event)
-    eventually(lambda: app.depth(failures) == 7, timeout=30)
+    eventually(lambda: app.depth(failures) == 7)
     function.recover()
     run = app.redrive(failures)
     assert run.report["status"] == "SUCCEEDED"
     assert run.report["counts"]["redriven"] == 7
-    eventually(lambda: app.depth(results) == 7, timeout=30)
+    eventually(lambda: app.depth(results) == 7)
     assert bodies(app, results) == sorted(events, key=str)
     assert app.depth(failures) == 0
 
@@ -88,11 +88,11 @@ def test_a_function_that_fails_again_is_reported_as_bounced_and_its_messages_sta
     )
     for number in range(3):
         function.invoke({"order": number})
-    eventually(lambda: app.depth(failures) == 3, timeout=30)
+    eventually(lambda: app.depth(failures) == 3)
     counts = app.redrive(failures).report["counts"]
     assert counts["redriven"] == 3
     assert counts["skipped"] == counts["bounced"] <= 3
-    eventually(lambda: app.visible(failures) == 3, timeout=10)
+    eventually(lambda: app.visible(failures) == 3)
 
 
 def test_messages_of_a_functions_dead_letter_queue_go_to_the_queue_that_the_run_names(app: App):
@@ -100,7 +100,7 @@ def test_messages_of_a_functions_dead_letter_queue_go_to_the_queue_that_the_run_
     function = Function(app, "on-order-paid", app.queue("results"), DeadLetterConfig={"TargetArn": dlq.arn})
     function.client.put_function_event_invoke_config(FunctionName=function.name, MaximumRetryAttempts=0)
     function.invoke({"order": 1})
-    eventually(lambda: app.depth(dlq) == 1, timeout=30)
+    eventually(lambda: app.depth(dlq) == 1)
     refused = app.redrive(dlq)
     assert refused.report["status"] == "REJECTED"
     assert "Start the run with a destination" in refused.report["reason"]
@@ -121,7 +121,7 @@ def test_notifications_of_a_topic_go_back_to_the_subscribed_queue_as_its_consume
         app.sqs.receive_message(QueueUrl=pair.source.url, VisibilityTimeout=0)
         return app.depth(pair.dlq) == 1
 
-    eventually(dead, timeout=20)
+    eventually(dead)
     assert app.redrive(pair.dlq).report["counts"]["redriven"] == 1
     (message,) = app.take(pair.source)
     body = json.loads(message["Body"])
@@ -135,7 +135,7 @@ def test_an_event_whose_target_was_gone_goes_to_it_once_it_is_there_again(app: A
     app.sqs.delete_queue(QueueUrl=target.url)
     entry = {"Source": "orders", "DetailType": "placed", "Detail": '{"order": 1, "price": 1.50}'}
     events.put_events(Entries=[entry])
-    eventually(lambda: app.depth(dlq) == 1, timeout=10)
+    eventually(lambda: app.depth(dlq) == 1)
     (sent,) = app.peek(dlq)
     app.sqs.create_queue(QueueName=target.name)
     report = app.redrive(dlq).report

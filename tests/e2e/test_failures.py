@@ -34,7 +34,7 @@ def test_a_destination_that_disappears_fails_the_run_and_the_rest_stays_in_the_q
     pair, destination = app.pair(), app.queue("doomed")
     app.bury(pair, messages(60))
     execution = app.start({"dlq": pair.dlq.name, "destination": destination.name, "rate": 5})
-    eventually(lambda: app.depth(destination) > 0, timeout=30)
+    eventually(lambda: app.depth(destination) > 0)
     app.sqs.delete_queue(QueueUrl=destination.url)
     run = app.ended(execution)
     assert run.execution["error"] == "Redrive.Failed"
@@ -50,10 +50,10 @@ def test_a_worker_that_is_killed_loses_nothing_and_doubles_at_most_what_the_repo
     pair = app.pair()
     app.bury(pair, messages(150))
     execution = app.start({"dlq": pair.dlq.name, "rate": 20})
-    eventually(lambda: app.depth(pair.source) > 60, timeout=30)
+    eventually(lambda: app.depth(pair.source) > 60)
     for pid in workers(app, app.resource("MoverFunction")):
         os.kill(pid, signal.SIGKILL)
-    run = app.ended(execution, timeout=180)
+    run = app.ended(execution)
     assert run.report["status"] == "SUCCEEDED"
     copies: dict[str, int] = {}
     for message in app.take(pair.source):
@@ -70,7 +70,7 @@ def test_after_an_execution_is_stopped_the_next_run_recovers_lock_and_messages_a
     app.bury(pair, entries)
     execution = app.start({"dlq": pair.dlq.name, "rate": 5, "select": {"attributes": {"chosen": "yes"}}})
     # By then, it keeps messages invisible for minutes that weren't selected.
-    eventually(lambda: app.depth(pair.source) >= 20, timeout=60)
+    eventually(lambda: app.depth(pair.source) >= 20)
     app.workflow.stop_execution(executionArn=execution)
     started = time.monotonic()
     run = app.redrive(pair.dlq, rate=100)
@@ -105,7 +105,7 @@ def executions_of(app: App, execution: str) -> list[dict]:
 def continued(app: App, run_input: dict) -> str:
     """Start a run, and return its execution as soon as the run continues in another one."""
     execution = app.start(run_input)
-    eventually(lambda: len(executions_of(app, execution)) > 1, timeout=60)
+    eventually(lambda: len(executions_of(app, execution)) > 1)
     return execution
 
 

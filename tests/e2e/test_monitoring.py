@@ -58,7 +58,7 @@ def notices(app: App, queue: Queue) -> set[tuple[str, str]]:
 
 def test_a_message_in_a_dead_letter_queue_raises_its_alarm_and_the_one_for_a_person_until_it_is_redriven(app: App):
     concerned = {"StoreEventsDLQAlarm", "SomethingNeedsAPersonAlarm"}
-    eventually(lambda: set(app.alarms().values()) == {"OK"}, timeout=30)
+    eventually(lambda: set(app.alarms().values()) == {"OK"})
     subscriber, noticed_so_far = app.subscribed("AlarmTopic"), set()
     app.send(app.store_events.dlq, [good(1)])
 
@@ -66,26 +66,26 @@ def test_a_message_in_a_dead_letter_queue_raises_its_alarm_and_the_one_for_a_per
         noticed_so_far.update(notices(app, subscriber))
         return {(alarm, state) for alarm in concerned} <= noticed_so_far
 
-    eventually(lambda: noticed("ALARM"), timeout=20)
+    eventually(lambda: noticed("ALARM"))
     assert {alarm for alarm, state in app.alarms().items() if state == "ALARM"} == concerned
 
     assert app.redrive(app.store_events.dlq).report["counts"]["redriven"] == 1
-    eventually(lambda: noticed("OK"), timeout=60)
+    eventually(lambda: noticed("OK"))
     # Sampling hides the message for a moment, so an alarm can be OK and in alarm again before it is OK for good.
-    eventually(lambda: set(app.alarms().values()) == {"OK"}, timeout=60)
+    eventually(lambda: set(app.alarms().values()) == {"OK"})
 
 
 def test_a_quarantined_message_raises_the_alarm_of_the_quarantine(app: App, quarantine: Queue):
     app.send(app.store_events.dlq, [without_store(1)])
     assert app.redrive(app.store_events.dlq).report["counts"]["quarantined"] == 1
     assert app.depth(quarantine) == 1
-    eventually(lambda: app.alarms()["QuarantineAlarm"] == "ALARM", timeout=20)
+    eventually(lambda: app.alarms()["QuarantineAlarm"] == "ALARM")
 
 
 def test_a_run_that_is_refused_raises_the_alarm_of_failed_runs(app: App):
     subscriber = app.subscribed("AlarmTopic")
     assert app.ended(app.start({"dlq": "nowhere"})).report["status"] == "REJECTED"
-    eventually(lambda: ("RedriveFailedAlarm", "ALARM") in notices(app, subscriber), timeout=20)
+    eventually(lambda: ("RedriveFailedAlarm", "ALARM") in notices(app, subscriber))
     assert app.total(REDRIVE, "RunsEnded", dlq="none", status="REJECTED") == 1
 
 
@@ -111,10 +111,10 @@ def test_the_metrics_of_a_run_add_up_to_its_report(app: App, on_invalid: str):
 
 def test_a_consumer_counts_the_records_that_it_processed(app: App):
     queue = app.store_events.source.name
-    eventually(lambda: app.depth(app.store_events.source) == 0, timeout=30)
+    eventually(lambda: app.depth(app.store_events.source) == 0)
     before = app.total(CONSUMERS, "Processed", queue=queue)
     app.invoke("StoreEventsProducer", {"count": 7, "badShare": 0, "prefix": "counted"})
-    eventually(lambda: app.total(CONSUMERS, "Processed", queue=queue) == before + 7, timeout=60)
+    eventually(lambda: app.total(CONSUMERS, "Processed", queue=queue) == before + 7)
 
 
 def test_the_deployed_dashboard_shows_alarms_and_resources_that_exist(app: App):
@@ -152,7 +152,7 @@ def test_a_redriven_message_reaches_its_consumer_with_the_trace_it_was_sent_with
     subscribe_function(app.cloud, source, consumer)
     header = {"AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}}
     source.send("traced", MessageSystemAttributes=header)
-    eventually(lambda: dlq.depth()[0] == 1, timeout=20)
+    eventually(lambda: dlq.depth()[0] == 1)
 
     run = app.redrive(app.queue_at(dlq.url))
     assert run.report["counts"]["redriven"] == 1
@@ -164,5 +164,5 @@ def test_a_redriven_message_reaches_its_consumer_with_the_trace_it_was_sent_with
         lines = [event["message"] for event in logs.filter_log_events(logGroupName=group)["events"]]
         return [json.loads(line.split(maxsplit=1)[1]) for line in lines if line.startswith("trace ")]
 
-    eventually(lambda: len(traces()) == 2, timeout=20)
+    eventually(lambda: len(traces()) == 2)
     assert traces() == [TRACE, TRACE]

@@ -157,7 +157,7 @@ def test_invalid_messages_go_to_the_quarantine_with_the_reason_and_the_valid_one
         items = table.scan(TableName=app.resource("StoreEventsTable"))["Items"]
         return {f"e2e-{number}" for number in good} <= {item["event_id"]["S"] for item in items}
 
-    eventually(processed, timeout=20)
+    eventually(processed)
 
 
 def test_invalid_messages_can_be_left_where_they_are(app: App):

@@ -114,7 +114,7 @@ def test_a_second_run_on_the_same_queue_is_refused_and_names_the_first_which_can
     def moving() -> bool:
         return app.depth(pair.source) > 0
 
-    eventually(moving, timeout=30)
+    eventually(moving)
     second = app.redrive(pair.dlq)
     assert second.report["status"] == "REJECTED"
     assert first in second.report["reason"]

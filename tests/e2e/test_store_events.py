@@ -63,7 +63,7 @@ def test_producers_of_store_events_get_a_notice_by_store_with_nothing_personal(a
     run = app.redrive(app.store_events.dlq)
     assert run.report["counts"]["quarantined"] == 6
 
-    ((body, notice),) = eventually(lambda: notices_of(app, notices, run.report["runId"]), timeout=30)
+    ((body, notice),) = eventually(lambda: notices_of(app, notices, run.report["runId"]))
     assert {store["store"]: store["messages"] for store in notice["stores"]} == {"2": 3, "5": 2, "unknown": 1}
     assert {store["store"]: store["reasons"] for store in notice["stores"]}["5"] == {
         "invalid-body": 1,
@@ -93,7 +93,7 @@ def test_runs_on_other_queues_and_runs_that_quarantine_nothing_get_no_notice(app
         seen.extend(json.loads(json.loads(message["Body"])["Message"])["runId"] for message in app.take(notices))
         return last.report["runId"] in seen
 
-    eventually(last_one_came, timeout=30)
+    eventually(last_one_came)
     assert not {other.report["runId"], fine.report["runId"]} & set(seen)
     app.take(app.quarantine)
 
@@ -133,8 +133,8 @@ def table(proxy: FaultyDynamoDb) -> Iterator[FaultyDynamoDb]:
 def test_one_poison_message_among_nine_good_ones_is_tried_again_and_dies_alone(app: App, pair: Pair):
     good = {f"poison-good-{number}" for number in range(9)}
     app.send(pair.source, [*map(event, sorted(good)), {"MessageBody": "{poison"}])
-    eventually(lambda: processed(app, "poison-") == good, timeout=30)
-    (message,) = eventually(lambda: app.take(pair.dlq), timeout=30)
+    eventually(lambda: processed(app, "poison-") == good)
+    (message,) = eventually(lambda: app.take(pair.dlq))
     assert message["Body"] == "{poison"
     # Twice at the consumer, then once more for the test that took it.
     assert message["Attributes"]["ApproximateReceiveCount"] == "3"
@@ -146,7 +146,7 @@ def test_the_same_event_twice_and_once_more_after_a_redrive_counts_once(app: App
     app.send(pair.source, [entry, entry])
     app.send(pair.dlq, [entry])
     assert app.redrive(pair.dlq).report["counts"]["redriven"] == 1
-    eventually(lambda: app.depth(pair.source) == 0, timeout=30)
+    eventually(lambda: app.depth(pair.source) == 0)
     assert processed(app, "again-") == {"again-1"}
     assert [message["Body"] for message in app.take(pair.dlq)] == []
 
@@ -155,15 +155,15 @@ def test_a_consumer_that_times_out_half_way_loses_nothing_of_its_batch(app: App,
     ids = [f"half-{number}" for number in range(10)]
     table.delay(ids[4:])
     app.send(pair.source, map(event, ids))
-    eventually(lambda: processed(app, "half-") == set(ids[:4]), timeout=30)
-    eventually(lambda: timeouts(app) > 0, timeout=30)
+    eventually(lambda: processed(app, "half-") == set(ids[:4]))
+    eventually(lambda: timeouts(app) > 0)
     assert app.depth(pair.source) + app.depth(pair.dlq) >= 6
     assert processed(app, "half-") == set(ids[:4])
     table.heal()
-    eventually(lambda: app.depth(pair.source) == 0, timeout=60)
+    eventually(lambda: app.depth(pair.source) == 0)
     if app.depth(pair.dlq):  # on a slow machine the second attempt may have timed out too
         app.redrive(pair.dlq)
-        eventually(lambda: app.depth(pair.source) == 0, timeout=60)
+        eventually(lambda: app.depth(pair.source) == 0)
     assert processed(app, "half-") == set(ids)
 
 
@@ -173,7 +173,7 @@ def test_an_event_that_dynamodb_throttles_is_processed_with_the_next_attempt(
     ids = [f"throttled-{number}" for number in range(10)]
     table.throttle(ids[0], times=2)
     app.send(pair.source, map(event, ids))
-    eventually(lambda: processed(app, "throttled-") == set(ids), timeout=30)
+    eventually(lambda: processed(app, "throttled-") == set(ids))
     assert table.puts[ids[0]] >= 3
-    eventually(lambda: app.depth(pair.source) == 0, timeout=30)
+    eventually(lambda: app.depth(pair.source) == 0)
     assert [message["Body"] for message in app.take(pair.dlq)] == []

@@ -101,7 +101,7 @@ def test_an_interrupted_up_leaves_nothing_behind(port, number, status, moment):
     _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (status, f"interrupted ({number.name})\n")
     assert recorded(port) is None
-    eventually(lambda: not left_behind(port, before), timeout=10)
+    eventually(lambda: not left_behind(port, before))
 
 
 def test_a_failed_up_leaves_nothing_behind(port):

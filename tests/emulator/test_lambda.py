@@ -318,7 +318,7 @@ def test_groups_of_a_fifo_queue_are_processed_at_once_and_each_in_order(cloud):
             queue.send(str(number), MessageGroupId=group, MessageDeduplicationId=f"{group}{number}")
     subscribe_function(cloud, queue, function, BatchSize=1, ScalingConfig={"MaximumConcurrency": 2})
 
-    eventually(lambda: seen.depth()[0] == 9, timeout=20)
+    eventually(lambda: seen.depth()[0] == 9)
     batches = [json.loads(message["Body"]) for _ in range(5) for message in seen.receive()]
     assert len(batches) == 9
     at_once = [sum(began <= other[2] < ended for other in batches) for _, _, began, ended in batches]

@@ -1,13 +1,11 @@
 """The embedded cloud's SQS, SNS and CloudFormation, as far as ministack alone differs from AWS."""
 
-import json
-
 import pytest
 from botocore.exceptions import ClientError
 
 from local.embedded_cloud import EmbeddedCloud
 from local.workspace import ROOT
-from tests.support.cloud_resources import ROLE, finished, make_queue, unique
+from tests.support.cloud_resources import make_queue
 from tests.support.eventually import eventually
 
 MEBIBYTE = 1_048_576
@@ -16,15 +14,6 @@ TRACE_HEADER = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8
 
 def text(value):
     return {"DataType": "String", "StringValue": value}
-
-
-def created(cloud, template):
-    """Create a stack and return its outputs."""
-    stack = unique("stack")
-    client = cloud.client("cloudformation")
-    client.create_stack(StackName=stack, TemplateBody=json.dumps(template))
-    eventually(lambda: client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE")
-    return cloud.stack(stack).outputs
 
 
 def refusal(call, **arguments):
@@ -246,49 +235,3 @@ def test_every_message_of_a_deep_queue_is_received_once_and_deleted(cloud):
 
     assert len(received) == 500
     assert queue.depth() == (0, 0, 0)
-
-
-def test_cloudformation_takes_a_state_machine_in_yaml(cloud):
-    bucket = unique("bucket")
-    cloud.client("s3").create_bucket(Bucket=bucket)
-    definition = "QueryLanguage: JSONata\nStartAt: End\nStates:\n  End:\n    Type: Succeed\n    Output: ${Answer}\n"
-    cloud.client("s3").put_object(Bucket=bucket, Key="machine.asl.yaml", Body=definition.encode())
-    machine = {
-        "Type": "AWS::StepFunctions::StateMachine",
-        "Properties": {
-            "RoleArn": ROLE,
-            "DefinitionS3Location": {"Bucket": bucket, "Key": "machine.asl.yaml"},
-            "DefinitionSubstitutions": {"Answer": "done"},
-        },
-    }
-
-    outputs = created(cloud, {"Resources": {"Machine": machine}, "Outputs": {"Arn": {"Value": {"Ref": "Machine"}}}})
-
-    execution = cloud.client("stepfunctions").start_execution(stateMachineArn=outputs["Arn"])["executionArn"]
-    assert finished(cloud, execution)["output"] == '"done"'
-
-
-def test_cloudformation_gives_a_function_its_dead_letter_queue_and_its_reserved_concurrency(cloud):
-    template = {
-        "Resources": {
-            "DeadLetters": {"Type": "AWS::SQS::Queue"},
-            "Function": {
-                "Type": "AWS::Lambda::Function",
-                "Properties": {
-                    "Runtime": "python3.13",
-                    "Handler": "index.handle",
-                    "Role": ROLE,
-                    "Code": {"ZipFile": "def handle(event, context): return event"},
-                    "DeadLetterConfig": {"TargetArn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}},
-                    "ReservedConcurrentExecutions": 3,
-                },
-            },
-        },
-        "Outputs": {"Name": {"Value": {"Ref": "Function"}}},
-    }
-
-    name = created(cloud, template)["Name"]
-
-    function = cloud.client("lambda").get_function(FunctionName=name)
-    assert "DeadLetters" in function["Configuration"]["DeadLetterConfig"]["TargetArn"]
-    assert function["Concurrency"]["ReservedConcurrentExecutions"] == 3

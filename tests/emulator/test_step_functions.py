@@ -97,7 +97,7 @@ def test_retry_names_the_class_of_a_function_error(cloud):
     retry = [{"ErrorEquals": ["FlakyError"], "IntervalSeconds": 1, "MaxDelaySeconds": 1, "BackoffRate": 9}]
 
     # With the third attempt after 9 seconds, this would not end in time.
-    assert finished(cloud, start(cloud, machine(Call=invoke(function, Retry=retry))), 6)["output"] == "3"
+    assert finished(cloud, start(cloud, machine(Call=invoke(function, Retry=retry))))["output"] == "3"
 
 
 @pytest.mark.parametrize(

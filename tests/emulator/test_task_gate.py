@@ -63,7 +63,7 @@ def test_a_call_fails_when_the_gate_says(gated: EmbeddedCloud, when: str, status
         found: dict[str, Any] = workflow.describe_execution(executionArn=execution)
         return None if found["status"] == "RUNNING" else found
 
-    described = eventually(ended, timeout=30)
+    described = eventually(ended)
     assert described["status"] == status
     assert described.get("error") == ("Any.Error" if when else None)
     counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]

@@ -137,7 +137,7 @@ class App:
             self.sqs.receive_message(QueueUrl=pair.source.url, MaxNumberOfMessages=10, VisibilityTimeout=0)
             return self.depth(pair.dlq) == dead
 
-        eventually(all_dead, timeout=20)
+        eventually(all_dead)
 
     def depth(self, queue: Queue) -> int:
         """Return the number of messages in a queue, including those in flight."""
@@ -154,7 +154,7 @@ class App:
         taken: list[dict[str, Any]] = []
         if queue.url == self.quarantine.url:
             # The store events notice peeks at the quarantine after a report, and nothing else does.
-            eventually(lambda: self.in_flight(queue) == 0, timeout=60)
+            eventually(lambda: self.in_flight(queue) == 0)
         while messages := self.sqs.receive_message(
             QueueUrl=queue.url,
             MaxNumberOfMessages=10,
@@ -194,14 +194,14 @@ class App:
         ]
         return execution
 
-    def ended(self, execution: str, timeout: float = 90) -> Run:
+    def ended(self, execution: str) -> Run:
         """Wait until a run has ended."""
 
         def described() -> dict[str, Any] | None:
             found: dict[str, Any] = self.workflow.describe_execution(executionArn=execution)
             return None if found["status"] == "RUNNING" else found
 
-        description = eventually(described, timeout=timeout)
+        description = eventually(described)
         text = description.get("output") or description.get("cause") or "{}"
         try:
             return Run(description, json.loads(text))
@@ -226,7 +226,7 @@ class App:
             answer = client.batch_get_item(RequestItems={table: {"Keys": keys}})
             return len(answer["Responses"][table]) == len(event_ids)
 
-        eventually(processed, timeout=30)
+        eventually(processed)
 
     def redrive(self, dlq: Queue, **options: Any) -> Run:
         """Start a run and wait until it has ended."""

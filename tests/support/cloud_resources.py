@@ -120,7 +120,7 @@ def start(cloud: EmbeddedCloud, definition: dict[str, Any], value: Any = None, n
     return arn
 
 
-def finished(cloud: EmbeddedCloud, execution_arn: str, timeout: float = 20.0) -> dict[str, Any]:
+def finished(cloud: EmbeddedCloud, execution_arn: str) -> dict[str, Any]:
     """Return the description of an execution once it has ended."""
     client = cloud.client("stepfunctions")
 
@@ -128,7 +128,7 @@ def finished(cloud: EmbeddedCloud, execution_arn: str, timeout: float = 20.0) ->
         description: dict[str, Any] = client.describe_execution(executionArn=execution_arn)
         return None if description["status"] == "RUNNING" else description
 
-    return eventually(ended, timeout)
+    return eventually(ended)
 
 
 def run(cloud: EmbeddedCloud, definition: dict[str, Any], value: Any = None) -> dict[str, Any]:

@@ -7,26 +7,26 @@ import time
 from collections.abc import Callable
 
 POLL_SECONDS = 0.05
+# How long something that never comes holds up a test. It says nothing about speed: machines have other work too.
+_LONGEST_SECONDS = 200
 
 
-def eventually[T](peek: Callable[[], T | None], timeout: float = 10.0) -> T:
-    """Call ``look`` until what it returns is true, and return that.
+def eventually[T](peek: Callable[[], T | None]) -> T:
+    """Call ``peek`` until what it returns is true, and return that.
 
     Parameters
     ----------
-    look
+    peek
         Looks at the outside world; called once at least.
-    timeout
-        Seconds to go on looking.
 
     Raises
     ------
     AssertionError
         It was never true; the message has what it returned last.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + _LONGEST_SECONDS
     while not (seen := peek()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout:g} s; last seen: {seen!r}")
+            raise AssertionError(f"not within {_LONGEST_SECONDS} s; last seen: {seen!r}")
         time.sleep(POLL_SECONDS)
     return seen
