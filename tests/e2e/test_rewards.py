@@ -15,7 +15,6 @@ from tests.support.rewards import campaign, payout
 
 # Longer than the consumer's timeout and a slow start of its process, so no message is received during its processing.
 VISIBILITY = "9"
-PATIENCE = 60
 _runs = itertools.count(1)
 
 
@@ -68,10 +67,10 @@ class Rewards:
 
     def dead(self, number: int) -> None:
         """Wait until the queue is empty and its dead-letter queue has `number` messages."""
-        eventually(lambda: (self.app.depth(self.pair.source), self.app.depth(self.pair.dlq)) == (0, number), PATIENCE)
+        eventually(lambda: (self.app.depth(self.pair.source), self.app.depth(self.pair.dlq)) == (0, number))
 
     def done(self) -> None:
-        eventually(lambda: self.app.depth(self.pair.source) == 0, PATIENCE)
+        eventually(lambda: self.app.depth(self.pair.source) == 0)
 
     def items(self, table: str, key: str) -> dict[str, dict[str, Any]]:
         plain = boto3.dynamodb.types.TypeDeserializer().deserialize
@@ -155,7 +154,7 @@ def test_the_same_payout_in_two_messages_is_paid_once(rewards: Rewards):
 def test_a_function_that_times_out_half_way_through_a_batch_pays_nobody_twice(rewards: Rewards):
     rewards.set_gateway(f"mute:{rewards.member(2)}")
     rewards.send(*((rewards.body(n, n), n) for n in (1, 2, 3)))
-    eventually(lambda: rewards.payout_id(2) in rewards.calls(), PATIENCE)
+    eventually(lambda: rewards.payout_id(2) in rewards.calls())
     rewards.set_gateway("none")
     rewards.done()
     if rewards.app.depth(rewards.pair.dlq):  # on a slow machine, the second attempt may have timed out too
