@@ -106,7 +106,7 @@ def _judge(find_contract: FindContract = lambda _: None, **changes: Any) -> Judg
         waiting=100,
     )
     delivery_policy: Any = _AllowAll()
-    authority = Authority(plan, lambda _: _QUEUE, delivery_policy, lambda _: None)
+    authority = Authority(plan, lambda _: _QUEUE, delivery_policy, lambda claim: claim.destination)
     return Judge(plan, find_contract, authority, frozenset(), lambda _id, _error: None)
 
 

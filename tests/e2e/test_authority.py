@@ -99,6 +99,32 @@ def test_a_message_in_a_dead_letter_queue_reaches_only_what_configuration_confir
     assert app.visible(dlq) == len(attacks) + 1
 
 
+def test_a_notification_goes_to_the_queue_of_its_subscription_and_nowhere_else(app: App, payouts: Pair):
+    orders, dlq, sns = app.pair("orders"), app.queue("undelivered"), app.cloud.client("sns")
+    topic = sns.create_topic(Name="orders-placed")["TopicArn"]
+
+    def subscription(endpoint: Queue, failures: Queue) -> str:
+        policy = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": failures.arn})}
+        made: str = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=endpoint.arn, Attributes=policy)[
+            "SubscriptionArn"
+        ]
+        return made
+
+    def undelivered_to(made: str) -> dict:
+        link = f"https://sns.us-east-1.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={made}"
+        content = {"Type": "Notification", "MessageId": "m", "TopicArn": topic, "Message": "{}", "UnsubscribeURL": link}
+        return {"MessageBody": json.dumps(content)}
+
+    genuine = undelivered_to(subscription(orders.source, dlq))
+    forged = undelivered_to(subscription(payouts.source, app.queue("others")))
+    unknown = undelivered_to(f"{topic}:15189ad7-870e-40e5-a7dd-a48898cd9f86")
+    app.send(dlq, [genuine, forged, unknown])
+    report = app.redrive(dlq).report
+    assert (report["counts"]["redriven"], report["skipReasons"]) == (1, {"destination-not-confirmed": 2})
+    assert [message["Body"] for message in app.take(orders.source)] == [genuine["MessageBody"]]
+    assert app.depth(payouts.source) == 0
+
+
 def test_a_message_whose_destination_was_deleted_stays_and_the_others_go(app: App):
     dlq, good, gone = app.queue("failures"), app.queue("good"), app.queue("gone")
     machine = f"arn:aws:states:{HOME}:stateMachine:orders-flow"

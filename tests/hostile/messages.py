@@ -22,6 +22,8 @@ FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:on-order"
 WORKFLOW = "arn:aws:states:us-east-1:123456789012:stateMachine:orders-flow"
 RULE = "arn:aws:events:us-east-1:123456789012:rule/nightly"
 SCHEDULE = "arn:aws:scheduler:us-east-1:123456789012:schedule/default/nightly"
+SUBSCRIPTION = f"{wrapped.TOPIC}:15189ad7-870e-40e5-a7dd-a48898cd9f86"
+UNSUBSCRIBE = f"https://sns.us-east-1.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={SUBSCRIPTION}"
 #: What a message may claim that it was meant for.
 TARGETS = (FUNCTION, WORKFLOW, ORDERS, INVOICES, *(text for text in TEXTS if text.startswith("arn:")))
 REQUEST = "12345678-1234-4234-8234-123456789012"
@@ -66,6 +68,7 @@ def _bases() -> list[tuple[Content | str, dict[str, Any]]]:
     bodies += [
         (factories.store_event(), factories.store_id()),
         (wrapped.notification(factories.store_event(), factories.store_id()), {}),
+        (wrapped.notification(factories.store_event(), UnsubscribeURL=UNSUBSCRIBE), {}),
         (json.dumps(wrapped.lambda_record({"store": 3, "name": "x"})), {}),
         (json.dumps(wrapped.batch_record()), {}),
         (json.dumps(wrapped.pipe_record()), {}),

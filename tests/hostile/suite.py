@@ -101,6 +101,7 @@ FAILURES = (
     Failures(messages.RULE, messages.FUNCTION, DLQ.arn),
     Failures(messages.RULE, messages.WORKFLOW, DLQ_FIFO.arn),
     Failures(messages.SCHEDULE, messages.INVOICES, DLQ.arn),
+    Failures(messages.SUBSCRIPTION, messages.INVOICES, DLQ.arn),
 )
 #: What may be delivered to besides queues, confirmed or not.
 ARNS = frozenset({messages.FUNCTION, messages.WORKFLOW, *(text for text in TEXTS if text.startswith("arn:aws:"))})

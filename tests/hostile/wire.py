@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from botocore.awsrequest import AWSResponse
 
@@ -24,6 +24,7 @@ from botocore.awsrequest import AWSResponse
 MOVER = "AROAMOVER"
 REGION, ACCOUNT = "us-east-1", "123456789012"
 LIMIT = 1_048_576
+_SNS = f"https://sns.{REGION}."
 
 # SQS API reference, SendMessage: the characters that a body may have, and a String value too.
 _TEXT = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
@@ -251,6 +252,21 @@ class Wire:
             return {"FunctionName": name}
         return {"DestinationConfig": {"OnFailure": {"Destination": found.queue}}}
 
+    def _subscription(self, request: dict[str, str]) -> bytes:
+        """Answer SNS's GetSubscriptionAttributes; SNS writes XML."""
+        (found, *_) = self._failures_of(request["SubscriptionArn"])
+        attributes = {
+            "TopicArn": found.origin.rpartition(":")[0],
+            "Protocol": "sqs",
+            "Endpoint": found.target,
+            "RedrivePolicy": f'{{"deadLetterTargetArn": "{found.queue}"}}',
+        }
+        entries = "".join(f"<entry><key>{k}</key><value>{v}</value></entry>" for k, v in attributes.items())
+        result = (
+            f"<GetSubscriptionAttributesResult><Attributes>{entries}</Attributes></GetSubscriptionAttributesResult>"
+        )
+        return f"<GetSubscriptionAttributesResponse>{result}</GetSubscriptionAttributesResponse>".encode()
+
     def _failures_of(self, origin: str) -> list[Failures]:
         found = [one for one in self._failures if one.origin == origin]
         if not found:
@@ -262,10 +278,17 @@ class Wire:
     def answer(self, request: Any) -> AWSResponse:
         """Return the answer to a request as it leaves botocore."""
         try:
-            return _response(request, 200, self._answer(request))
+            if request.url.startswith(_SNS):
+                text = request.body if isinstance(request.body, str) else request.body.decode()
+                return _response(request, 200, self._subscription(dict(parse_qsl(text))))
+            return _response(request, 200, json.dumps(self._answer(request)).encode())
         except RefusedError as error:
             status = 404 if str(error) == "ResourceNotFoundException" else 400
-            return _response(request, status, {"__type": str(error), "message": "refused"})
+            if request.url.startswith(_SNS):
+                code = "NotFound" if status == 404 else str(error)
+                body = f"<ErrorResponse><Error><Code>{code}</Code><Message>refused</Message></Error></ErrorResponse>"
+                return _response(request, status, body.encode())
+            return _response(request, status, json.dumps({"__type": str(error), "message": "refused"}).encode())
         except Exception as error:
             self.bugs.append(error)
             raise
@@ -290,9 +313,9 @@ def plugged_in(wire: Wire) -> Iterator[None]:
         yield
 
 
-def _response(request: Any, status: int, content: dict[str, Any]) -> AWSResponse:
+def _response(request: Any, status: int, content: bytes) -> AWSResponse:
     headers: Any = {"x-amzn-RequestId": "12345678-1234-4234-8234-123456789012"}
-    body: Any = SimpleNamespace(stream=lambda: [json.dumps(content).encode()])
+    body: Any = SimpleNamespace(stream=lambda: [content])
     return AWSResponse(request.url, status, headers, body)
 
 

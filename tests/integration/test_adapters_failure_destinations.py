@@ -48,18 +48,20 @@ def on_failure(client: Any, queue: str, **qualifier: str) -> None:
     client.put_function_event_invoke_config(FunctionName="on-order", DestinationConfig=destinations, **qualifier)
 
 
-def of_function(arn: str = FUNCTION, origin: str | None = None) -> Reason | None:
+def of_function(arn: str = FUNCTION, origin: str | None = None) -> str | Reason:
     return FailureDestinations().confirm(Claim(Envelope.LAMBDA_DESTINATION, origin or arn, arn, QUEUE))
 
 
 def test_a_function_confirms_its_on_failure_destination():
     on_failure(make_function(), QUEUE)
-    assert of_function() is None
-    assert of_function(origin=f"{FUNCTION}:$LATEST") is None
+    assert of_function() == FUNCTION
+    assert of_function(origin=f"{FUNCTION}:$LATEST") == FUNCTION
 
 
-@pytest.mark.parametrize(("queue", "reason"), [(QUEUE, None), (OTHER, NOT_CONFIRMED), (None, NOT_CONFIRMED)])
-def test_a_function_confirms_its_dead_letter_queue(queue, reason):
+@pytest.mark.parametrize(
+    ("queue", "answer"), [(QUEUE, f"{FUNCTION}:live"), (OTHER, NOT_CONFIRMED), (None, NOT_CONFIRMED)]
+)
+def test_a_function_confirms_its_dead_letter_queue(queue, answer):
     class Lambda:
         """moto doesn't keep a function's dead-letter queue."""
 
@@ -72,7 +74,7 @@ def test_a_function_confirms_its_dead_letter_queue(queue, reason):
 
     failures = FailureDestinations()
     failures.__dict__["_lambda"] = Lambda()
-    assert failures.confirm(Claim(Envelope.LAMBDA_DESTINATION, f"{FUNCTION}:live", f"{FUNCTION}:live", QUEUE)) == reason
+    assert failures.confirm(Claim(Envelope.LAMBDA_DESTINATION, f"{FUNCTION}:live", f"{FUNCTION}:live", QUEUE)) == answer
 
 
 def test_a_function_whose_failures_go_elsewhere_confirms_nothing():
@@ -106,14 +108,14 @@ def rule(name: str, bus: str | None = None, target: str = TARGET, queue: str | N
     return f"arn:aws:events:{HOME}:rule/{f'{bus}/' if bus else ''}{name}"
 
 
-def of_rule(origin: str, target: str = TARGET) -> Reason | None:
+def of_rule(origin: str, target: str = TARGET) -> str | Reason:
     return FailureDestinations().confirm(Claim(Envelope.EVENTBRIDGE_RULE, origin, target, QUEUE))
 
 
 @pytest.mark.parametrize("bus", [None, "orders-bus"])
 def test_a_rule_confirms_the_target_whose_dead_letter_queue_it_is(bus):
     origin = rule("placed", bus)
-    assert of_rule(origin) is None
+    assert of_rule(origin) == TARGET
     # A target of the rule that has no dead-letter queue, and one that isn't a target.
     assert of_rule(origin, f"{TARGET}-1") == NOT_CONFIRMED
     assert of_rule(origin, f"{TARGET}-9") == NOT_CONFIRMED
@@ -154,13 +156,13 @@ def schedule(queue: str | None = QUEUE) -> str:
     return f"arn:aws:scheduler:{HOME}:schedule/default/nightly"
 
 
-def of_schedule(origin: str, target: str = TARGET) -> Reason | None:
+def of_schedule(origin: str, target: str = TARGET) -> str | Reason:
     return FailureDestinations().confirm(Claim(Envelope.EVENTBRIDGE_SCHEDULER, origin, target, QUEUE))
 
 
 def test_a_schedule_confirms_its_target():
     origin = schedule()
-    assert of_schedule(origin) is None
+    assert of_schedule(origin) == TARGET
     assert of_schedule(origin, f"{TARGET}-2") == NOT_CONFIRMED
     assert of_schedule(origin.replace("nightly", "gone")) == NOT_CONFIRMED
     assert of_schedule(origin.replace("default/", "")) == NOT_CONFIRMED
@@ -171,7 +173,41 @@ def test_a_schedule_whose_failures_go_elsewhere_confirms_nothing(queue):
     assert of_schedule(schedule(queue)) == NOT_CONFIRMED
 
 
-@pytest.mark.parametrize("envelope", [Envelope.SNS_NOTIFICATION, Envelope.NONE, Envelope.EVENTBRIDGE_SUBSCRIBER])
+def subscription(queue: str | None = QUEUE, protocol: str = "sqs", endpoint: str = TARGET) -> tuple[str, str]:
+    """Return the ARNs of a topic and of a subscription whose dead-letter queue is `queue`."""
+    sns = boto3.client("sns")
+    topic = sns.create_topic(Name="orders")["TopicArn"]
+    attributes = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": queue})} if queue else {}
+    made = sns.subscribe(
+        TopicArn=topic, Protocol=protocol, Endpoint=endpoint, Attributes=attributes, ReturnSubscriptionArn=True
+    )
+    return topic, made["SubscriptionArn"]
+
+
+def of_subscription(topic: str, made: str) -> str | Reason:
+    return FailureDestinations().confirm(Claim(Envelope.SNS_NOTIFICATION, topic, made, QUEUE))
+
+
+def test_a_subscription_says_where_its_notifications_belong():
+    topic, made = subscription()
+    assert of_subscription(topic, made) == TARGET
+    assert of_subscription(f"{topic}-2", made) == NOT_CONFIRMED
+    assert of_subscription(topic, f"{made[:-4]}0000") == NOT_CONFIRMED
+    boto3.client("sns").unsubscribe(SubscriptionArn=made)
+    assert of_subscription(topic, made) == NOT_CONFIRMED
+
+
+@pytest.mark.parametrize("queue", [None, OTHER])
+def test_a_subscription_whose_failures_go_elsewhere_confirms_nothing(queue):
+    assert of_subscription(*subscription(queue)) == NOT_CONFIRMED
+
+
+@pytest.mark.parametrize(("protocol", "endpoint"), [("lambda", FUNCTION), ("https", "https://example.com/orders")])
+def test_a_subscription_of_something_that_gets_notifications_in_another_form_confirms_nothing(protocol, endpoint):
+    assert of_subscription(*subscription(protocol=protocol, endpoint=endpoint)) == NOT_CONFIRMED
+
+
+@pytest.mark.parametrize("envelope", [Envelope.NONE, Envelope.EVENTBRIDGE_SUBSCRIBER])
 def test_other_envelopes_confirm_nothing(envelope):
     assert FailureDestinations().confirm(Claim(envelope, rule("placed"), TARGET, QUEUE)) == NOT_CONFIRMED
 
@@ -185,7 +221,7 @@ def failing(error: Exception) -> FailureDestinations:
             return fail
 
     broken = FailureDestinations()
-    for client in ("_lambda", "_events", "_scheduler"):
+    for client in ("_lambda", "_events", "_scheduler", "_sns"):
         broken.__dict__[client] = Broken()
     return broken
 
@@ -199,6 +235,7 @@ def failing(error: Exception) -> FailureDestinations:
         (Envelope.LAMBDA_DESTINATION, FUNCTION, FUNCTION),
         (Envelope.EVENTBRIDGE_RULE, f"arn:aws:events:{HOME}:rule/placed", TARGET),
         (Envelope.EVENTBRIDGE_SCHEDULER, f"arn:aws:scheduler:{HOME}:schedule/default/nightly", TARGET),
+        (Envelope.SNS_NOTIFICATION, f"arn:aws:sns:{HOME}:orders", f"arn:aws:sns:{HOME}:orders:1"),
     ],
 )
 def test_a_lookup_that_is_denied_or_throttled_leaves_the_message(code, envelope, origin, target):

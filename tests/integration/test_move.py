@@ -88,7 +88,7 @@ class Stage:
             contracts=lambda: (contracts or {}).get,
             error_log=lambda: lambda message_id, error: self.errors.append((message_id, error)),
             delivery_policy=DeliveryPolicy(),
-            confirms=lambda _run_id: lambda _claim: None,
+            confirms=lambda _run_id: factories.confirmed,
             movers=frozenset({MOTO_SENDER}),
             time=time.time,
             pause=self.pauses.append,

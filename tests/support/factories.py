@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from redrive.domain.errors import LogMessageError
-from redrive.domain.judging.authority import Authority, Confirm
+from redrive.domain.judging.authority import Authority, Claim, Confirm
 from redrive.domain.judging.judge import FindContract, Judge
 from redrive.domain.judging.verdicts import Reason
 from redrive.domain.messages.destinations import DeliveryPolicy
@@ -120,12 +120,17 @@ def unlogged(message_id: str, error: str) -> None:
 MOVER = "AROAMOVER"
 
 
+def confirmed(claim: Claim) -> str:
+    """Say that a claim is true."""
+    return claim.destination
+
+
 def authority(
     plan: RunPlan,
     find_queue: Callable[[str], QueueRef | Reason | None] = lambda _: None,
     *,
     arns: Iterable[str] = (),
-    confirm: Confirm = lambda _: None,
+    confirm: Confirm = confirmed,
 ) -> Authority:
     """Return what says where a run's messages go; claims are true, and `arns` can be delivered to besides queues."""
     return Authority(plan, find_queue, DeliveryPolicy(frozenset(arns)), confirm)

@@ -59,7 +59,7 @@ def sampled(
         facts=NoFacts(),
         find_contract=find_contract,
         delivery_policy=DeliveryPolicy(),
-        confirm=lambda _: None,
+        confirm=factories.confirmed,
         movers=frozenset(),
         log_error=log_error or factories.unlogged,
         seconds=1,

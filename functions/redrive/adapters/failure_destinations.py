@@ -1,10 +1,11 @@
-"""Asks AWS's configuration whether a function, rule, or schedule sends its failures to a queue.
+"""Asks AWS's configuration whether a function, rule, schedule, or subscription sends its failures to a queue.
 
 Called for what the envelopes of messages claim. Clients are created when the first claim comes.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_sns import SNSClient
 
 # A lane waits for the answer while other messages are in hand.
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=3, read_timeout=5)
-_DELETED = "ResourceNotFoundException"
+# SNS has a code of its own.
+_DELETED = {"ResourceNotFoundException", "NotFound"}
 # EventBridge API reference, PutRule: a rule is on the default bus unless its ARN names another one.
 _RULE = re.compile(
     r"arn:[a-z-]+:events:[a-z0-9-]+:[0-9]{12}:rule/(?:(?P<bus>[A-Za-z0-9._/-]{1,256})/)?"
@@ -38,7 +41,7 @@ _SCHEDULE = re.compile(
 
 
 class FailureDestinations:
-    """Where functions, rules, and schedules of one account and region send their failures."""
+    """Where functions, rules, schedules, and subscriptions of one account and region send their failures."""
 
     @cached_property
     def _lambda(self) -> LambdaClient:
@@ -52,20 +55,26 @@ class FailureDestinations:
     def _scheduler(self) -> EventBridgeSchedulerClient:
         return boto3.client("scheduler", config=_CONFIG)
 
-    def confirm(self, claim: Claim) -> Reason | None:
-        """Return None if the configuration says what the claim says, or why its messages stay."""
+    @cached_property
+    def _sns(self) -> SNSClient:
+        return boto3.client("sns", config=_CONFIG)
+
+    def confirm(self, claim: Claim) -> str | Reason:
+        """Return the ARN of what a message was meant for, if the configuration confirms the claim, or why it stays."""
         if _home(claim.origin) != _home(claim.queue):
             return Reason.DESTINATION_NOT_CONFIRMED
         try:
+            if claim.envelope is Envelope.SNS_NOTIFICATION:
+                return self._endpoint(claim) or Reason.DESTINATION_NOT_CONFIRMED
             confirmed = self._names_queue(claim)
         except ClientError as error:
             # Deleted since, or not readable.
-            if error.response["Error"]["Code"] != _DELETED:
+            if error.response["Error"]["Code"] not in _DELETED:
                 return Reason.CONFIGURATION_UNREADABLE
             confirmed = False
         except BotoCoreError:
             return Reason.CONFIGURATION_UNREADABLE
-        return None if confirmed else Reason.DESTINATION_NOT_CONFIRMED
+        return claim.destination if confirmed else Reason.DESTINATION_NOT_CONFIRMED
 
     def _names_queue(self, claim: Claim) -> bool:
         match claim.envelope:
@@ -87,7 +96,7 @@ class FailureDestinations:
                 return True
         except ClientError as error:
             # The function has no such configuration, or doesn't exist.
-            if error.response["Error"]["Code"] != _DELETED:
+            if error.response["Error"]["Code"] not in _DELETED:
                 raise
         configuration = self._lambda.get_function_configuration(**target)
         return configuration.get("DeadLetterConfig", {}).get("TargetArn") == claim.queue
@@ -113,6 +122,16 @@ class FailureDestinations:
             return False
         target = self._scheduler.get_schedule(GroupName=schedule["group"], Name=schedule["name"])["Target"]
         return target["Arn"] == claim.destination and target.get("DeadLetterConfig", {}).get("Arn") == claim.queue
+
+    def _endpoint(self, claim: Claim) -> str | None:
+        """Return the ARN of the queue that subscribes (SNS API reference, GetSubscriptionAttributes).
+
+        Functions and HTTP endpoints get another form of the message than the one in their dead-letter queue.
+        """
+        found = self._sns.get_subscription_attributes(SubscriptionArn=claim.destination)["Attributes"]
+        policy = json.loads(found.get("RedrivePolicy", "{}"))
+        named = found.get("TopicArn") == claim.origin and policy.get("deadLetterTargetArn") == claim.queue
+        return found.get("Endpoint") if named and found.get("Protocol") == "sqs" else None
 
 
 def _home(arn: str) -> tuple[str, ...]:

@@ -38,10 +38,20 @@ def noted(source: str | None = None, count: int = 0, **more) -> dict:
     return {ATTRIBUTE: factories.string(Provenance("run-0", count, "m", 1, source, **more).to_json())}
 
 
-def judged(message, *, confirm=lambda _: None, arns=(FUNCTION, ALIAS, WORKFLOW), **plan):
+def judged(message, *, confirm=factories.confirmed, arns=(FUNCTION, ALIAS, WORKFLOW), **plan):
     made = factories.plan(**({"sources": ()} | plan))
     authority = factories.authority(made, QUEUES.get, arns=arns, confirm=confirm)
     return factories.judge(made, where=authority)(message)
+
+
+def noting(asked):
+    """Say that each claim is true, and note it."""
+
+    def confirm(claim):
+        asked.append(claim)
+        return claim.destination
+
+    return confirm
 
 
 def where(verdict) -> str | None:
@@ -70,7 +80,7 @@ each_claimed = pytest.mark.parametrize(("values", "destination"), [claim[:2] for
 def test_a_claim_counts_only_if_the_configuration_confirms_it(values, destination, claim):
     asked = []
     message = factories.received(source=None, **values)
-    assert where(judged(message, confirm=asked.append)) == destination
+    assert where(judged(message, confirm=noting(asked))) == destination
     assert asked == [claim]
     for reason in (Reason.DESTINATION_NOT_CONFIRMED, Reason.CONFIGURATION_UNREADABLE):
         assert judged(message, confirm=lambda _, reason=reason: reason) == Skip(reason)
@@ -79,8 +89,8 @@ def test_a_claim_counts_only_if_the_configuration_confirms_it(values, destinatio
 @pytest.mark.parametrize(("values", "destination", "claim"), CLAIMS)
 def test_an_origin_is_confirmed_together_with_the_claim(values, destination, claim):
     plan, message = factories.plan(sources=()), factories.received(source=None, **values)
-    for reason, confirmed in ((None, True), (Reason.DESTINATION_NOT_CONFIRMED, False)):
-        authority = factories.authority(plan, QUEUES.get, arns=[destination], confirm=lambda _, reason=reason: reason)
+    for answer, confirmed in ((destination, True), (Reason.DESTINATION_NOT_CONFIRMED, False)):
+        authority = factories.authority(plan, QUEUES.get, arns=[destination], confirm=lambda _, answer=answer: answer)
         factories.judge(plan, where=authority)(message)
         assert authority.has_confirmed(claim.origin) is confirmed
         assert not authority.has_confirmed(f"{claim.origin}-2")
@@ -129,10 +139,73 @@ def test_what_the_deployment_does_not_list_is_never_asked_about(values, destinat
     assert verdict == Skip(Reason.DESTINATION_NOT_ALLOWED)
 
 
+# Notifications say which subscription they were sent for, and not where that one delivers to.
+
+TOPIC = f"arn:aws:sns:{HOME}:orders"
+SUBSCRIPTION = f"{TOPIC}:15189ad7-870e-40e5-a7dd-a48898cd9f86"
+
+
+def notification(subscription: str = SUBSCRIPTION, **changes) -> dict:
+    link = f"https://sns.us-east-1.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={subscription}"
+    content = {"Type": "Notification", "MessageId": "m", "TopicArn": TOPIC, "Message": "{}", "UnsubscribeURL": link}
+    return {"body": json.dumps(content | changes)}
+
+
+def test_a_notification_goes_as_it_is_to_the_endpoint_of_its_subscription():
+    asked = []
+
+    def confirm(claim):
+        asked.append(claim)
+        return PAYOUTS.arn
+
+    verdict = judged(factories.received(source=None, **notification()), confirm=confirm)
+    assert (where(verdict), verdict.outbound.request["MessageBody"]) == (PAYOUTS.arn, notification()["body"])
+    assert asked == [Claim(Envelope.SNS_NOTIFICATION, TOPIC, SUBSCRIPTION, DLQ.arn)]
+
+
+@pytest.mark.parametrize("reason", [Reason.DESTINATION_NOT_CONFIRMED, Reason.CONFIGURATION_UNREADABLE])
+def test_a_notification_whose_subscription_is_not_confirmed_stays(reason):
+    verdict = judged(factories.received(source=None, **notification()), confirm=lambda _: reason)
+    assert verdict == Skip(reason)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        notification(f"arn:aws:sns:{HOME}:others:15189ad7-870e-40e5-a7dd-a48898cd9f86"),
+        notification(f"{SUBSCRIPTION}&x=1"),
+        notification("PendingConfirmation"),
+        notification(TOPIC),
+        notification(UnsubscribeURL=5),
+        notification(UnsubscribeURL=None),
+        notification(TopicArn="arn:"),
+    ],
+)
+def test_a_notification_that_names_no_subscription_of_its_topic_has_no_destination(values):
+    def never(_claim):
+        raise AssertionError
+
+    assert judged(factories.received(source=None, **values), confirm=never) == Skip(Reason.NO_DESTINATION)
+
+
+@pytest.mark.parametrize("answer", [DLQ.arn, "arn:aws:sqs", factories.queue("gone").arn, f"{FUNCTION}-2"])
+def test_a_subscription_does_not_reach_what_the_run_may_not_deliver_to(answer):
+    verdict = judged(factories.received(source=None, **notification()), confirm=lambda _: answer)
+    assert isinstance(verdict, Skip)
+
+
+def test_a_notification_in_a_queue_that_a_redrive_policy_names_goes_to_its_source():
+    def never(_claim):
+        raise AssertionError
+
+    message = factories.received(source="orders", **notification())
+    assert where(judged(message, confirm=never, sources=(ORDERS,))) == ORDERS.arn
+
+
 def test_each_claim_is_asked_about_once_and_a_flood_of_them_is_cut():
     asked = []
     made = factories.plan(sources=())
-    judge = factories.judge(made, where=factories.authority(made, QUEUES.get, confirm=asked.append))
+    judge = factories.judge(made, where=factories.authority(made, QUEUES.get, confirm=noting(asked)))
     for _ in range(3):
         for number in range(150):
             judge(factories.received(source=None, **undelivered(f"{RULE}-{number}", PAYOUTS.arn)))
@@ -180,7 +253,7 @@ def test_the_record_of_a_failure_is_confirmed_by_the_queue_it_was_quarantined_fr
     assert isinstance(quarantined, Redrive)
     attributes = values.get("attributes", {}) | noted(dlq=DLQ.arn)
     message = factories.received(values["body"], source=None, attributes=attributes, sender=factories.MOVER)
-    assert where(judged(message, confirm=asked.append, dlq=QUARANTINE)) == destination
+    assert where(judged(message, confirm=noting(asked), dlq=QUARANTINE)) == destination
     assert asked == [claim]
 
 

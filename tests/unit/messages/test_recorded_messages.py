@@ -30,7 +30,7 @@ def verdict_on(name: str, **plan):
     plan = factories.plan(started_at=STARTED_AT, sources=(), **plan)
     # They come from several accounts: each is judged as by a deployment in its own.
     anything = SimpleNamespace(destination=lambda arn, _home: function(arn, "function"))
-    authority = Authority(plan, lambda _: factories.queue("found"), anything, lambda _: None)
+    authority = Authority(plan, lambda _: factories.queue("found"), anything, factories.confirmed)
     return factories.judge(plan, where=authority)(message(name))
 
 
@@ -131,7 +131,7 @@ def test_a_message_without_a_failed_payload_is_quarantined_whatever_its_destinat
     assert verdict_on(name, destination=DESTINATION).reason == reason
 
 
-@pytest.mark.parametrize("name", ["lambda-async-dlq", "sns-notification", "s3-notification"])
+@pytest.mark.parametrize("name", ["lambda-async-dlq", "s3-notification"])
 def test_a_message_that_does_not_say_where_it_belongs_needs_a_destination(name):
     assert verdict_on(name) == Skip(Reason.NO_DESTINATION)
     assert verdict_on(name, destination=DESTINATION).outbound.destination.address == DESTINATION.url

@@ -26,15 +26,17 @@ class Claim:
     """What an envelope says: that something sends its failures to a queue, and where they were meant to go."""
 
     envelope: Envelope
-    #: ARN of the function, rule, or schedule that failed.
+    #: ARN of the function, rule, schedule, or topic whose message it was.
     origin: str
-    #: ARN of what the message was meant for: the function itself, or the target of the rule or schedule.
+    #: ARN of what the message was meant for: the function itself, the target of the rule or schedule, or the
+    #: subscription of the topic, which has an endpoint.
     destination: str
-    #: ARN of the queue that its configuration must name for failures.
+    #: ARN of the queue that the configuration must name for failures.
     queue: str
 
 
-type Confirm = Callable[[Claim], Reason | None]
+# Returns the ARN of what the message was meant for, or why it stays.
+type Confirm = Callable[[Claim], str | Reason]
 
 
 class Authority:
@@ -50,7 +52,7 @@ class Authority:
     delivery_policy : DeliveryPolicy
         What besides queues may be delivered to.
     confirm : Confirm
-        Asks AWS's configuration about a claim: None if it's true, or why the message stays.
+        Asks AWS's configuration about a claim.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Authority:
         self._find_queue = find_queue
         self._delivery_policy = delivery_policy
         self._confirm = confirm
-        self._answers: dict[Claim, Reason | None] = {}
+        self._answers: dict[Claim, str | Reason] = {}
 
     @property
     def fifo_queue(self) -> str | None:
@@ -77,8 +79,8 @@ class Authority:
         return named.arn if named is not None and named.kind is Kind.FIFO_QUEUE else None
 
     def has_confirmed(self, origin: str) -> bool:
-        """Return whether AWS's configuration has confirmed that a function, rule, or schedule sends failures here."""
-        return any(claim.origin == origin and reason is None for claim, reason in self._answers.items())
+        """Return whether AWS's configuration has confirmed that failures of an ARN come here."""
+        return any(claim.origin == origin and not isinstance(answer, Reason) for claim, answer in self._answers.items())
 
     def destination_of(self, opened: OpenedMessage) -> Destination | Reason:
         """Return where a message goes, or why it stays."""
@@ -93,21 +95,31 @@ class Authority:
                 return Reason.NO_DESTINATION
             # Meant for something else, so it isn't the source queue's either.
             return only if claimed in {None, only.arn} else Reason.DESTINATION_NOT_ALLOWED
-        return Reason.NO_DESTINATION if claimed is None else self._claimed(opened, unqualified(claimed))
+        if claimed is not None:
+            return self._claimed(opened, unqualified(claimed))
+        return Reason.NO_DESTINATION if opened.subscription is None else self._subscribed(opened, opened.subscription)
 
     def _claimed(self, opened: OpenedMessage, claimed: str) -> Destination | Reason:
-        in_queue = opened.provenance.dlq if self._in_quarantine else self._dlq
         found = self._receiver(claimed)
         if claimed in self._trusted or not isinstance(found, Destination):
             return found
+        answer = self._confirmed(opened, opened.envelope, claimed)
+        return answer if isinstance(answer, Reason) else found
+
+    def _subscribed(self, opened: OpenedMessage, subscription: str) -> Destination | Reason:
+        answer = self._confirmed(opened, Envelope.SNS_NOTIFICATION, subscription)
+        return answer if isinstance(answer, Reason) else self._receiver(answer)
+
+    def _confirmed(self, opened: OpenedMessage, envelope: Envelope, claimed: str) -> str | Reason:
+        in_queue = opened.provenance.dlq if self._in_quarantine else self._dlq
         if in_queue is None or opened.origin is None:
             return Reason.DESTINATION_NOT_CONFIRMED
-        claim = Claim(opened.envelope, opened.origin, claimed, in_queue)
+        claim = Claim(envelope, opened.origin, claimed, in_queue)
         if claim not in self._answers:
             if len(self._answers) >= _MAX_CLAIMS:
                 return Reason.DESTINATION_NOT_CONFIRMED
             self._answers[claim] = self._confirm(claim)
-        return self._answers[claim] or found
+        return self._answers[claim]
 
     def _receiver(self, arn: str) -> Destination | Reason:
         if arn.startswith("arn:") and arn.split(":", 3)[2:3] == ["sqs"]:

@@ -5,6 +5,7 @@ Read by `redrive.domain.messages.opening`. Each model is a format from the AWS d
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from collections.abc import Mapping
 from enum import StrEnum
@@ -17,6 +18,10 @@ from redrive.domain.messages.message import AttributeMap
 
 # The version of the records that Lambda, Pipes, and custom event buses write. What another one contains isn't known.
 RECORD_VERSION = "1.0"
+# SNS developer guide, "Parsing message formats": UnsubscribeURL. SNS API reference, CreateTopic: names of topics.
+_SUBSCRIPTION = re.compile(
+    r"[?&]SubscriptionArn=(?P<arn>(?P<topic>arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}):[0-9a-f-]{36})$"
+)
 # No service counts further.
 _MAX_COUNT = 1_000_000_000
 
@@ -281,6 +286,14 @@ class SnsNotification(Form):
     topic: str = Field(alias="TopicArn", pattern="^arn:")
     message: str = Field(alias="Message")
     attributes: dict[str, SnsAttribute] = Field(default_factory=dict, alias="MessageAttributes")
+    unsubscribe_url: Any = Field(default=None, alias="UnsubscribeURL")
+
+    @property
+    def subscription(self) -> str | None:
+        """ARN of the subscription that SNS sent it for, as its link for unsubscribing says."""
+        link = self.unsubscribe_url
+        found = _SUBSCRIPTION.search(link) if isinstance(link, str) else None
+        return found["arn"] if found and found["topic"] == self.topic else None
 
     def sqs_attributes(self) -> AttributeMap:
         """Return the message's attributes as SQS has them."""

@@ -133,6 +133,8 @@ class OpenedMessage(NamedTuple):
     failure: Failure | None = None
     #: ARN that the envelope says the message was meant for.
     claimed_destination: str | None = None
+    #: ARN of the subscription that the outermost notification says it was sent for.
+    subscription: str | None = None
     #: Why it can't be redriven.
     blocked_reason: BlockedReason | None = None
     #: How many events it stands for without having them, as far as it says.

@@ -99,7 +99,16 @@ def _opened(
     kinds = tuple(envelopes) or (Envelope.NONE,)
     if found is None:
         origin = provenance.source or inside.origin
-        return OpenedMessage(received, received, kinds, inside.payload, provenance, origin, inside.failure)
+        return OpenedMessage(
+            received,
+            received,
+            kinds,
+            inside.payload,
+            provenance,
+            origin,
+            inside.failure,
+            subscription=inside.subscription,
+        )
     return OpenedMessage(
         received,
         found.forward,
@@ -109,6 +118,7 @@ def _opened(
         provenance.source or found.origin or inside.origin,
         found.failure,
         found.claimed_destination,
+        None,
         found.blocked_reason,
         found.events,
     )
@@ -122,6 +132,7 @@ class _Inside:
     #: Outermost first.
     envelopes: list[Envelope] = field(default_factory=list)
     origin: str | None = None
+    subscription: str | None = None
     failure: Failure | None = None
     #: The JSON object that the payload is: its text, and its content.
     innermost: tuple[str, JsonObject] | None = None
@@ -163,7 +174,8 @@ def _look_inside(forward: ReceivedMessage, *, moved: bool) -> _Inside:
         if inside.envelopes.count(Envelope.SNS_NOTIFICATION) == MAX_DEPTH:
             return inside
         inside.envelopes.append(Envelope.SNS_NOTIFICATION)
-        inside.origin = inside.origin or notification.topic
+        if inside.origin is None:
+            inside.origin, inside.subscription = notification.topic, notification.subscription
         inner, failure = _delivered(notification, moved=moved)
         if failure is not None:
             inside.envelopes.append(Envelope.LAMBDA_ASYNC_DLQ)
