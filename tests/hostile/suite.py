@@ -271,14 +271,14 @@ def carried(message: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 # The one thing that a message says and that is shown: the type of its error, if it looks like one.
-_ERROR_TYPE = re.compile(
+ERROR_TYPE = re.compile(
     r'(?:errorType[\\"]+:[\\"]+|failed with )[A-Za-z_][A-Za-z0-9_.]*(?:Error|Exception|Timeout|Failure|Fault|Action)\b'
 )
 
 
 def _leaks(ran: Ran) -> Iterator[Violation]:
     for place, whole in ran.shown.items():
-        text = _ERROR_TYPE.sub("", whole)
+        text = ERROR_TYPE.sub("", whole)
         sign = leak(text)
         if sign is not None:
             at = text.lower().find(sign)

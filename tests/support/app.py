@@ -118,7 +118,7 @@ class App:
         """Send messages, each given as SendMessageBatch takes it."""
         for chunk in itertools.batched(entries, 10, strict=False):
             numbered = [{"Id": str(place), **entry} for place, entry in enumerate(chunk)]
-            total = sum(len(entry["MessageBody"]) for entry in numbered)
+            total = sum(len(json.dumps(entry, default=repr)) for entry in numbered)
             batches = [numbered] if total < 900_000 else [[entry] for entry in numbered]
             for batch in batches:
                 answer = self.sqs.send_message_batch(QueueUrl=queue.url, Entries=batch)

@@ -110,8 +110,8 @@ def make_notice(report: Report, messages: Iterable[ReceivedMessage], movers: fro
         if note is None or note.run != report.run_id:
             continue
         found += 1
-        opened = open_message(message, belief)
-        stores.setdefault(_store_of(opened), _Store()).add(note, opened)
+        store, example = _store_and_example(message, belief)
+        stores.setdefault(store, _Store()).add(note, example)
         if found == report.counts.quarantined:
             break
     return Notice(
@@ -132,10 +132,10 @@ class _Store:
     problems: Counter[str] = field(default_factory=Counter)
     example: dict[str, Any] | None = None
 
-    def add(self, note: QuarantineNote, opened: OpenedMessage) -> None:
+    def add(self, note: QuarantineNote, example: dict[str, Any] | None) -> None:
         self.reasons[note.reason] += 1
         self.problems.update(note.problems)
-        self.example = self.example or _example(opened.payload)
+        self.example = self.example or example
 
     def notice(self, name: str) -> StoreNotice:
         return StoreNotice(
@@ -145,6 +145,16 @@ class _Store:
             problems=dict(self.problems.most_common(_MAX_PROBLEMS)),
             example=self.example,
         )
+
+
+def _store_and_example(message: ReceivedMessage, belief: Belief) -> tuple[str, dict[str, Any] | None]:
+    """Return a message's store and what is shown of it; whatever the message raises, the others are in the notice."""
+    try:
+        opened = open_message(message, belief)
+        return _store_of(opened), _example(opened.payload)
+    except Exception as error:  # noqa: BLE001
+        logger.error("message could not be read", message_id=message.message_id, error=type(error).__name__)
+        return UNKNOWN_STORE, None
 
 
 def _example(payload: Payload) -> dict[str, Any] | None:

@@ -41,13 +41,14 @@ def message(
     problems: tuple[str, ...] = ("body.ssn_no: missing",),
     body: str | None = None,
     sender: str = factories.MOVER,
+    **more: str,
 ) -> ReceivedMessage:
-    note = {"run": run, "count": 0, "id": "m", "sent": 1, "reason": reason, "problems": list(problems)}
+    note = {"run": run, "count": 0, "id": "m", "sent": 1, "reason": reason, "problems": list(problems), **more}
     attributes: dict[str, Any] = {"redrive": factories.string(json.dumps(note))}
     if store is not None:
         attributes |= factories.store_id(store)
     content = factories.store_event() if body is None else body
-    return factories.received(content, attributes=attributes, sender=sender)
+    return factories.received(content, source=None, attributes=attributes, sender=sender)
 
 
 def counted(notice: Any) -> dict[str, int]:
@@ -102,6 +103,13 @@ def test_peeking_ends_with_the_last_message_of_the_run():
 def test_a_notice_has_how_many_messages_it_found_of_how_many_there_are():
     notice = make_notice(report(5), [message(), message(run="other")], MOVERS)
     assert (notice.quarantined, notice.found, notice.peeked) == (5, 1, 2)
+
+
+def test_a_message_that_cannot_be_read_is_counted_and_the_others_are_too():
+    deep = message(None, body="[" * 5_000 + '"TopicArn"' + "]" * 5_000, dlq=factories.queue("failures").arn)
+    notice = make_notice(report(2), [deep, message("2")], MOVERS)
+    assert counted(notice) == {"unknown": 1, "2": 1}
+    assert notice.stores[1].reasons == {"invalid-body": 1}
 
 
 def test_an_example_of_each_store_is_masked():
