@@ -6,6 +6,7 @@ import re
 import time
 from decimal import Decimal
 from fractions import Fraction
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,9 @@ from jsonschema import Draft4Validator, Draft7Validator, Draft201909Validator, D
 
 from redrive.contracts.contract import ContractViolationError
 from redrive.contracts.json_schema import SchemaContract
+from redrive.contracts.schema_costs import values_in
+from redrive.contracts.schema_parts import InvalidSchemaError
+from redrive.contracts.schema_problems import Problems
 from redrive.contracts.work import TooMuchWorkError
 
 NEIGHBORS = settings(derandomize=True, deadline=None, max_examples=150)
@@ -182,3 +186,136 @@ def test_a_match_is_decided_rightly_or_not_at_all(pattern, repeats, within):
     except TooMuchWorkError:
         return
     assert found == ([("body", "pattern")] if "pattern" in schema else [])
+
+
+# Patterns as ECMA-262 has them, written for Python's engine
+
+SPACE = "\\t\\n\\v\\f\\r \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff"
+FRAGMENTS = {
+    r"\d": "[0-9]", r"\D": "[^0-9]", r"\w": "[0-9A-Za-z_]", r"\W": "[^0-9A-Za-z_]", r"\s": f"[{SPACE}]",
+    r"\S": f"[^{SPACE}]", ".": r"[^\n\r\u2028\u2029]", r"[^\w]": "[^0-9A-Za-z_]", r"[\d\s]": f"[0-9{SPACE}]",
+    r"[^\S]": f"[{SPACE}]", r"[\w.-]": "[0-9A-Za-z_.-]", r"\b": r"(?a:\b)", "a": "a", r"\.": r"\.",
+    # Python's \B doesn't match an empty text.
+    r"\B": "(?:(?<=[0-9A-Za-z_])(?=[0-9A-Za-z_])|(?<![0-9A-Za-z_])(?![0-9A-Za-z_]))",
+    r"\\\\": r"\\\\", "$": r"\Z", "^": r"\A", "(?:a|$)": r"(?:a|\Z)", r"\d{2}": "[0-9]{2}",
+    ".*": r"[^\n\r\u2028\u2029]*",
+}  # fmt: skip
+SIGNS = "aZ_05 .\\\n\r\t\v\u0085\u00a0\u00e9\u0660\u0665\u1680\u2028\u2029\u200b\ufeff\u0391\U0001f600"
+
+
+@given(
+    st.lists(st.sampled_from(sorted(FRAGMENTS)), min_size=1, max_size=4),
+    st.text(SIGNS, max_size=4),
+    st.sampled_from([("", ""), ("(?!q)", ""), ("(?=.|)", ""), ("", "(?<!q)")]),
+)
+@settings(derandomize=True, deadline=None, max_examples=1_500)
+def test_a_pattern_means_what_ecma_262_says_with_and_without_look_around(fragments, text, around):
+    before, after = around
+    expected = re.search("".join(FRAGMENTS[fragment] for fragment in fragments), text) is not None
+    pattern = before + "".join(fragments) + after
+    assert (problems({"pattern": pattern}, json.dumps(text)) == []) is expected, pattern
+    name = {"patternProperties": {pattern: False}}
+    assert (problems(name, json.dumps({text: 1})) != []) is expected, pattern
+
+
+# Work on numbers and choices
+
+
+NUMERIC = [
+    {"multipleOf": Decimal("0.01")},
+    {"multipleOf": 7},
+    {"maximum": Decimal("0.1"), "minimum": -5},
+    {"enum": [Decimal(number) / 10 for number in range(5)]},
+    {"enum": [1, 2, None, "a"]},
+    {"const": Decimal("0.5")},
+    {"type": "integer"},
+]
+
+
+@pytest.mark.parametrize("schema", NUMERIC)
+@pytest.mark.parametrize("number", ["1e1000", "1e-1000", "0." + "9" * 990, "9" * 999, "1.5e500"])
+def test_work_on_long_numbers_is_bounded_and_short_ones_are_decided(schema, number):
+    array = {"items": schema, "uniqueItems": True}
+    for content in (f"[{number}]", "[0.5, 1, 2.25, 1e3]", json.dumps([round(n / 100, 2) for n in range(2_000)])):
+        problems(array, content)
+    most = f"[{','.join([number] * (1_000_000 // len(number)))}]"
+    contract = SchemaContract("x", {"items": {"allOf": [schema] * 30}})
+    try:
+        contract.parse(most, {})
+    except (TooMuchWorkError, ContractViolationError):
+        return
+    # Only what is looked up takes no more work for a long number.
+    assert set(schema) <= {"type"} or schema == {"enum": [1, 2, None, "a"]}
+
+
+def test_a_catalog_of_events_with_prices_is_decided_for_large_messages():
+    prices = {"type": "number", "multipleOf": Decimal("0.01"), "minimum": 0}
+    event = {"properties": {"kind": {"type": "string"}, "lines": {"items": {"properties": {"price": prices}}}}}
+    kinds = [{"allOf": [event, {"properties": {"kind": {"const": f"k{number}"}}}]} for number in range(20)]
+    message = {"kind": "k3", "lines": [{"sku": f"SKU-{number}", "price": number / 4} for number in range(3_000)]}
+    assert problems({"oneOf": kinds}, json.dumps(message)) == []
+
+
+def test_many_dependent_names_are_counted():
+    names = [f"n{number}" for number in range(2_000)]
+    items = [dict.fromkeys(names, 1)] + [{"a": 1}] * 100_000
+    with pytest.raises(TooMuchWorkError):
+        problems({"items": {"dependentRequired": {"a": names}}}, json.dumps(items))
+
+
+@pytest.mark.parametrize("depth", [0, 10, 28])
+def test_finding_the_problems_of_a_large_message_takes_little_more_than_checking_it(depth, monkeypatch):
+    looked_at = []
+    valid = Problems._valid
+    monkeypatch.setattr(
+        Problems, "_valid", lambda self, *args: looked_at.append(values_in(args[1])) or valid(self, *args)
+    )
+    node = {"properties": {"a": {"$ref": "#"}, "l": {"items": {"type": "integer"}}}, "anyOf": [{"$ref": "#/$defs/m"}]}
+    schema = node | {"$defs": {"m": {"properties": {"a": {"$ref": "#"}}}}}
+    content = {"l": [*range(5_000), "x"]}
+    for _ in range(depth):
+        content = {"a": content}
+    found = problems(schema, json.dumps(content))
+    assert found
+    assert all(where.startswith("body") for where, _ in found)
+    assert sum(looked_at) <= 10_000 + 7 * values_in(content)
+
+
+# Message attributes
+
+
+@pytest.mark.parametrize("draft", DRAFTS)
+@pytest.mark.parametrize(
+    ("place", "inside"),
+    [
+        *product(["#/definitions/k", "#/x-attributes/properties/j", "#k"], [True, False]),
+        ("#/x-attributes/definitions/k", True),
+    ],
+)
+def test_a_reference_in_the_attributes_leads_to_definitions_there_or_at_the_top(draft, place, inside):
+    anchor = {"id": "#k"} if "04" in draft else {"$id": "#k"} if "07" in draft else {"$anchor": "k"}
+    pattern = {"type": "string", "pattern": "^a$"}
+    own = {"properties": {"k": {"$ref": place}, "j": {"$ref": "#/definitions/k"}}}
+    if place == "#k":
+        pattern = pattern | anchor
+    definitions = {"definitions": {"k": pattern}}
+    document = {"$schema": draft, "x-attributes": own | (definitions if inside else {})}
+    document |= {} if inside else definitions
+    contract = SchemaContract("x", document)
+    for value in ("a", "b"):
+        attributes = {"k": {"DataType": "String", "StringValue": value}}
+        if value == "a":
+            contract.parse("{}", attributes)
+        else:
+            with pytest.raises(ContractViolationError, match=r"attributes\.k: pattern"):
+                contract.parse("{}", attributes)
+
+
+def test_the_attributes_own_definitions_come_first_and_another_dialect_shares_none():
+    string = {"k": {"type": "string"}}
+    own = {"$defs": {"k": {"type": "integer"}}, "properties": {"k": {"$ref": "#/$defs/k"}}}
+    contract = SchemaContract("x", {"$defs": string, "x-attributes": own})
+    assert contract.attributes_schema["$defs"] == own["$defs"]
+    draft = {"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"k": {"$ref": "#/$defs/k"}}}
+    with pytest.raises(InvalidSchemaError, match="refers to nothing"):
+        SchemaContract("x", {"$defs": string, "x-attributes": draft})

@@ -201,13 +201,15 @@ def _problems(
 ) -> list[tuple[Violation, Problem]]:
     found = []
     known = _field_names(model)
-    for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        code = violation
+    for detail in error.errors(include_url=False, include_input=False):
+        code, what = violation, detail["type"]
         # A key that the contract doesn't define comes from the message, so it can contain anything.
         path = [step if isinstance(step, int) or step in known else "*" for step in detail["loc"]]
-        if detail["type"] == "json_invalid":
-            code = Violation.NOT_JSON
-        elif part == "attributes" and detail["type"] == "missing":
+        if what == "json_invalid":
+            # JSON that is nested deeper than the consumer can read is JSON all the same.
+            too_deep = str(detail["ctx"]["error"]).startswith("recursion limit")
+            code, what = (violation, "too_deep") if too_deep else (Violation.NOT_JSON, what)
+        elif part == "attributes" and what == "missing":
             code = Violation.MISSING_ATTRIBUTE
-        found.append((code, Problem(".".join([part, *map(str, path)]), detail["type"])))
+        found.append((code, Problem(".".join([part, *map(str, path)]), what)))
     return found

@@ -6,12 +6,8 @@ jsonschema-rs, because few cold starts need it.
 
 from __future__ import annotations
 
-import json
-import re
-from base64 import b64encode
 from collections.abc import Mapping
 from copy import deepcopy
-from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any, Literal
 
@@ -22,22 +18,23 @@ from redrive.contracts.contract import (
     ContractViolationError,
     Problem,
     Violation,
-    attribute_value,
     property_names,
 )
 from redrive.contracts.marks import Marks, marks_of_json
+from redrive.contracts.schema_costs import CHARACTERS
 from redrive.contracts.schema_document import (
-    ATTRIBUTES,
     SNS_DELIVERY,
+    attributes_document,
     check_metaschema,
     check_own_keywords,
     draft_of,
     not_a_schema,
 )
 from redrive.contracts.schema_parts import InvalidSchemaError, Part, Parts
-from redrive.contracts.schema_patterns import Matcher, is_light
+from redrive.contracts.schema_patterns import Matcher, ecma_262, is_light
 from redrive.contracts.schema_problems import Problems
-from redrive.contracts.work import TooMuchWorkError, Work, check_depth
+from redrive.contracts.schema_values import Reader, names_in
+from redrive.contracts.work import TooMuchWorkError, Work
 
 # Stands for `pattern` where a pattern needs look-around, backreferences, or a large count.
 _BOUNDED = "sqs-redrive:pattern"
@@ -46,9 +43,6 @@ _BOUNDED = "sqs-redrive:pattern"
 # 20,000 values takes some 0.2 million steps.
 _STEPS = 20_000_000
 _STEPS_PER_BYTE = 200
-# JSON has no limit. Numbers of this size take arithmetic no longer than others; those of a million digits do.
-_MAX_DIGITS = 1_000
-_NUMBER = re.compile(r"[+-]?(\d+)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
 class SchemaContract:
@@ -79,7 +73,8 @@ class SchemaContract:
         check_own_keywords(document)
         self.sns_delivery: Literal["raw", "wrapped"] | None = document.get(SNS_DELIVERY)
         self.body_schema: dict[str, Any] = document
-        self.attributes_schema: dict[str, Any] = document.get(ATTRIBUTES, {})
+        self.attributes_schema = attributes_document(document)
+        self._reader = Reader()
         work = Work(_STEPS, _STEPS_PER_BYTE)
         try:
             self._body = _Schema(self.body_schema, work)
@@ -104,15 +99,16 @@ class SchemaContract:
         TooMuchWorkError
             If checking the message takes too much work, it is nested too deeply, or a number has too many digits.
         """
+        reader = self._reader
         try:
-            content = _parsed(body)
+            content = reader.body(body)
         except ValueError:
             problem = Problem("body", "json_invalid")
             raise ContractViolationError(self.name, Violation.NOT_JSON, [problem]) from None
-        problems = [(Violation.INVALID_BODY, one) for one in self._body.problems(content, body, "body")]
+        problems = [(Violation.INVALID_BODY, one) for one in self._body.problems(content, body, "body", reader)]
         if self._attributes is not None:
-            values = {name: _typed(value) for name, value in attributes.items()}
-            for problem in self._attributes.problems(values, "", "attributes"):
+            values = reader.attributes(attributes)
+            for problem in self._attributes.problems(values, "", "attributes", reader):
                 missing = problem.what == "required"
                 problems.append((Violation.MISSING_ATTRIBUTE if missing else Violation.INVALID_ATTRIBUTE, problem))
         if not problems:
@@ -131,7 +127,7 @@ class SchemaContract:
             As in `parse`.
         """
         content = self.parse(body, attributes)
-        values = {name: _typed(value) for name, value in attributes.items()}
+        values = self._reader.attributes(attributes)
         in_attributes = None if self._attributes is None else self._attributes.marks(values, "")
         return self._body.marks(content, body), in_attributes
 
@@ -172,24 +168,30 @@ class _Schema:
         schema.pop("contentEncoding", None)
         schema.pop("contentMediaType", None)
         if isinstance(schema.get("pattern"), str) and not is_light(schema["pattern"], f"{where}/pattern"):
-            schema[_BOUNDED] = schema.pop("pattern")
+            schema[_BOUNDED] = ecma_262(schema.pop("pattern"))
             self._light = False
-        for pattern in schema.get("patternProperties") or ():
+        for pattern in list(schema.get("patternProperties") or ()):
             if not is_light(pattern, f"{where}/patternProperties"):
-                self._name_patterns.add(pattern)
+                # The library matches names itself.
+                self._name_patterns.add(self._parts.renamed(part, pattern, ecma_262(pattern)))
                 self._light = False
 
-    def problems(self, content: Any, text: str, where: str) -> list[Problem]:
-        """Return the first problems of a value; none if it is valid. `text` is its JSON, or empty for attributes.
+    def problems(self, content: Any, text: str, where: str, reader: Reader) -> list[Problem]:
+        """Return the first problems of a value, which `reader` has just read; none if it is valid.
+
+        `text` is its JSON, or empty for attributes.
 
         Raises
         ------
         TooMuchWorkError
             If finding out takes too much work.
         """
+        cost = self._parts.cost
+        steps = reader.integers * cost.integer + reader.decimals * cost.decimal
+        steps += len(text) * cost.patterns // CHARACTERS
         # No text has more values than characters.
-        if not self._light or (1 + len(text)) * self._parts.weight > _STEPS:
-            self._begin(content, text)
+        if not self._light or steps + (1 + len(text)) * cost.value > _STEPS:
+            self._begin(content, text, steps)
         if self._decided(self._validator.is_valid(content)):
             return []
         self._work.start(len(text))
@@ -197,7 +199,7 @@ class _Schema:
 
     def marks(self, content: Any, text: str) -> Marks:
         """Return which values in a valid one may be shown."""
-        self._begin(content, text)
+        self._begin(content, text, 0)
 
         def holds(part: Part, value: Any) -> bool | None:
             validator = self._validators.get(part.pointer)
@@ -205,16 +207,16 @@ class _Schema:
 
         return marks_of_json(self._parts, self._draft, holds, content)
 
-    def _begin(self, content: Any, text: str) -> None:
+    def _begin(self, content: Any, text: str, steps: int) -> None:
         self._matcher.gave_up = False
         self._work.start(len(text))
         # Every value is at the top, or follows one of these. They may also be in strings.
         values = 1 + text.count(",") + text.count(":") + text.count("[")
-        if values * self._parts.weight > self._work.left:
+        if steps + values * self._parts.cost.value > self._work.left:
             raise TooMuchWorkError
         # The library matches names itself, after it is known that no match takes too much work.
         if self._name_patterns:
-            for name in _names(content):
+            for name in names_in(content):
                 for pattern in self._name_patterns:
                     self._matcher.matches(pattern, name)
             self._decided(valid=False)
@@ -231,86 +233,3 @@ class _Schema:
     @cached_property
     def _problems(self) -> Problems:
         return Problems(self._parts, self._draft, self._validators, _BOUNDED, self._matcher.matches)
-
-
-# Messages
-
-
-def _parsed(text: str) -> Any:
-    """Return parsed JSON, numbers exact.
-
-    Raises
-    ------
-    ValueError
-        If it isn't JSON, or holds half of a surrogate pair.
-    TooMuchWorkError
-        If it is nested too deeply or has a number with too many digits.
-    """
-    try:
-        content = _DECODER.decode(text)
-    except RecursionError:
-        raise TooMuchWorkError from None
-    check_depth(text, content)
-    if "\\ud" in text or "\\uD" in text:
-        _check_strings(content)
-    return content
-
-
-def _check_strings(content: Any) -> None:
-    pending = [content]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, str):
-            # UnicodeEncodeError is a ValueError.
-            value.encode()
-        elif isinstance(value, (dict, list)):
-            pending += [*value, *value.values()] if isinstance(value, dict) else value
-
-
-def _decimal(text: str) -> Decimal:
-    try:
-        number = Decimal(text) if len(text) <= _MAX_DIGITS else None
-    except InvalidOperation:
-        # Its exponent is beyond what decimals hold.
-        number = None
-    if number is None or not -_MAX_DIGITS <= number.adjusted() <= _MAX_DIGITS:
-        raise TooMuchWorkError
-    return number
-
-
-def _integer(text: str) -> int:
-    if len(text) > _MAX_DIGITS:
-        raise TooMuchWorkError
-    return int(text)
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(constant)
-
-
-# Made once: json.loads would make one for each message.
-_DECODER = json.JSONDecoder(parse_float=_decimal, parse_int=_integer, parse_constant=_refuse)
-
-
-def _typed(value: Mapping[str, Any]) -> Any:
-    found = attribute_value(value)
-    if isinstance(found, bytes):
-        return b64encode(found).decode()
-    if str(value.get("DataType", "")).startswith("Number") and isinstance(found, str):
-        number = _NUMBER.fullmatch(found)
-        if number is not None:
-            return _decimal(found) if number[2] or number[3] else _integer(found)
-    return found
-
-
-def _names(content: Any) -> set[str]:
-    names: set[str] = set()
-    pending = [content]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            names.update(value)
-            pending += value.values()
-        elif isinstance(value, list):
-            pending += value
-    return names

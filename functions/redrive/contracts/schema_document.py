@@ -17,7 +17,41 @@ from redrive.contracts.schema_parts import DIALECTS, InvalidSchemaError
 ATTRIBUTES = "x-attributes"
 SNS_DELIVERY = "x-sns-delivery"
 _MARKS = ("x-safe", "x-personal")
+_DEFINITIONS = ("$defs", "definitions")
+# Keywords whose values are JSON, not schemas.
+_INSTANCES = ("enum", "const", "default", "examples")
 _OURS = {re.sub("[^a-z]", "", name).rstrip("s"): name for name in (ATTRIBUTES, SNS_DELIVERY, *_MARKS)}
+
+
+def attributes_document(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of the message attributes as a document of its own, or an empty one.
+
+    Its references may also lead to the definitions of the document that it is in, and begin with its place there.
+    """
+    found = document.get(ATTRIBUTES)
+    if not found:
+        return {}
+    own: dict[str, Any] = _rebased(found)
+    if "$schema" in own and own["$schema"] != document.get("$schema"):
+        return own
+    around = {name: _rebased(document[name]) for name in ("$schema", "$id", "id", *_DEFINITIONS) if name in document}
+    shared = {
+        name: {**around[name], **own.get(name, {})} for name in _DEFINITIONS if isinstance(around.get(name), dict)
+    }
+    return {**around, **own, **shared}
+
+
+def _rebased(part: Any) -> Any:
+    """Return a part of a schema with references that begin at `x-attributes` instead of at the top around it."""
+    if isinstance(part, list):
+        return [_rebased(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    found = {name: value if name in _INSTANCES else _rebased(value) for name, value in part.items()}
+    reference = found.get("$ref")
+    if isinstance(reference, str) and f"{reference}/".startswith(f"#/{ATTRIBUTES}/"):
+        found["$ref"] = "#" + reference.removeprefix(f"#/{ATTRIBUTES}")
+    return found
 
 
 def check_metaschema(document: dict[str, Any]) -> None:
@@ -58,7 +92,7 @@ def draft_of(document: dict[str, Any]) -> int:
                 continue
             if isinstance(other, str) and other.removesuffix("#") != dialect.removesuffix("#"):
                 raise InvalidSchemaError(f"$schema: expected one dialect in a document, found {other!r} too")
-            pending += (value for key, value in part.items() if key not in {"enum", "const", "default", "examples"})
+            pending += (value for key, value in part.items() if key not in _INSTANCES)
         elif isinstance(part, list):
             pending += part
     return draft
@@ -85,8 +119,8 @@ def check_own_keywords(document: dict[str, Any]) -> None:
         for key, value in part.items() if isinstance(part, dict) else ():
             if keywords:
                 _check_own_keyword(key, value, top=part is document)
-            if not keywords or key not in {"enum", "const", "default", "examples"}:
-                named = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
+            if not keywords or key not in _INSTANCES:
+                named = {"properties", "patternProperties", *_DEFINITIONS, "dependentSchemas", "dependencies"}
                 pending.append((value, not (keywords and key in named)))
         pending += [(value, keywords) for value in part] if isinstance(part, list) else []
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
+from redrive.contracts.schema_costs import Cost, highest, own_cost, total
+
 # Steps that one value may take. Contracts that real queues have take 5 to 500.
-MAX_WEIGHT = 100_000
-# Hashing each item of an array takes about ten times as long as applying a subschema.
-_UNIQUE_ITEMS = 10
+MAX_STEPS = 100_000
 
 # Keywords that contain subschemas: by name, in a list, or one. The first three groups apply to the same value.
 _SAME_MAPS = ("dependentSchemas", "dependencies")
@@ -55,7 +55,7 @@ class Part:
     members: list[Part] = field(default_factory=list)
     #: Other parts that apply to items.
     items: list[Part] = field(default_factory=list)
-    weight: int | None = None
+    cost: Cost | None = None
     #: A reference leads back to it, so the library checks it once for each value.
     recursive: bool = False
 
@@ -89,11 +89,11 @@ class Parts:
         while pending:
             pending += self._connect(pending.pop())
         self._find_loops()
-        self.weight = sum(_weight(part) for part in self if part.recursive or part is self.root)
-        if self.weight > MAX_WEIGHT:
+        self.cost = total(_cost(part) for part in self if part.recursive or part is self.root)
+        if self.cost.value > MAX_STEPS:
             raise InvalidSchemaError(
-                f"its references and combinations multiply: one value can take {self.weight:,} steps; the limit is "
-                f"{MAX_WEIGHT:,}"
+                f"its references and combinations multiply: one value can take {self.cost.value:,} steps; the limit is "
+                f"{MAX_STEPS:,}"
             )
 
     def __iter__(self) -> Iterator[Part]:
@@ -102,6 +102,17 @@ class Parts:
     def of(self, schema: dict[str, Any]) -> Part:
         """Return the part that a subschema of the document is."""
         return self._parts[id(schema)]
+
+    def renamed(self, part: Part, pattern: str, name: str) -> str:
+        """Let a part have another text for one of its patterns of names, and return it."""
+        below = part.schema["patternProperties"]
+        part.schema["patternProperties"] = {name if one == pattern else one: schema for one, schema in below.items()}
+        place = f"{part.pointer}/patternProperties/"
+        old, new = place + _escaped(pattern), place + _escaped(name)
+        for one in self:
+            if f"{one.pointer}/".startswith(f"{old}/"):
+                one.pointer = new + one.pointer.removeprefix(old)
+        return name
 
     def target(self, part: Part, reference: str) -> Part:
         """Return what a `$ref` in a part refers to."""
@@ -253,42 +264,21 @@ def _below_all(part: Part) -> list[Part]:
     return [*part.same, *part.one_of_below, *part.members, *part.items]
 
 
-def _weight(part: Part) -> int:
+def _cost(part: Part) -> Cost:
     """Return an upper bound of the steps for one value that a part applies to.
 
     Applying a subschema to a value is one step. For a value deep inside, the steps of all values around it count too,
     as a recursive schema can reach it from each of them. A recursive part counts once, where it begins.
     """
-    if part.weight is None:
-        below = max((_below_weight(one) for one in part.one_of_below), default=0)
-        members, items = (sum(map(_below_weight, group)) for group in (part.members, part.items))
-        part.weight = _own_weight(part.schema) + sum(map(_below_weight, part.same)) + below + max(members, items)
-    return part.weight
+    if part.cost is None:
+        members, items = (total(map(_cost_below, group)) for group in (part.members, part.items))
+        below = [highest(map(_cost_below, part.one_of_below)), highest([members, items])]
+        part.cost = total([own_cost(part.schema), *map(_cost_below, part.same), *below])
+    return part.cost
 
 
-def _below_weight(part: Part) -> int:
-    return 1 if part.recursive else _weight(part)
-
-
-def _own_weight(schema: Mapping[str, Any]) -> int:
-    weight = 1 + _UNIQUE_ITEMS * (schema.get("uniqueItems") is True)
-    for keyword in ("const", "enum"):
-        # Strings and numbers are looked up; objects and arrays are compared with each choice.
-        value = schema.get(keyword)
-        plain = not any(isinstance(one, (dict, list)) for one in (value if keyword == "enum" else [value]) or ())
-        weight += 1 if plain else _values(value)
-    for keyword in ("required", "patternProperties", "dependentRequired", "dependencies", "dependentSchemas"):
-        weight += len(schema.get(keyword) or ()) if isinstance(schema.get(keyword), (list, dict)) else 0
-    return weight
-
-
-def _values(value: Any) -> int:
-    count, pending = 0, [value]
-    while pending:
-        found = pending.pop()
-        count += 1
-        pending += found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
-    return count
+def _cost_below(part: Part) -> Cost:
+    return Cost(1) if part.recursive else _cost(part)
 
 
 def _below(found: Any, step: str) -> Any:

@@ -7,7 +7,9 @@ end, and those that count far, such as `(a|b){5000}`, take long for each charact
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jsonschema_rs import (
@@ -29,6 +31,52 @@ _HEAVY_BYTES = 10 * 1024 * 1024
 _LOOK_AHEAD = 256
 _FIRST_LIMIT = 64
 _LIMIT_GROWTH = 4
+# ECMA-262, "CharacterClassEscape": digits, white space with line terminators, and characters of words.
+_RANGES = {
+    "d": [(0x30, 0x39)],
+    "s": [
+        *((0x9, 0xD), (0x20, 0x20), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029)),
+        *((0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)),
+    ],
+    "w": [(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)],
+}
+_WORD = "[0-9A-Za-z_]"
+_OUTSIDE = {
+    ".": r"[^\n\r\x{2028}\x{2029}]",
+    r"\b": f"(?:(?<={_WORD})(?!{_WORD})|(?<!{_WORD})(?={_WORD}))",
+    r"\B": f"(?:(?<={_WORD})(?={_WORD})|(?<!{_WORD})(?!{_WORD}))",
+}
+_PARTS = re.compile(r"\\.|.", re.DOTALL)
+_BOUNDARY = re.compile(r"(?:[^\\]|\\[^bB])*\\[bB]", re.DOTALL)
+
+
+def ecma_262(pattern: str) -> str:
+    r"""Return a pattern for the library with `.`, `\d`, `\w`, `\s`, and `\b` as ECMA-262 has them.
+
+    The library translates them itself, except `\b` and those of patterns with look-around or backreferences. There,
+    `\d` would also be a digit of any other script.
+    """
+    found, in_class = [], False
+    for part in _PARTS.findall(pattern):
+        escaped = part[1:] if part[0] == "\\" else ""
+        if escaped.lower() in _RANGES:
+            ranges = _RANGES[escaped.lower()]
+            ranges = _others(ranges) if escaped.isupper() else ranges
+            text = "".join(f"\\x{{{first:X}}}-\\x{{{last:X}}}" for first, last in ranges)
+            found.append(text if in_class else f"[{text}]")
+        elif not in_class:
+            found.append(_OUTSIDE.get(part, part))
+        else:
+            found.append(part)
+        if part in "[]":
+            in_class = part == "["
+    return "".join(found)
+
+
+def _others(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    firsts = [0, *(last + 1 for _, last in ranges)]
+    lasts = [*(first - 1 for first, _ in ranges), sys.maxunicode]
+    return list(zip(firsts, lasts, strict=True))
 
 
 class Pattern:
@@ -92,7 +140,7 @@ def is_light(pattern: str, where: str) -> bool:
         If it isn't a regular expression.
     """
     schema = {"pattern": pattern}
-    if _compiled(schema, RegexOptions(size_limit=_LIGHT_BYTES)) is not None:
+    if _compiled(schema, RegexOptions(size_limit=_LIGHT_BYTES)) is not None and not _BOUNDARY.match(pattern):
         return True
     if _compiled(schema, FancyRegexOptions(size_limit=_HEAVY_BYTES)) is None:
         raise InvalidSchemaError(f"not a JSON Schema: {where}: {pattern!r} is not a regular expression of ECMA-262")

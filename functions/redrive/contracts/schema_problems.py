@@ -13,12 +13,17 @@ from typing import Any
 from jsonschema_rs import ValidationError, Validator, ValidatorMap, validator_for
 
 from redrive.contracts.contract import MAX_PROBLEMS, Problem
+from redrive.contracts.schema_costs import values_in
 from redrive.contracts.schema_parts import Part, Parts
 
 # Deeper problems are reported here: what is above is checked once more for each level.
 _MAX_DEPTH = 30
 # Parts that are looked into. A message that breaks a small contract in 20 places needs some 50.
 _MAX_VISITS = 200
+# Values that are checked once more: so many, and so many for each value of the message. Then the search ends with the
+# next problem.
+_CHECKS = 10_000
+_CHECKS_PER_VALUE = 5
 # Keywords that look at the value alone, so each can be checked on its own.
 _ALONE = (
     "type", "const", "enum", "multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "maxLength",
@@ -61,6 +66,7 @@ class Problems:
         self._names = cache(self._name_pattern)
         # Parts and paths that were looked into: several ways can lead to them.
         self._seen: set[tuple[int, Path]] = set()
+        self._left = 0
 
     def of(self, content: Any, where: str, known: frozenset[str]) -> list[Problem]:
         """Return the first problems of a value, which is invalid.
@@ -76,6 +82,7 @@ class Problems:
         """
         found: dict[Problem, None] = {}
         self._seen.clear()
+        self._left = _CHECKS + _CHECKS_PER_VALUE * values_in(content)
         for problem in self._in(self._parts.root, content, ()):
             if problem is None:
                 continue
@@ -99,6 +106,8 @@ class Problems:
             for problem in self._of_keyword(part, keyword, value, path):
                 nothing = False
                 yield problem
+                if self._left < 0:
+                    return
         if nothing:
             # A keyword that depends on what others found.
             yield path, next((keyword for keyword in (*_WHOLE[::-1], "$dynamicRef") if keyword in schema), "schema")
@@ -115,7 +124,7 @@ class Problems:
                 if below is False:
                     yield at, keyword
                 elif isinstance(below, dict) and not self._valid(pointer, inner):
-                    if len(at) > _MAX_DEPTH:
+                    if len(at) > _MAX_DEPTH or self._left < 0:
                         yield at, keyword
                     else:
                         yield from self._in(self._parts.of(below), inner, at)
@@ -200,6 +209,7 @@ class Problems:
 
     def _valid(self, pointer: str, value: Any) -> bool:
         validator = self._validators.get(pointer)
+        self._left -= values_in(value)
         return validator is None or validator.is_valid(value)
 
     def _validator_alone(self, pointer: str, keyword: str) -> Validator:
