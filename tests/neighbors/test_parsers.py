@@ -43,7 +43,8 @@ HOSTILE = [
     "[" * 300 + "]" * 300, '{"a":' * 300 + "1" + "}" * 300, "[" * 20_000 + "]" * 20_000,
     r'"\ud800"', r'"\udc00\ud800"', r'"x\ud83d"', r'{"\ud83d":"\ude00"}', r'"\uffff"', r'"\ufffe"', r'"\u0000"',
     '"arn:"', '"arn:aws"', '"arn:aws:sqs"', '"arn:aws:sqs:us-east-1:123456789012"', '"arn:aws:lambda:::function:"',
-    '"arn:aws:sqs:us-east-1:123456789012:orders:x"', '"Binary"', '"Number"', '"String."', '"="', '"YQ"', '"é"',
+    '"arn:aws:sqs:us-east-1:123456789012:orders:x"', r'"arn:aws:s3:::\ud800"',
+    '"Binary"', '"Number"', '"String."', '"="', '"YQ"', '"é"',
     '"Notification"', '"Success"', '"aws:s3"', '"1.0"', '"' + "x" * 2_000 + '"', '"\U0001f600"',
 ]  # fmt: skip
 hostile = st.sampled_from(HOSTILE)

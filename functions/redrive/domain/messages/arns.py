@@ -5,15 +5,26 @@ Used by selection and sampling, to show and match the name that a person knows a
 
 from __future__ import annotations
 
+import re
+
+# What the names of queues, functions, rules, schedules, pipes, topics, and buckets consist of. Anything else in an ARN
+# was made up, and may be anything.
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,256}", re.ASCII)
+
 
 def arn_name(arn: str | None) -> str | None:
-    """Return the resource name in an ARN: a function's without its qualifier, a schedule's without its group.
+    """Return the resource name in an ARN: without a function's qualifier, a schedule's group, and a subscriber's id.
 
     None for anything that isn't an ARN, which an envelope may hold instead.
     """
     parts = arn.split(":") if arn is not None and arn.startswith("arn:") else ()
     if len(parts) < 6:
         return None
+    kind, *names = parts[-1].split("/")
     if parts[2] == "lambda" and len(parts) > 6:
-        return parts[6]
-    return parts[-1].rsplit("/", 1)[-1]
+        name = parts[6]
+    elif (parts[2], kind) == ("events", "subscriber") and names:
+        name = names[0]
+    else:
+        name = names[-1] if names else kind
+    return name if _NAME.fullmatch(name) else None
