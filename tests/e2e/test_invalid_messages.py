@@ -8,7 +8,7 @@ from tests.support import factories
 from tests.support.app import App
 
 NESTED_MEGABYTE = "[" * 524_000 + "]" * 524_000
-NO_JSON = {
+UNREADABLE = {
     "text": "hello",
     "blank": " ",
     "a mebibyte of nested arrays": NESTED_MEGABYTE,
@@ -22,21 +22,21 @@ TWICE = factories.store_event(event_id="twice-1").replace("{", '{"event_id": "",
 
 def test_a_contract_refuses_them_each_with_its_reason(app: App):
     pair = app.store_events
-    messages = [{"MessageBody": body, "MessageAttributes": factories.store_id()} for body in NO_JSON.values()]
+    messages = [{"MessageBody": body, "MessageAttributes": factories.store_id()} for body in UNREADABLE.values()]
     app.send(pair.dlq, [*messages, {"MessageBody": TWICE, "MessageAttributes": factories.store_id()}])
     report = app.redrive(pair.dlq).report
     assert (report["status"], report["counts"]["redriven"]) == ("SUCCEEDED", 1)
-    assert report["quarantineReasons"] == {"invalid-body": 2, "not-json": 4}
+    assert report["quarantineReasons"] == {"invalid-body": 3, "not-json": 3}
     app.until_processed({"twice-1"})
     quarantined = app.take(app.quarantine)
-    assert {message["Body"] for message in quarantined} == set(NO_JSON.values())
+    assert {message["Body"] for message in quarantined} == set(UNREADABLE.values())
 
 
 def test_without_a_contract_they_go_back_byte_for_byte(app: App):
     pair = app.pair("anything")
-    app.bury(pair, [{"MessageBody": body} for body in [*NO_JSON.values(), TWICE]])
-    assert app.redrive(pair.dlq).report["counts"]["redriven"] == len(NO_JSON) + 1
-    assert {message["Body"] for message in app.take(pair.source)} == {*NO_JSON.values(), TWICE}
+    app.bury(pair, [{"MessageBody": body} for body in [*UNREADABLE.values(), TWICE]])
+    assert app.redrive(pair.dlq).report["counts"]["redriven"] == len(UNREADABLE) + 1
+    assert {message["Body"] for message in app.take(pair.source)} == {*UNREADABLE.values(), TWICE}
 
 
 def invocation(**changes) -> dict:
@@ -79,17 +79,20 @@ def test_an_envelope_that_lacks_a_field_is_taken_for_what_it_is_a_raw_message(ap
 
 def test_what_holds_nothing_to_redrive_goes_to_the_quarantine(app: App):
     dlq = app.queue("failures")
-    pointer = without(invocation(), "requestPayload") | {"KinesisBatchInfo": {"shardId": "shard-0"}}
+    dropped = without(invocation(), "requestPayload")
+    pointer = dropped | {"KinesisBatchInfo": {"shardId": "shard-0", "batchSize": 7}}
     truncated = {"SCHEDULE_ARN": "arn:s", "TARGET_ARN": dlq.arn, "IS_PAYLOAD_TRUNCATED": "true"}
     attributes = {name: factories.string(value) for name, value in truncated.items()}
     messages = [
         {"MessageBody": json.dumps(invocation(condition="Success"))},
+        {"MessageBody": json.dumps(dropped)},
         {"MessageBody": json.dumps(pointer)},
         {"MessageBody": '{"order": ', "MessageAttributes": attributes},
     ]
     app.send(dlq, messages)
     report = app.redrive(dlq).report
-    assert report["quarantineReasons"] == {"no-payload": 1, "payload-truncated": 1, "succeeded": 1}
+    assert report["quarantineReasons"] == {"no-payload": 2, "payload-truncated": 1, "succeeded": 1}
+    assert sorted(group["events"] or 0 for group in report["sample"]["groups"]) == [0, 0, 1, 7]
     assert {message["Body"] for message in app.take(app.quarantine)} == {message["MessageBody"] for message in messages}
 
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from decimal import (
     MAX_EMAX,
     MIN_EMIN,
+    ROUND_CEILING,
+    ROUND_FLOOR,
     Clamped,
     Context,
     Decimal,
@@ -89,11 +91,11 @@ class ExactFunctions(Functions):
 
     @signature({"types": ["number"]})
     def _func_ceil(self, arg: Number) -> Number:
-        return _rounded(arg, "ROUND_CEILING")
+        return _rounded(arg, ROUND_CEILING)
 
     @signature({"types": ["number"]})
     def _func_floor(self, arg: Number) -> Number:
-        return _rounded(arg, "ROUND_FLOOR")
+        return _rounded(arg, ROUND_FLOOR)
 
     @signature({"types": ["array", "string"]}, {"types": []})
     def _func_contains(self, subject: Any, search: Any) -> bool:
