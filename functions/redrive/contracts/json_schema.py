@@ -34,6 +34,7 @@ from redrive.contracts.schema_parts import InvalidSchemaError, Part, Parts
 from redrive.contracts.schema_patterns import Matcher, ecma_262, is_light
 from redrive.contracts.schema_problems import Problems
 from redrive.contracts.schema_values import Reader, names_in
+from redrive.contracts.schema_work import Steps
 from redrive.contracts.work import TooMuchWorkError, Work
 
 # Stands for `pattern` where a pattern needs look-around, backreferences, or a large count.
@@ -140,6 +141,10 @@ class _Schema:
         check_metaschema(document)
         schema = deepcopy(document)
         self._parts = Parts(schema, self._draft)
+        cost = self._parts.cost
+        self._per_number = max(cost.integer, cost.decimal)
+        # No text has more values than characters, nor more numbers than half of them.
+        self._per_character = cost.value + (self._per_number + cost.patterns + 1) // 2
         self._work = work
         self._matcher = Matcher(work)
         self._name_patterns: set[str] = set()
@@ -186,12 +191,8 @@ class _Schema:
         TooMuchWorkError
             If finding out takes too much work.
         """
-        cost = self._parts.cost
-        steps = reader.integers * cost.integer + reader.decimals * cost.decimal
-        steps += len(text) * cost.patterns // CHARACTERS
-        # No text has more values than characters.
-        if not self._light or steps + (1 + len(text)) * cost.value > _STEPS:
-            self._begin(content, text, steps)
+        if not self._light or (1 + len(text)) * self._per_character + reader.long * self._per_number > _STEPS:
+            self._begin(content, text, reader.long)
         if self._decided(self._validator.is_valid(content)):
             return []
         self._work.start(len(text))
@@ -207,13 +208,15 @@ class _Schema:
 
         return marks_of_json(self._parts, self._draft, holds, content)
 
-    def _begin(self, content: Any, text: str, steps: int) -> None:
+    def _begin(self, content: Any, text: str, long: int) -> None:
         self._matcher.gave_up = False
         self._work.start(len(text))
         # Every value is at the top, or follows one of these. They may also be in strings.
         values = 1 + text.count(",") + text.count(":") + text.count("[")
-        if steps + values * self._parts.cost.value > self._work.left:
-            raise TooMuchWorkError
+        cost = self._parts.cost
+        steps = values * cost.value + (values + long) * self._per_number + len(text) * cost.patterns // CHARACTERS
+        if steps > self._work.left:
+            self._steps.count(content, self._work.left)
         # The library matches names itself, after it is known that no match takes too much work.
         if self._name_patterns:
             for name in names_in(content):
@@ -229,6 +232,10 @@ class _Schema:
     @cached_property
     def _validators(self) -> ValidatorMap:
         return validator_map_for(self._schema, **self._options)
+
+    @cached_property
+    def _steps(self) -> Steps:
+        return Steps(self._parts)
 
     @cached_property
     def _problems(self) -> Problems:

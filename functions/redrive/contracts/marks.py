@@ -198,7 +198,8 @@ def _applied(schema: _Schema, part: Part, value: Any) -> _Matched:
     of = schema.parts.of
     keywords, found = part.schema, list[_Matched]([part])
     if isinstance(reference := keywords.get("$ref"), str):
-        target = _applied(schema, schema.parts.target(part, reference), value)
+        referred = schema.parts.target(part, reference)
+        target = _applied(schema, referred, value) if isinstance(referred, Part) else _UNMARKED
         if schema.draft <= 7:
             # Nothing next to a $ref counts.
             return target

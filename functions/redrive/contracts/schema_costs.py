@@ -11,21 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-# Steps for an item of an array, which is hashed, and for a number in it.
-_UNIQUE_ITEMS = 10
-_UNIQUE_NUMBER = 50
-# Steps for a number.
+# Steps for a number. Integers of 64 bits take one for an integer of 64 bits.
 _NUMBER_KEYWORDS = {
     "multipleOf": 250, "maximum": 20, "minimum": 20, "exclusiveMaximum": 20, "exclusiveMinimum": 20,
 }  # fmt: skip
-# Steps to find out whether a decimal is whole.
-_WHOLE_NUMBER = 3
+# Steps for a decimal or a long integer to find out whether it is a number, or whole.
+_NUMBER_TYPES = {"number": 20, "integer": 3}
 # Steps to compare a value with a choice that isn't looked up; a number with a number, and with a decimal.
 _CHOICE = 3
 _NUMBER_CHOICE = 150
 _DECIMAL_CHOICE = 700
 # Digits, or powers of ten, of numbers that cost no more than others; steps grow with those beyond.
-_SHORT = 20
+SHORT = 20
+_LONG = 2**63
 # Characters that a pattern is matched with for the price of one step, if it takes no more than reading them.
 CHARACTERS = 2
 
@@ -35,11 +33,15 @@ class Cost(NamedTuple):
 
     #: For a value of any kind.
     value: int = 0
-    #: For a number in addition, if it is short.
+    #: For a number in addition, if it is short. Longer integers are calculated with like decimals.
     integer: int = 0
     decimal: int = 0
     #: Patterns for each text.
     patterns: int = 0
+
+
+# For an item of an array, which is hashed, and for a number in it.
+_UNIQUE = Cost(10, 50, 50)
 
 
 def total(costs: Iterable[Cost]) -> Cost:
@@ -52,15 +54,41 @@ def highest(costs: Iterable[Cost]) -> Cost:
     return Cost(*(max(column) for column in zip(*costs, strict=True))) if (costs := list(costs)) else Cost()
 
 
+def times(cost: Cost, count: int) -> Cost:
+    """Return the cost of what applies so often."""
+    return cost if count == 1 else Cost(*(steps * count for steps in cost))
+
+
 def own_cost(schema: Mapping[str, Any]) -> Cost:
     """Return what a schema's own keywords cost."""
     return total(_costs(schema))
 
 
-def of_number(number: int | Decimal, digits: int) -> int:
-    """Return how many short numbers a number of so many digits counts for."""
-    size = digits + (abs(number.adjusted()) if isinstance(number, Decimal) else 0)
-    return 1 if size <= _SHORT else size // 2
+def deep_cost(schema: Mapping[str, Any]) -> Cost:
+    """Return what a schema's own keywords cost for each value inside the one that it applies to."""
+    costs = [_UNIQUE] if schema.get("uniqueItems") is True else []
+    for choices in (schema.get("enum"), [schema.get("const")]):
+        if isinstance(choices, list) and any(isinstance(one, (dict, list)) for one in choices):
+            number = sum(map(_number_steps, choices))
+            costs.append(Cost(0, number, number))
+    return total(costs)
+
+
+def of_number(number: int | Decimal) -> int:
+    """Return how many short numbers a number counts for."""
+    if isinstance(number, Decimal):
+        return of_digits(len(number.as_tuple().digits) + abs(number.adjusted()))
+    return of_digits(number.bit_length() * 3 // 10)
+
+
+def is_short(number: Any) -> bool:
+    """Return whether a number is an integer of 64 bits."""
+    return isinstance(number, int) and -_LONG <= number < _LONG
+
+
+def of_digits(size: int) -> int:
+    """Return how many short numbers one of so many digits and powers of ten counts for."""
+    return 1 if size <= SHORT else size // 2
 
 
 def values_in(content: Any) -> int:
@@ -71,12 +99,12 @@ def values_in(content: Any) -> int:
 def _costs(schema: Mapping[str, Any]) -> Iterator[Cost]:
     yield Cost(1)
     if schema.get("uniqueItems") is True:
-        yield Cost(_UNIQUE_ITEMS, _UNIQUE_NUMBER, _UNIQUE_NUMBER)
+        yield _UNIQUE
     for keyword, steps in _NUMBER_KEYWORDS.items():
         if keyword in schema:
-            yield Cost(0, steps, steps)
-    if "integer" in (kinds if isinstance(kinds := schema.get("type"), list) else [kinds]):
-        yield Cost(0, 0, _WHOLE_NUMBER)
+            yield Cost(0, 1 if is_short(schema[keyword]) else steps, steps)
+    kinds = kinds if isinstance(kinds := schema.get("type"), list) else [kinds]
+    yield Cost(0, 0, sum(steps for kind, steps in _NUMBER_TYPES.items() if kind in kinds))
     for keyword in ("const", "enum"):
         if keyword in schema:
             yield _choices_cost(schema[keyword] if keyword == "enum" else [schema[keyword]])

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
-from redrive.contracts.schema_costs import Cost, highest, own_cost, total
+from redrive.contracts.schema_costs import Cost, highest, own_cost, times, total
 
 # Steps that one value may take. Contracts that real queues have take 5 to 500.
 MAX_STEPS = 100_000
+_UNEVALUATED_FACTOR = 3
 
 # Keywords that contain subschemas: by name, in a list, or one. The first three groups apply to the same value.
 _SAME_MAPS = ("dependentSchemas", "dependencies")
@@ -55,6 +56,9 @@ class Part:
     members: list[Part] = field(default_factory=list)
     #: Other parts that apply to items.
     items: list[Part] = field(default_factory=list)
+    #: It has a $ref, and nothing next to it counts: up to draft 7.
+    only_refers: bool = False
+    #: Upper bound of the steps for one value.
     cost: Cost | None = None
     #: A reference leads back to it, so the library checks it once for each value.
     recursive: bool = False
@@ -89,7 +93,7 @@ class Parts:
         while pending:
             pending += self._connect(pending.pop())
         self._find_loops()
-        self.cost = total(_cost(part) for part in self if part.recursive or part is self.root)
+        self.cost = total(cost_of(part) for part in self if part.recursive or part is self.root)
         if self.cost.value > MAX_STEPS:
             raise InvalidSchemaError(
                 f"its references and combinations multiply: one value can take {self.cost.value:,} steps; the limit is "
@@ -114,9 +118,14 @@ class Parts:
                 one.pointer = new + one.pointer.removeprefix(old)
         return name
 
-    def target(self, part: Part, reference: str) -> Part:
+    def find(self, schema: Any) -> Part | None:
+        """Return the part that something in the document is, or None if it is none."""
+        return self._parts.get(id(schema))
+
+    def target(self, part: Part, reference: str) -> Part | bool:
         """Return what a `$ref` in a part refers to."""
-        return self._parts[id(self._resolved(part, reference))]
+        found = self._resolved(part, reference)
+        return found if isinstance(found, bool) else self._parts[id(found)]
 
     # Subschemas by keyword and reference
 
@@ -130,13 +139,12 @@ class Parts:
                 to.append(below)
                 new.extend([] if known else [below])
 
-        # Up to draft 7, nothing next to a $ref counts.
-        alone = self._draft <= 7 and isinstance(schema.get("$ref"), str)
+        part.only_refers = self._draft <= 7 and isinstance(schema.get("$ref"), str)
         for name in _REFERENCES:
             if isinstance(reference := schema.get(name), str):
                 for found in self._targets(part, name, reference):
                     add(found, self._pointer(found), part.same)
-        for keyword, value in () if alone else schema.items():
+        for keyword, value in () if part.only_refers else schema.items():
             pointer = f"{part.pointer}/{_escaped(keyword)}"
             if isinstance(value, list) and keyword in {*_SAME_LISTS, "prefixItems", "items"}:
                 for index, found in enumerate(value):
@@ -264,7 +272,7 @@ def _below_all(part: Part) -> list[Part]:
     return [*part.same, *part.one_of_below, *part.members, *part.items]
 
 
-def _cost(part: Part) -> Cost:
+def cost_of(part: Part) -> Cost:
     """Return an upper bound of the steps for one value that a part applies to.
 
     Applying a subschema to a value is one step. For a value deep inside, the steps of all values around it count too,
@@ -273,12 +281,21 @@ def _cost(part: Part) -> Cost:
     if part.cost is None:
         members, items = (total(map(_cost_below, group)) for group in (part.members, part.items))
         below = [highest(map(_cost_below, part.one_of_below)), highest([members, items])]
-        part.cost = total([own_cost(part.schema), *map(_cost_below, part.same), *below])
+        same = times(total(map(_cost_below, part.same)), again(part.schema))
+        part.cost = total([own_cost(part.schema), same, *below])
     return part.cost
 
 
+def again(schema: Mapping[str, Any]) -> int:
+    """Return how often the library applies what is next to a schema's keywords, such as `allOf`, to the same value.
+
+    To know what is unevaluated, it applies all of it again, and what is in it too: nested, that multiplies.
+    """
+    return _UNEVALUATED_FACTOR if "unevaluatedProperties" in schema or "unevaluatedItems" in schema else 1
+
+
 def _cost_below(part: Part) -> Cost:
-    return Cost(1) if part.recursive else _cost(part)
+    return Cost(1) if part.recursive else cost_of(part)
 
 
 def _below(found: Any, step: str) -> Any:

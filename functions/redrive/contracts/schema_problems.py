@@ -147,7 +147,8 @@ class Problems:
         pointer = f"{part.pointer}/{keyword}"
         if keyword == "$ref":
             target = self._parts.target(part, wanted)
-            yield target.schema, target.pointer, value, path
+            below, place = (target.schema, target.pointer) if isinstance(target, Part) else (target, pointer)
+            yield below, place, value, path
         elif keyword == "allOf":
             yield from ((below, f"{pointer}/{index}", value, path) for index, below in enumerate(wanted))
         elif keyword in {"then", "else"} and "if" in schema:
@@ -201,7 +202,12 @@ class Problems:
             count = sum(self._holds(schema, pointer, item) for item in value)
             least, most = part.schema.get("minContains", 1), part.schema.get("maxContains", len(value))
             return not least <= count <= most
-        holding = sum(self._holds(one, f"{pointer}/{index}", value) for index, one in enumerate(schema))
+        holding = 0
+        for index, one in enumerate(schema):
+            holding += self._holds(one, f"{pointer}/{index}", value)
+            if self._left < 0:
+                # The value breaks this keyword, or another that is about the same value.
+                return True
         return holding == 0 if keyword == "anyOf" else holding != 1
 
     def _holds(self, schema: Any, pointer: str, value: Any) -> bool:

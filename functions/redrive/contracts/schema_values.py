@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from redrive.contracts.contract import attribute_value
-from redrive.contracts.schema_costs import of_number
+from redrive.contracts.schema_costs import SHORT, of_digits
 from redrive.contracts.work import TooMuchWorkError, check_depth
 
 # JSON has no limit. A number of a million digits takes minutes.
@@ -22,16 +22,16 @@ _NUMBER = re.compile(r"[+-]?(\d+)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
 class Reader:
-    """Reads bodies and attributes, and counts the numbers of the last one: how many short numbers they would be.
+    """Reads bodies and attributes, and counts the long numbers of the last one: how many short numbers they are like.
 
     What it reads raises TooMuchWorkError if it is nested too deeply or has a number with too many digits.
     """
 
     def __init__(self) -> None:
-        # Made once: json.loads would make one for each message.
+        # Made once: json.loads would make one for each message. Without a function for integers, it is faster.
+        self._short = json.JSONDecoder(parse_float=self._decimal, parse_constant=_refuse)
         self._decoder = json.JSONDecoder(parse_float=self._decimal, parse_int=self._integer, parse_constant=_refuse)
-        self.integers = 0
-        self.decimals = 0
+        self.long = 0
 
     def body(self, text: str) -> Any:
         """Return parsed JSON.
@@ -41,9 +41,11 @@ class Reader:
         ValueError
             If it isn't JSON, or holds half of a surrogate pair.
         """
-        self.integers = self.decimals = 0
+        # No integer of a short text has too many digits, and all together have no more than the text.
+        short = len(text) <= _MAX_DIGITS
+        self.long = of_digits(len(text)) if short else 0
         try:
-            content = self._decoder.decode(text)
+            content = (self._short if short else self._decoder).decode(text)
         except RecursionError:
             raise TooMuchWorkError from None
         check_depth(text, content)
@@ -53,7 +55,7 @@ class Reader:
 
     def attributes(self, attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Return the values of message attributes by name."""
-        self.integers = self.decimals = 0
+        self.long = 0
         return {name: self._attribute(value) for name, value in attributes.items()}
 
     def _attribute(self, value: Mapping[str, Any]) -> Any:
@@ -72,17 +74,18 @@ class Reader:
         except InvalidOperation:
             # Its exponent is beyond what decimals hold.
             number = None
-        if number is None or not -_MAX_DIGITS <= number.adjusted() <= _MAX_DIGITS:
+        if number is None or abs(power := number.adjusted()) > _MAX_DIGITS:
             raise TooMuchWorkError
-        self.decimals += of_number(number, len(text))
+        if (size := len(text) + abs(power)) > SHORT:
+            self.long += of_digits(size)
         return number
 
     def _integer(self, text: str) -> int:
         if len(text) > _MAX_DIGITS:
             raise TooMuchWorkError
-        number = int(text)
-        self.integers += of_number(number, len(text))
-        return number
+        if len(text) > SHORT:
+            self.long += of_digits(len(text))
+        return int(text)
 
 
 def names_in(content: Any) -> set[str]:
