@@ -46,7 +46,7 @@ def generated_schemas(draft: str):
             {"minimum": 1},
             {"maxLength": 1},
             {"enum": [1, "a", None, [1]]},
-            {"const": {"a": 1}},
+            {"enum": [{"a": 1}]} if "draft-04" in draft else {"const": {"a": 1}},
             {"pattern": "^a"},
             {"pattern": "^(?!b)"},
             {"minItems": 1},

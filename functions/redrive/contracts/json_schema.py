@@ -26,10 +26,10 @@ from redrive.contracts.schema_document import (
     SNS_DELIVERY,
     attributes_document,
     check_metaschema,
-    check_own_keywords,
     draft_of,
     not_a_schema,
 )
+from redrive.contracts.schema_keywords import ASSERT_FORMATS, check_keywords
 from redrive.contracts.schema_parts import InvalidSchemaError, Part, Parts
 from redrive.contracts.schema_patterns import Matcher, ecma_262, is_light
 from redrive.contracts.schema_problems import Problems
@@ -50,36 +50,41 @@ class SchemaContract:
     """A contract for messages whose body is JSON.
 
     Attribute values are strings, numbers for the data type Number, and base64 strings for Binary. Numbers are exact,
-    `$ref` can't leave the document, and `format` is only an annotation. The work on a message is bounded by its size.
+    `$ref` can't leave the document, and `format` is only an annotation unless the schema says otherwise. The work on a
+    message is bounded by its size.
 
     Parameters
     ----------
     name : str
         The contract's name in reports: the schema's location.
     document : Any
-        The schema of the body. May contain `x-attributes`, the schema of the message attributes (an object), and
-        `x-sns-delivery`: `raw` if the consumer of an SNS topic's queue expects raw messages.
+        The schema of the body. May contain `x-attributes`, the schema of the message attributes (an object);
+        `x-sns-delivery`: `raw` if the consumer of an SNS topic's queue expects raw messages; and `x-assert-formats`:
+        true if `format` counts.
 
     Raises
     ------
     InvalidSchemaError
-        If `document` isn't a JSON Schema of a supported draft, has a reference that leaves the document or never ends,
-        has a pattern that isn't a regular expression, or could take too much work for one value.
+        If `document` isn't a JSON Schema of a supported draft, has a keyword that would be ignored, a reference that
+        leaves the document or never ends, or a pattern that isn't a regular expression, or could take too much work for
+        one value.
     """
 
     def __init__(self, name: str, document: Any) -> None:
         self.name = name
         if not isinstance(document, dict):
             raise InvalidSchemaError(f"expected a JSON object, found {type(document).__name__}")
-        check_own_keywords(document)
+        check_keywords(document)
         self.sns_delivery: Literal["raw", "wrapped"] | None = document.get(SNS_DELIVERY)
         self.body_schema: dict[str, Any] = document
         self.attributes_schema = attributes_document(document)
         self._reader = Reader()
         work = Work(_STEPS, _STEPS_PER_BYTE)
         try:
-            self._body = _Schema(self.body_schema, work)
-            self._attributes = _Schema(self.attributes_schema, work) if self.attributes_schema else None
+            formats = document.get(ASSERT_FORMATS) is True
+            self._body = _Schema(self.body_schema, work, formats=formats)
+            attributes = self.attributes_schema
+            self._attributes = _Schema(attributes, work, formats=formats) if attributes else None
         except RecursionError:
             raise InvalidSchemaError("its subschemas are nested too deeply") from None
 
@@ -136,7 +141,7 @@ class SchemaContract:
 class _Schema:
     """A compiled schema."""
 
-    def __init__(self, document: dict[str, Any], work: Work) -> None:
+    def __init__(self, document: dict[str, Any], work: Work, *, formats: bool) -> None:
         self._draft = draft_of(document)
         check_metaschema(document)
         schema = deepcopy(document)
@@ -145,6 +150,7 @@ class _Schema:
         self._per_number = max(cost.integer, cost.decimal)
         # No text has more values than characters, nor more numbers than half of them.
         self._per_character = cost.value + (self._per_number + cost.patterns + 1) // 2
+        self._formats = formats
         self._work = work
         self._matcher = Matcher(work)
         self._name_patterns: set[str] = set()
@@ -159,7 +165,7 @@ class _Schema:
         self._options: dict[str, Any] = {
             "pattern_options": FancyRegexOptions(),
             "keywords": {_BOUNDED: self._matcher.keyword()},
-            "validate_formats": False,
+            "validate_formats": formats,
             "offline": True,
         }
         try:
@@ -172,6 +178,8 @@ class _Schema:
         # Annotations in current drafts, but draft 7 lets a validator check them.
         schema.pop("contentEncoding", None)
         schema.pop("contentMediaType", None)
+        if not self._formats:
+            schema.pop("format", None)
         if isinstance(schema.get("pattern"), str) and not is_light(schema["pattern"], f"{where}/pattern"):
             schema[_BOUNDED] = ecma_262(schema.pop("pattern"))
             self._light = False

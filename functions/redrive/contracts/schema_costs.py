@@ -21,6 +21,8 @@ _NUMBER_TYPES = {"number": 20, "integer": 3}
 _CHOICE = 3
 _NUMBER_CHOICE = 150
 _DECIMAL_CHOICE = 700
+# Patterns that checking a format is like.
+_FORMAT = 4
 # Digits, or powers of ten, of numbers that cost no more than others; steps grow with those beyond.
 SHORT = 20
 _LONG = 2**63
@@ -113,7 +115,7 @@ def _costs(schema: Mapping[str, Any]) -> Iterator[Cost]:
         lists = wanted.values() if isinstance(wanted, dict) else [wanted]
         yield Cost(sum(len(names) if isinstance(names, list) else 1 for names in lists) if wanted else 0)
     patterns = len(schema.get("patternProperties") or ())
-    yield Cost(patterns, patterns=patterns + ("pattern" in schema))
+    yield Cost(patterns, patterns=patterns + ("pattern" in schema) + _FORMAT * ("format" in schema))
 
 
 def _choices_cost(choices: Any) -> Cost:

@@ -1,11 +1,10 @@
-"""Checks that a document is a JSON Schema of a supported dialect and uses this app's keywords as they are meant.
+"""Finds out which draft a JSON Schema is of and whether it is one, and takes the schema of the attributes out of it.
 
 Used by `redrive.contracts.json_schema` when a contract is loaded.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from jsonschema_rs import ValidationError, meta
@@ -16,11 +15,9 @@ from redrive.contracts.schema_parts import DIALECTS, InvalidSchemaError
 # SNS topic's queue expects raw messages or SNS envelopes.
 ATTRIBUTES = "x-attributes"
 SNS_DELIVERY = "x-sns-delivery"
-_MARKS = ("x-safe", "x-personal")
 _DEFINITIONS = ("$defs", "definitions")
 # Keywords whose values are JSON, not schemas.
 _INSTANCES = ("enum", "const", "default", "examples")
-_OURS = {re.sub("[^a-z]", "", name).rstrip("s"): name for name in (ATTRIBUTES, SNS_DELIVERY, *_MARKS)}
 
 
 def attributes_document(document: dict[str, Any]) -> dict[str, Any]:
@@ -96,42 +93,3 @@ def draft_of(document: dict[str, Any]) -> int:
         elif isinstance(part, list):
             pending += part
     return draft
-
-
-def check_own_keywords(document: dict[str, Any]) -> None:
-    """Refuse misspelled or misplaced keywords of this app. JSON Schema ignores other keywords that it doesn't know.
-
-    Raises
-    ------
-    InvalidSchemaError
-        If there is one.
-    """
-    delivery = document.get(SNS_DELIVERY)
-    if SNS_DELIVERY in document and delivery not in ("raw", "wrapped"):
-        raise InvalidSchemaError(f"{SNS_DELIVERY}: expected raw or wrapped, found {delivery!r}")
-    attributes = document.get(ATTRIBUTES, {})
-    if not isinstance(attributes, dict):
-        raise InvalidSchemaError(f"{ATTRIBUTES}: expected a JSON object, found {type(attributes).__name__}")
-    # Each with whether its keys are keywords, not names.
-    pending: list[tuple[Any, bool]] = [(document, True)]
-    while pending:
-        part, keywords = pending.pop()
-        for key, value in part.items() if isinstance(part, dict) else ():
-            if keywords:
-                _check_own_keyword(key, value, top=part is document)
-            if not keywords or key not in _INSTANCES:
-                named = {"properties", "patternProperties", *_DEFINITIONS, "dependentSchemas", "dependencies"}
-                pending.append((value, not (keywords and key in named)))
-        pending += [(value, keywords) for value in part] if isinstance(part, list) else []
-
-
-def _check_own_keyword(key: str, value: Any, *, top: bool) -> None:
-    ours = _OURS.get(re.sub("[^a-z]", "", key.lower()).rstrip("s"))
-    if ours is None or not key.lower().startswith("x"):
-        return
-    if key != ours:
-        raise InvalidSchemaError(f"{key}: unknown keyword; did you mean {ours}?")
-    if ours in _MARKS and not isinstance(value, bool):
-        raise InvalidSchemaError(f"{ours}: expected true or false, found {value!r}")
-    if ours not in _MARKS and not top:
-        raise InvalidSchemaError(f"{ours}: expected only at the top of the schema")

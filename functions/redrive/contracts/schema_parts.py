@@ -17,13 +17,13 @@ MAX_STEPS = 100_000
 _UNEVALUATED_FACTOR = 3
 
 # Keywords that contain subschemas: by name, in a list, or one. The first three groups apply to the same value.
-_SAME_MAPS = ("dependentSchemas", "dependencies")
-_SAME_LISTS = ("allOf", "anyOf", "oneOf")
-_SAME = ("not", "if", "then", "else")
-_MEMBER_MAPS = ("properties", "patternProperties")
-_MEMBERS = ("additionalProperties", "unevaluatedProperties", "propertyNames")
-_ITEMS = ("additionalItems", "unevaluatedItems", "contains", "items")
-_DEFINITIONS = ("$defs", "definitions")
+SAME_MAPS = ("dependentSchemas", "dependencies")
+SAME_LISTS = ("allOf", "anyOf", "oneOf")
+SAME = ("not", "if", "then", "else")
+MEMBER_MAPS = ("properties", "patternProperties")
+MEMBERS = ("additionalProperties", "unevaluatedProperties", "propertyNames")
+ITEMS = ("additionalItems", "unevaluatedItems", "contains", "items")
+DEFINITIONS = ("$defs", "definitions")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 DIALECTS = {
@@ -112,7 +112,7 @@ class Parts:
         below = part.schema["patternProperties"]
         part.schema["patternProperties"] = {name if one == pattern else one: schema for one, schema in below.items()}
         place = f"{part.pointer}/patternProperties/"
-        old, new = place + _escaped(pattern), place + _escaped(name)
+        old, new = place + escaped(pattern), place + escaped(name)
         for one in self:
             if f"{one.pointer}/".startswith(f"{old}/"):
                 one.pointer = new + one.pointer.removeprefix(old)
@@ -145,18 +145,18 @@ class Parts:
                 for found in self._targets(part, name, reference):
                     add(found, self._pointer(found), part.same)
         for keyword, value in () if part.only_refers else schema.items():
-            pointer = f"{part.pointer}/{_escaped(keyword)}"
-            if isinstance(value, list) and keyword in {*_SAME_LISTS, "prefixItems", "items"}:
+            pointer = f"{part.pointer}/{escaped(keyword)}"
+            if isinstance(value, list) and keyword in {*SAME_LISTS, "prefixItems", "items"}:
                 for index, found in enumerate(value):
-                    add(found, f"{pointer}/{index}", part.same if keyword in _SAME_LISTS else part.one_of_below)
-            elif isinstance(value, dict) and keyword in {*_SAME_MAPS, *_MEMBER_MAPS}:
+                    add(found, f"{pointer}/{index}", part.same if keyword in SAME_LISTS else part.one_of_below)
+            elif isinstance(value, dict) and keyword in {*SAME_MAPS, *MEMBER_MAPS}:
                 to = part.one_of_below if keyword == "properties" else part.members
                 for name, found in value.items():
-                    add(found, f"{pointer}/{_escaped(name)}", part.same if keyword in _SAME_MAPS else to)
-            elif keyword in _SAME:
+                    add(found, f"{pointer}/{escaped(name)}", part.same if keyword in SAME_MAPS else to)
+            elif keyword in SAME:
                 add(value, pointer, part.same)
-            elif keyword in {*_MEMBERS, *_ITEMS}:
-                add(value, pointer, part.members if keyword in _MEMBERS else part.items)
+            elif keyword in {*MEMBERS, *ITEMS}:
+                add(value, pointer, part.members if keyword in MEMBERS else part.items)
         return new
 
     def _part(self, schema: dict[str, Any], pointer: str, base: str) -> Part:
@@ -178,7 +178,7 @@ class Parts:
             for keyword, value in found.items():
                 if is_schema and keyword in {"enum", "const", "default", "examples"}:
                     continue
-                named = is_schema and keyword in {*_SAME_MAPS, *_MEMBER_MAPS, *_DEFINITIONS}
+                named = is_schema and keyword in {*SAME_MAPS, *MEMBER_MAPS, *DEFINITIONS}
                 pending.append((value, base, not named))
 
     def _identified(self, schema: dict[str, Any], base: str, *, top: bool) -> str:
@@ -234,7 +234,7 @@ class Parts:
             if found is schema:
                 return pointer
             if isinstance(found, Mapping):
-                pending += [(below, f"{pointer}/{_escaped(name)}") for name, below in found.items()]
+                pending += [(below, f"{pointer}/{escaped(name)}") for name, below in found.items()]
             elif isinstance(found, list):
                 pending += [(below, f"{pointer}/{index}") for index, below in enumerate(found)]
         return "#"
@@ -305,5 +305,6 @@ def _below(found: Any, step: str) -> Any:
     return found[int(step)] if in_list else None
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """Return a name as a step of a JSON pointer."""
     return name.replace("~", "~0").replace("/", "~1")

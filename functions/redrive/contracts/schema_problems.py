@@ -14,7 +14,7 @@ from jsonschema_rs import ValidationError, Validator, ValidatorMap, validator_fo
 
 from redrive.contracts.contract import MAX_PROBLEMS, Problem
 from redrive.contracts.schema_costs import values_in
-from redrive.contracts.schema_parts import Part, Parts
+from redrive.contracts.schema_parts import Part, Parts, escaped
 
 # Deeper problems are reported here: what is above is checked once more for each level.
 _MAX_DEPTH = 30
@@ -27,7 +27,7 @@ _CHECKS_PER_VALUE = 5
 # Keywords that look at the value alone, so each can be checked on its own.
 _ALONE = (
     "type", "const", "enum", "multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "maxLength",
-    "minLength", "pattern", "maxItems", "minItems", "uniqueItems", "maxProperties", "minProperties",
+    "minLength", "pattern", "maxItems", "minItems", "uniqueItems", "maxProperties", "minProperties", "format",
 )  # fmt: skip
 # Keywords that are reported themselves, whatever fails inside.
 _WHOLE = ("anyOf", "oneOf", "not", "contains", "unevaluatedItems", "unevaluatedProperties")
@@ -177,12 +177,12 @@ class Problems:
                 if name in value:
                     inside = keyword == "properties"
                     inner, at = (value[name], (*path, name)) if inside else (value, path)
-                    yield wanted[name], f"{pointer}/{_escaped(name)}", inner, at
+                    yield wanted[name], f"{pointer}/{escaped(name)}", inner, at
         elif keyword == "patternProperties":
             for pattern, below in wanted.items():
                 for name, member in value.items():
                     if self._names(pattern).is_valid(name):
-                        yield below, f"{pointer}/{_escaped(pattern)}", member, (*path, name)
+                        yield below, f"{pointer}/{escaped(pattern)}", member, (*path, name)
         elif keyword == "additionalProperties":
             patterns = [self._names(pattern) for pattern in schema.get("patternProperties") or ()]
             for name, member in value.items():
@@ -226,7 +226,7 @@ class Problems:
             if keyword == flag.replace("exclusiveM", "m") and flag in part.schema:
                 schema[flag] = part.schema[flag]
         try:
-            return validator_for(schema, offline=True)
+            return validator_for(schema, offline=True, validate_formats=True)
         except ValidationError:
             # A flag without its keyword.
             return validator_for({}, offline=True)
@@ -255,7 +255,3 @@ def _first_other_item(schema: dict[str, Any], keyword: str) -> int:
     """Return how many items the keyword for the other items leaves to the keyword for the first ones."""
     first = schema.get("prefixItems" if keyword == "items" else "items")
     return len(first) if isinstance(first, list) else 0
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")

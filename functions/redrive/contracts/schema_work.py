@@ -70,7 +70,7 @@ class _State:
     parts: Mapping[Part, int]
     deep: Cost
     #: Members that tell alternatives apart, with the values that the alternatives name.
-    telling: dict[str, frozenset[Any]]
+    discriminators: dict[str, frozenset[Any]]
     looks: int
     views: dict[Hashable, _View] = field(default_factory=dict)
 
@@ -172,35 +172,35 @@ class Steps:
     def _state(self, parts: Mapping[Part, int], deep: Cost) -> _State | None:
         key = (frozenset(parts.items()), deep)
         if key not in self._states:
-            telling: dict[str, frozenset[Any]] = {}
+            discriminators: dict[str, frozenset[Any]] = {}
             reached = dict.fromkeys(parts)
             pending = list(reached)
             while pending:
                 below = self._below(pending.pop())
                 if below.name is not None:
                     values = (values for _, values in below.depending)
-                    telling[below.name] = telling.get(below.name, frozenset()).union(*values)
+                    discriminators[below.name] = discriminators.get(below.name, frozenset()).union(*values)
                 for part in (*below.always, *(part for part, _ in below.depending)):
                     if part not in reached:
                         reached[part] = None
                         pending.append(part)
-            found = _State(parts, deep, telling, len(reached)) if parts or any(deep) else None
+            found = _State(parts, deep, discriminators, len(reached)) if parts or any(deep) else None
             self._remembered += len(reached) + 1
             self._states[key] = found
         return self._states[key]
 
     def _view(self, state: _State, value: Any) -> _View:
-        told: tuple[Any, ...] = ()
-        if state.telling and isinstance(value, dict):
-            told = tuple(_told(value.get(name), known) for name, known in state.telling.items())
-        if told not in state.views:
-            view = self._view_of(state, dict(zip(state.telling, told, strict=False)))
+        signature: tuple[Any, ...] = ()
+        if state.discriminators and isinstance(value, dict):
+            signature = tuple(_signature_of(value.get(name), known) for name, known in state.discriminators.items())
+        if signature not in state.views:
+            view = self._view_of(state, dict(zip(state.discriminators, signature, strict=False)))
             self._remembered += view.looks
-            state.views[told] = view
-        return state.views[told]
+            state.views[signature] = view
+        return state.views[signature]
 
-    def _view_of(self, state: _State, told: Mapping[str, Any]) -> _View:
-        counts, looks = self._applied(state.parts, told)
+    def _view_of(self, state: _State, signature: Mapping[str, Any]) -> _View:
+        counts, looks = self._applied(state.parts, signature)
         applied = [(part, count) for part, count in counts.items() if count]
         cost = total([state.deep, *(times(own_cost(part.schema), count) for part, count in applied)])
         deep = total([state.deep, *(times(deep_cost(part.schema), count) for part, count in applied)])
@@ -216,7 +216,7 @@ class Steps:
             view.looks += len(below.properties) + len(below.first_items) + len(part.members) + len(part.items)
         return view
 
-    def _applied(self, parts: Mapping[Part, int], told: Mapping[str, Any]) -> tuple[Counter[Part], int]:
+    def _applied(self, parts: Mapping[Part, int], signature: Mapping[str, Any]) -> tuple[Counter[Part], int]:
         """Return how often each part is applied to a value, and how many were looked at.
 
         To know what `unevaluated...` is about, the library applies all that is next to it again, every alternative.
@@ -232,7 +232,7 @@ class Steps:
             factor = again(part.schema)
             if not chooses:
                 return [((one, False), factor) for one in every]
-            member = None if below.name is None else told.get(below.name)
+            member = None if below.name is None else signature.get(below.name)
             possible = [*below.always, *(one for one, values in below.depending if _may_be(member, values))]
             repeated = every if factor > 1 else []
             return [((one, True), 1) for one in possible] + [((one, False), factor - 1) for one in repeated]
@@ -312,7 +312,7 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _told(member: Any, known: frozenset[Any]) -> Any:
+def _signature_of(member: Any, known: frozenset[Any]) -> Any:
     """Return what a member tells about alternatives that name the known values."""
     kind = type(member)
     if kind not in _OTHER:

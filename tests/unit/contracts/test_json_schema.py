@@ -155,7 +155,7 @@ def test_a_schema_that_is_nested_too_deeply_is_refused():
     [
         {"properties": {"enum": {"pattern": "^a"}, "pattern": {"type": "integer"}}},
         {"const": {"pattern": 5, "$ref": "#/nowhere", "x-safe": 1}},
-        {"x-team": "orders", "minLenght": 5, "properties": {"a": {"x-order": 1}}},
+        {"x-team": "orders", "properties": {"a": {"x-order": 1}, "minLenght": {}}},
         {"$id": "https://example.com/order", "$ref": "order#/$defs/a", "$defs": {"a": {"$anchor": "a"}}},
         {"$ref": "#/components/order", "components": {"order": {"type": ["integer", "object", "array"]}}},
         {"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "#/definitions/a", "definitions": {"a": True}},
