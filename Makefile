@@ -9,6 +9,8 @@ TEST_WORKERS ?= 4
 CHECK_WORKERS ?= 2
 export PORT STACK FUNCTION
 export SAM_CLI_TELEMETRY := 0
+# Some images set it. Without bytecode, Python compiles all libraries at each start, which takes several times as long.
+export PYTHONDONTWRITEBYTECODE :=
 export PATH := $(CURDIR)/.venvs/sam/bin:$(PATH)
 
 .PHONY: help

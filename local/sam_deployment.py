@@ -84,8 +84,24 @@ def _built(sam: str, template: Path, directory: Path, variables: dict[str, str])
         if architecture := _architecture_override(template):
             options += ["--parameter-overrides", *(f"{key}={value}" for key, value in architecture.items())]
         _run([sam, "build", *options], template.parent, variables)
+        _pack(directory, output / "template.yaml")
         stamp_file.write_text(stamp)
     return output / "template.yaml"
+
+
+def _pack(directory: Path, built: Path) -> None:
+    """Let functions that were built from the same code share one package: `sam deploy` zips it for each of them."""
+    definitions = tomllib.loads((directory / "build.toml").read_text()).get("function_build_definitions", {})
+    packages: dict[str, str] = {}
+    for definition in definitions.values():
+        first = definition["functions"][0]
+        package = shutil.make_archive(str(built.parent / first), "zip", built.parent / first)
+        packages |= dict.fromkeys(definition["functions"], Path(package).name)
+    lines = built.read_text().splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        if (code := _CODE_PATH.match(line)) and code[1] in packages:
+            lines[number] = line.replace(code[1], packages[code[1]])
+    built.write_text("".join(lines))
 
 
 def _stamp(template: Path) -> str:

@@ -6,11 +6,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import queue
+import shutil
 import signal
+import tempfile
 import time
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ministack.core import lambda_runtime
@@ -33,7 +38,8 @@ _upstream_acquire_slot = lambda_svc._acquire_execution_slot
 
 def apply() -> None:
     """Put the patches of this module in place."""
-    fit.replace(lambda_runtime, _PYTHON_WORKER_SCRIPT=_WORKER_PROGRAM)
+    extracting = SimpleNamespace(**vars(zipfile) | {"ZipFile": SharedExtraction})
+    fit.replace(lambda_runtime, _PYTHON_WORKER_SCRIPT=_WORKER_PROGRAM, zipfile=extracting)
     fit.replace(lambda_runtime.Worker, _spawn=spawn_worker, _drain_stderr_bounded=read_log)
     fit.replace(
         lambda_svc,
@@ -57,6 +63,28 @@ def spawn_worker(worker: Any) -> None:
     """Start a worker and remember its process, whose exit status says how it ended."""
     _upstream_spawn(worker)
     worker.last_process = worker._proc
+
+
+class SharedExtraction(zipfile.ZipFile):
+    """A package that is extracted once for all workers, so that they share the bytecode that the first one writes.
+
+    ministack extracts it for each worker, which then compiles everything it imports: that takes longer than the import.
+    """
+
+    def extractall(self, path: Any = None, *_arguments: Any, **_options: Any) -> None:
+        """Replace the empty directory `path` by a link to the extracted package."""
+        digest = hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
+        shared = Path(tempfile.gettempdir(), f"ministack-code-{digest}")
+        if not shared.exists():
+            own = Path(tempfile.mkdtemp(prefix="ministack-code-"))
+            super().extractall(own)
+            try:
+                own.rename(shared)
+            except OSError:
+                # Another worker was faster.
+                shutil.rmtree(own)
+        Path(path).rmdir()
+        Path(path).symlink_to(shared)
 
 
 def read_log(worker: Any) -> str:

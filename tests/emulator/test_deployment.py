@@ -1,6 +1,9 @@
 """How the embedded cloud runs ``sam``; a program of that name here only notes how it was called."""
 
 import platform
+import re
+import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +33,13 @@ parameter_overrides = "SliceSeconds=10 Queues=*"
 SAM = """\
 #!/bin/sh
 echo "$@" >> "$CALLS"
+if [ "$1" = build ]; then
+  while [ "$1" != --build-dir ]; do shift; done
+  mkdir -p "$2/First" "$2/Second"
+  cp "$CALLS" "$2/First/code.py"
+  printf 'Resources:\n  First:\n    CodeUri: First\n  Second:\n    CodeUri: "Second"\n' > "$2/template.yaml"
+  printf '[function_build_definitions.1]\nfunctions = ["First", "Second"]\n' > "$2/../build.toml"
+fi
 env | grep ^AWS_ | sort >> "$CALLS.environment"
 exit "${STATUS:-0}"
 """
@@ -100,6 +110,14 @@ def test_a_parameter_that_holds_json_is_quoted_as_sam_reads_it(app):
     app.deploy(Input='{"rate":10}')
 
     assert overrides(app.calls[-1])["Input"] == r'"{\"rate\":10}"'
+
+
+def test_functions_of_the_same_code_are_deployed_with_one_package(app):
+    app.deploy()
+
+    built = Path(re.search(r"--template-file (\S+)", app.calls[1])[1])
+    assert re.findall(r"CodeUri: (.*)", built.read_text()) == ["First.zip", '"First.zip"']
+    assert zipfile.ZipFile(built.parent / "First.zip").namelist() == ["code.py"]
 
 
 def test_an_app_is_built_again_only_when_one_of_its_files_has_changed(app):

@@ -151,10 +151,19 @@ class App:
 
     def take(self, queue: Queue) -> list[dict[str, Any]]:
         """Receive and delete every visible message."""
-        taken: list[dict[str, Any]] = []
+        taken = self._receive_and_delete(queue)
+
+        def all_taken() -> bool:
+            taken.extend(self._receive_and_delete(queue))
+            return self.depth(queue) == 0
+
         if queue.url == self.quarantine.url:
-            # The store events notice peeks at the quarantine after a report, and nothing else does.
-            eventually(lambda: self.in_flight(queue) == 0)
+            # The store events notice, and nothing else, peeks at the quarantine after a report.
+            eventually(all_taken)
+        return taken
+
+    def _receive_and_delete(self, queue: Queue) -> list[dict[str, Any]]:
+        taken: list[dict[str, Any]] = []
         while messages := self.sqs.receive_message(
             QueueUrl=queue.url,
             MaxNumberOfMessages=10,
@@ -171,12 +180,6 @@ class App:
                 ],
             )
         return taken
-
-    def in_flight(self, queue: Queue) -> int:
-        """Return how many messages somebody has received and not deleted."""
-        name = "ApproximateNumberOfMessagesNotVisible"
-        answer = self.sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=[name])
-        return int(answer["Attributes"][name])
 
     def peek(self, queue: Queue) -> list[dict[str, Any]]:
         """Return up to ten messages and leave them visible."""
