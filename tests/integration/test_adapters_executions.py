@@ -1,4 +1,4 @@
-"""Executions are checked for whether they still run, so a dead run's lock is recognized."""
+"""Executions are checked for whether they still run, so a dead run's lock is recognized, and their inputs are read."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,13 +22,18 @@ def states() -> Iterator[Any]:
         yield client
 
 
-def started(states: Any) -> str:
+def started(states: Any, given: str = "{}") -> str:
     machine = states.list_state_machines()["stateMachines"][0]["stateMachineArn"]
-    return states.start_execution(stateMachineArn=machine, name="run-1")["executionArn"]
+    return states.start_execution(stateMachineArn=machine, name="run-1", input=given)["executionArn"]
 
 
 def test_a_started_execution_is_running(states):
     assert Executions().is_running(started(states))
+
+
+def test_the_input_of_an_execution_is_read_character_for_character(states):
+    written = '{"a":  0.1000000000000000000001, "b": 1.50}'
+    assert Executions().input_of(started(states, written)) == written
 
 
 def test_a_stopped_execution_is_not_running(states):

@@ -1,5 +1,6 @@
 """After a fault: the next run takes over, failed releases are tried again, and every step can be repeated."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ from redrive.adapters.message_facts import MessageFacts
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues
-from redrive.domain.errors import NotReleasedError
+from redrive.domain.errors import NotReleasedError, RejectedError
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.moving.results import Counts, SliceResult
 from redrive.domain.moving.transitions import HeldRecord
@@ -80,10 +81,10 @@ class Stage:
             [HeldRecord(m["MessageId"], m["ReceiptHandle"], "not-selected", failed=False) for m in held["Messages"]],
         )
 
-    def plan(self) -> Planned:
+    def plan(self, **given: Any) -> Planned:
         """Plan the next run."""
         return plan(
-            {"dlq": "orders-dlq"},
+            {"dlq": "orders-dlq", **given},
             factories.execution("run-2"),
             quarantine_arn=self.quarantine.arn,
             queues=self.queues,
@@ -114,6 +115,17 @@ class Stage:
 def stage() -> Iterator[Stage]:
     with moto_cloud() as cloud:
         yield Stage(cloud)
+
+
+def test_a_number_that_was_rounded_before_the_plan_could_see_it_is_rejected(stage):
+    stage.executions.running.clear()
+    written = {"dlq": "orders-dlq", "repair": {"patch": [{"op": "add", "path": "/a", "value": 0.1}]}}
+    stage.executions.inputs[factories.execution("run-2").id] = json.dumps(written)
+    assert stage.plan(repair=written["repair"]).plan.request.repair.patch[0]["value"] == 0.1
+    rounded = json.dumps(written).replace("0.1", "0.1000000000000000000001")
+    stage.executions.inputs[factories.execution("run-2").id] = rounded
+    with pytest.raises(RejectedError, match="expected numbers of at most 15 significant digits"):
+        stage.plan(repair=written["repair"])
 
 
 def test_a_run_after_an_aborted_one_waits_until_its_lanes_have_stopped_and_releases_what_it_held(stage):

@@ -90,6 +90,10 @@ class FakeExecutions:
     """The executions that are running."""
 
     running: set[str] = field(default_factory=set)
+    inputs: dict[str, str] = field(default_factory=dict)
 
     def is_running(self, execution_arn: str) -> bool:
         return execution_arn in self.running
+
+    def input_of(self, execution_arn: str) -> str:
+        return self.inputs[execution_arn]

@@ -269,6 +269,10 @@ class ModelApp:
         """Return whether an execution has not ended."""
         return any(run.running for run in self.runs.values() if run.execution.id == execution_arn)
 
+    def input_of(self, execution_arn: str) -> str:
+        """Return the input of an execution."""
+        return next(json.dumps(run.given) for run in self.runs.values() if run.execution.id == execution_arn)
+
     def _execute(self, run: Run) -> None:
         try:
             planned: Planned = self._state(run, "plan", lambda _: self._plan(run))

@@ -9,7 +9,7 @@ from redrive.domain.errors import RejectedError
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.model import Model
 from redrive.domain.plan.planning import (
-    ExecutionDirectory,
+    ExecutionInputs,
     check_contracts,
     check_trusted,
     plan_run,
@@ -19,6 +19,7 @@ from redrive.domain.plan.planning import (
 from redrive.domain.plan.rates import RateShares
 from redrive.domain.plan.request import parse_request
 from redrive.domain.plan.run_plan import Execution, RunPlan
+from redrive.domain.rules.input_numbers import check_as_written, has_numbers
 from redrive.domain.runs.tally import Tally, first_tally
 from redrive.workflow.clean_up import release_held
 from redrive.workflow.ports import LEASE_SECONDS, CheckpointStore, ContractFinder, Queues, RunStore
@@ -39,7 +40,7 @@ def plan(
     queues: Queues,
     store: RunStore,
     checkpoints: CheckpointStore,
-    executions: ExecutionDirectory,
+    executions: ExecutionInputs,
     shares: RateShares,
     find_contract: ContractFinder,
     delivery_policy: DeliveryPolicy,
@@ -69,7 +70,10 @@ def plan(
     NotReleasedError
         If messages of a dead run are still invisible, and trying again may help.
     """
-    planned = plan_run(parse_request(given), execution, queues, quarantine_arn)
+    request = parse_request(given)
+    if has_numbers(given.get("repair")):
+        check_as_written(executions.input_of(execution.id))
+    planned = plan_run(request, execution, queues, quarantine_arn)
     check_trusted(planned, queues, delivery_policy)
     check_contracts(planned, find_contract)
     take_lock(planned, store, executions)

@@ -21,14 +21,14 @@ MAX_ATTRIBUTES = 10
 # SQS API reference, SendMessage: characters that make SQS reject a message with InvalidMessageContents. The same hold
 # for the values and types of message attributes (SQS developer guide, "Amazon SQS message metadata").
 NOT_IN_SQS = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
-# SQS developer guide, "Amazon SQS message metadata": names and types of message attributes; digits of a Number, and its
-# powers of ten.
+# SQS developer guide, "Amazon SQS message metadata": names and types of message attributes; "a number can have up to 38
+# digits of precision, and it can be between 10^-128 and 10^+126". Zeros around it don't count: SQS removes them.
 _ATTRIBUTE_NAME = re.compile(r"(?!(?i:aws|amazon)\.)(?!\.)(?!.*\.\.)[A-Za-z0-9_.-]{1,256}(?<!\.)")
 _TYPE = re.compile(r"(String|Number|Binary)(\..+)?", re.DOTALL)
 _MAX_TYPE = 256
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _MAX_DIGITS = 38
-_EXPONENTS = (-128, 126)
+_SMALLEST, _LARGEST = Decimal("1e-128"), Decimal("1e126")
 
 type AttributeMap = Mapping[str, Mapping[str, Any]]
 
@@ -137,7 +137,8 @@ def is_attribute(name: str, value: Mapping[str, Any]) -> bool:
         return False
     if text is None:
         return bool(value.get("BinaryValue"))
-    return is_text(text) and (kind != "Number" or _is_number(text))
+    # "Amazon SQS doesn't interpret, validate, or use" the label of a custom type such as Number.int (same source).
+    return is_text(text) and (kind.partition(".")[0] != "Number" or _is_number(text))
 
 
 def is_text(text: str) -> bool:
@@ -154,7 +155,7 @@ def _is_number(text: str) -> bool:
         # An exponent beyond what Decimal counts.
         return False
     digits = "".join(map(str, number.as_tuple().digits)).strip("0")
-    return len(digits) <= _MAX_DIGITS and (not number or _EXPONENTS[0] <= number.adjusted() <= _EXPONENTS[1])
+    return len(digits) <= _MAX_DIGITS and (not number or _SMALLEST <= number.copy_abs() <= _LARGEST)
 
 
 def attributes_size(attributes: AttributeMap) -> int:

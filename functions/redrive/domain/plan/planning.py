@@ -86,6 +86,13 @@ class ExecutionDirectory(Protocol):
         """Return whether the execution has not ended."""
 
 
+class ExecutionInputs(ExecutionDirectory, Protocol):
+    """What planning needs to know about its own execution besides."""
+
+    def input_of(self, execution_arn: str) -> str:
+        """Return the input of an execution, character for character."""
+
+
 def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirectory, quarantine_arn: str) -> RunPlan:
     """Return the plan of a run.
 

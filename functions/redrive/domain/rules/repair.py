@@ -34,6 +34,7 @@ from redrive.domain.messages.opened import Payload
 from redrive.domain.messages.provenance import ATTRIBUTE
 from redrive.domain.messages.s3_pointers import size_attributes
 from redrive.domain.model import Model
+from redrive.domain.rules.input_numbers import check_numbers
 from redrive.domain.rules.queries import Expression, Query
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def _operation(operation: dict[str, JsonValue]) -> dict[str, JsonValue]:
     from redrive.domain.rules.json_patch import check_operation  # noqa: PLC0415
 
     check_operation(operation)
+    check_numbers(operation.get("value"))
     return operation
 
 
@@ -67,6 +69,7 @@ class AttributeRule(Model):
     def _one_source(self) -> Self:
         if (self.value is None) == (self.from_payload is None):
             raise ValueError("expected either `value` or `from`")
+        check_numbers(self.value)
         text = _text(self.value, self.type)
         if self.from_payload is None and (text is None or not is_attribute("a", self.attribute(text))):
             raise ValueError(f"the value can't be an attribute of the type {self.type}")
