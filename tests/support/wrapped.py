@@ -37,6 +37,36 @@ def pointer(kind: str = POINTER_CLASSES[0], bucket: str = "large", key: str = "k
     return json.dumps([kind, {"s3BucketName": bucket, "s3Key": key} | members])
 
 
+def pointers(bucket: str = "large", key: str = "0c1cfa3e-6d54-4a55-9f0c-5b2f9a1c7f10") -> dict[str, tuple[str, str]]:
+    """Return a pointer of each client: the body, and the name of the attribute that goes with it.
+
+    From the sources of the clients: awslabs (Java, Python, SNS), raol (.NET), aspecto-io, dvla (npm), vinujohn (Go).
+    """
+    fields = {"s3BucketName": bucket, "s3Key": key}
+    place = {"s3_region": "eu-west-1", "s3_bucket": bucket, "s3_key": key}
+    return {
+        "awslabs": (json.dumps([POINTER_CLASSES[0], fields]), SIZE_ATTRIBUTES[0]),
+        "awslabs-1": (json.dumps([POINTER_CLASSES[1], fields]), SIZE_ATTRIBUTES[1]),
+        "relocated": (json.dumps([f"shaded.{POINTER_CLASSES[0]}", fields]), SIZE_ATTRIBUTES[0]),
+        "raol": (json.dumps({"S3Key": key, "S3BucketName": bucket}), SIZE_ATTRIBUTES[1]),
+        "aspecto-compatible": (json.dumps(fields), SIZE_ATTRIBUTES[1]),
+        "dvla": (key, "S3MessageBodyKey"),
+        "dvla-forwarded": (f"({bucket}){key}", "S3MessageBodyKey"),
+        "hefty": (
+            json.dumps({"identifier": "d", **place, "md5_digest_msg_body": "b", "md5_digest_msg_attr": ""}),
+            "hefty-client-version",
+        ),
+        "hefty-0.1": (
+            json.dumps({**place, "sqs_md5_hash_body": "b", "sqs_md5_hash_msg_attr": "a"}),
+            "hefty-client-version",
+        ),
+        "aspecto": (
+            json.dumps({"S3Payload": {"Id": "i", "Bucket": bucket, "Key": key, "Location": "https://l"}}),
+            "",
+        ),
+    }
+
+
 def size_attribute(value: str = "300000") -> dict[str, dict[str, str]]:
     """Return the attribute of a pointer."""
     return {SIZE_ATTRIBUTES[0]: number(value)}

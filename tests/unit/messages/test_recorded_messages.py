@@ -143,7 +143,7 @@ def test_a_queues_consumer_gets_a_notification_in_the_form_that_it_reads(name):
     assert request["MessageBody"] == RECORDED[name]["message"]["Body"]
 
 
-@pytest.mark.parametrize("name", ["s3-pointer", "s3-pointer-legacy", "sns-subscription-dlq-raw"])
+@pytest.mark.parametrize("name", ["s3-pointer", "s3-pointer-legacy", "s3-pointer-dotnet", "sns-subscription-dlq-raw"])
 def test_a_pointer_and_what_sns_could_not_deliver_go_on_with_everything_that_they_carry(name):
     request = verdict_on(name, destination=DESTINATION).outbound.request
     raw = RECORDED[name]["message"]

@@ -137,6 +137,8 @@ class Judge:
         if delivered.payload.is_in_s3:
             # The contract describes what is in S3, not the pointer to it.
             contract = None
+        elif delivered.unknown_pointer and (contract is not None or self._repair is not None):
+            return Judgment(self._skip(Reason.UNKNOWN_POINTER, opened), opened)
         repaired = self._repaired(delivered)
         verdict = self._judged(repaired or delivered, destination, contract, repaired=repaired is not None)
         return Judgment(verdict, opened, contract, repaired)

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     MAX_RATE_INVALID = "max-rate-invalid"
     TOO_LARGE = "too-large"
     NOT_SENDABLE = "not-sendable"
+    UNKNOWN_POINTER = "unknown-pointer"
     NO_MESSAGE_GROUP = "no-message-group"
 
 

@@ -139,6 +139,8 @@ class OpenedMessage(NamedTuple):
     blocked_reason: BlockedReason | None = None
     #: How many events it stands for without having them, as far as it says.
     events: int | None = None
+    #: It has the attribute of a pointer into S3, but no body that is one: nothing says what the payload is.
+    unknown_pointer: bool = False
 
     @property
     def envelope(self) -> Envelope:

@@ -17,7 +17,7 @@ from redrive.domain.messages.json_text import NotJsonError, parse
 from redrive.domain.messages.message import AttributeMap, ReceivedMessage
 from redrive.domain.messages.opened import Failure, OpenedMessage, Payload, Recognized
 from redrive.domain.messages.provenance import NO_BELIEF, Belief, Provenance
-from redrive.domain.messages.s3_pointers import is_pointer
+from redrive.domain.messages.s3_pointers import Pointer, pointer_of
 from redrive.domain.messages.service_attributes import async_failure, by_attributes
 
 # Envelopes in envelopes are opened to this depth; what is deeper stays as it is.
@@ -108,6 +108,7 @@ def _opened(
             origin,
             inside.failure,
             subscription=inside.subscription,
+            unknown_pointer=inside.unknown_pointer,
         )
     return OpenedMessage(
         received,
@@ -121,6 +122,7 @@ def _opened(
         None,
         found.blocked_reason,
         found.events,
+        inside.unknown_pointer,
     )
 
 
@@ -136,6 +138,8 @@ class _Inside:
     failure: Failure | None = None
     #: The JSON object that the payload is: its text, and its content.
     innermost: tuple[str, JsonObject] | None = None
+    #: It has the attribute of a pointer into S3, but no body that is one.
+    unknown_pointer: bool = False
 
 
 def _look_inside(forward: ReceivedMessage, *, moved: bool) -> _Inside:
@@ -151,7 +155,9 @@ def _look_inside(forward: ReceivedMessage, *, moved: bool) -> _Inside:
     inside = _Inside(Payload(forward.body, forward.attributes))
     while True:
         text, attributes = inside.payload.text, inside.payload.attributes
-        if is_pointer(text, attributes):
+        pointer = pointer_of(text, attributes)
+        inside.unknown_pointer = inside.unknown_pointer or pointer is Pointer.UNKNOWN
+        if pointer is Pointer.KNOWN:
             inside.payload, inside.innermost = Payload.in_s3(text, attributes), None
             inside.envelopes.append(Envelope.S3_POINTER)
             return inside

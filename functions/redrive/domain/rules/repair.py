@@ -32,7 +32,7 @@ from redrive.domain.messages.message import (
 )
 from redrive.domain.messages.opened import Payload
 from redrive.domain.messages.provenance import ATTRIBUTE
-from redrive.domain.messages.s3_pointers import size_attributes
+from redrive.domain.messages.s3_pointers import pointer_attributes
 from redrive.domain.model import Model
 from redrive.domain.rules.input_numbers import check_numbers
 from redrive.domain.rules.queries import Expression, Query
@@ -159,7 +159,7 @@ class Repairer:
         if attributes is None or body is None or (attributes == forward.attributes and body == forward.body):
             return None
         if payload.is_in_s3 and (
-            body != forward.body or size_attributes(attributes) != size_attributes(forward.attributes)
+            body != forward.body or pointer_attributes(attributes) != pointer_attributes(forward.attributes)
         ):
             # The consumer's client could no longer find the payload.
             return None

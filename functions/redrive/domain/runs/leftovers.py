@@ -85,6 +85,11 @@ SKIPS: Mapping[str, _Skip] = MappingProxyType(
         Reason.NOT_SENDABLE: _Skip(
             True, "unwrapped or repaired, they have characters or attributes that SQS rejects; change the repair"
         ),
+        Reason.UNKNOWN_POINTER: _Skip(
+            True,
+            "they have the attribute of a payload in S3, but no pointer of a known form, so neither a contract nor a "
+            "repair can apply; start a run without a repair, or deploy without a contract for their queue",
+        ),
         Reason.CONTRACT_UNUSABLE: _Skip(True, "the contract of their destination can't be used; correct it"),
     }
 )
