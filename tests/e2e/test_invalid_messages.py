@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from tests.support import factories
 from tests.support.app import App
 
@@ -59,17 +57,23 @@ def without(content: dict, *path: str) -> dict:
     return content
 
 
-@pytest.mark.parametrize(
-    "record",
-    [
+def test_a_record_that_lacks_a_field_goes_to_the_quarantine_and_not_to_the_destination(app: App):
+    dlq, named = app.queue("failures"), app.queue("named")
+    records = [
         without(invocation(), "requestContext", "functionArn"),
         without(invocation(), "requestContext", "condition"),
         without(invocation(), "version"),
-        {"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:1:t", "MessageId": "m"},
-    ],
-)
-def test_an_envelope_that_lacks_a_field_is_taken_for_what_it_is_a_raw_message(app: App, record: dict):
+    ]
+    app.send(dlq, [{"MessageBody": json.dumps(record)} for record in records])
+    report = app.redrive(dlq, destination=named.name).report
+    assert report["quarantineReasons"] == {"unreadable-record": 3}
+    assert app.take(named) == []
+    assert sorted(message["Body"] for message in app.take(app.quarantine)) == sorted(map(json.dumps, records))
+
+
+def test_a_notification_that_lacks_a_field_is_taken_for_what_it_is_a_raw_message(app: App):
     dlq, named = app.queue("failures"), app.queue("named")
+    record = {"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:1:t", "MessageId": "m"}
     app.send(dlq, [{"MessageBody": json.dumps(record)}])
     report = app.redrive(dlq, destination=named.name).report
     assert [group["envelope"] for group in report["sample"]["groups"]] == ["none"]

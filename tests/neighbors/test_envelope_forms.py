@@ -57,11 +57,9 @@ def test_a_record_of_another_version_is_refused_and_not_opened(record, version, 
     [
         # A request of API Gateway, which has a version and a context too.
         {"version": "2.0", "routeKey": "$default", "requestContext": {"accountId": "1", "http": {"method": "GET"}}},
-        {"version": "2.0", "requestContext": {"functionArn": "no ARN"}, "requestPayload": {}},
         {"version": "2.0", "requestContext": {"functionArn": wrapped.FUNCTION}},
         {"version": "3", "requestContext": [wrapped.FUNCTION], "requestPayload": {}},
         {"version": "0", "id": "e", "detail-type": "placed", "source": "orders", "detail": {"requestContext": {}}},
-        {"version": "2.0", "context": {"condition": "c"}, "KinesisBatchInfo": {}},
     ],
 )
 def test_a_version_of_something_else_says_nothing(body):
@@ -110,7 +108,9 @@ def test_a_services_attributes_are_not_sent_on(attributes):
 )
 def test_an_attribute_of_another_data_type_is_not_the_services(attributes, name, other):
     changed = attributes | {name: other}
-    assert sent(judged("{}", changed)) == ("{}", changed)
+    verdict = judged("{}", changed)
+    assert sent(verdict) == ("{}", changed)
+    assert getattr(verdict, "reason", None) == (None if attributes is ASYNC else "unreadable-record")
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,16 @@ def test_an_attribute_of_another_data_type_is_not_the_services(attributes, name,
 )
 def test_without_one_of_its_attributes_it_is_not_the_services(attributes, name):
     rest = {other: value for other, value in attributes.items() if other != name}
-    assert sent(judged("{}", rest)) == ("{}", rest)
+    verdict = judged("{}", rest)
+    assert sent(verdict) == ("{}", rest)
+    assert getattr(verdict, "reason", None) == (None if attributes is ASYNC else "unreadable-record")
 
 
 @pytest.mark.parametrize("mixed", [RULE | SCHEDULE, RULE | ASYNC, SCHEDULE | ASYNC, RULE | SCHEDULE | ASYNC])
-def test_the_attributes_of_two_services_are_nobodys(mixed):
+def test_the_attributes_of_two_services_are_neithers(mixed):
     # SQS allows ten; more are checked all the same.
-    assert sent(judged("{}", mixed))[1] == mixed
+    verdict = judged("{}", mixed)
+    assert (verdict.reason, sent(verdict)[1]) == ("unreadable-record", mixed)
 
 
 @NEIGHBORS

@@ -150,29 +150,6 @@ def test_a_function_gets_its_payload_from_a_queue_and_through_a_topic(payload, d
     assert verdict.outbound.request == {"Payload": written}
 
 
-REQUIRED = ["ruleName", "topic", "base64OriginalPayload", "failures"]
-WRONG = [None, 7, {}, ["a"]]
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        *({name: value for name, value in wrapped.iot_record().items() if name != missing} for missing in REQUIRED),
-        *(wrapped.iot_record(**{name: wrong}) for name in REQUIRED for wrong in WRONG),
-        wrapped.iot_record(failures=[]),
-        wrapped.iot_record(failures=[{"errorMessage": "no action"}]),
-        wrapped.iot_record(failures={"failedAction": "S3Action"}),
-        {"record": wrapped.iot_record()},
-        [wrapped.iot_record()],
-    ],
-)
-def test_what_only_resembles_an_iot_record_is_raw(record):
-    body = json.dumps(record)
-    verdict = judged(body, destination=REPLAY)
-    assert isinstance(verdict, Redrive)
-    assert body_sent(verdict) == body
-
-
 # What SNS and Lambda put into a queue: the first adds nothing, the second adds three attributes
 
 

@@ -30,8 +30,9 @@ def invocation(function: str) -> dict:
 
 
 def undelivered(origin: str, target: str) -> dict:
-    name = "RULE_ARN" if ":rule/" in origin else "SCHEDULE_ARN"
-    return {"body": EVENT, "attributes": {name: factories.string(origin), "TARGET_ARN": factories.string(target)}}
+    of_rule, of_schedule = {"RULE_ARN": origin}, {"SCHEDULE_ARN": origin, "IS_PAYLOAD_TRUNCATED": "false"}
+    values = {"TARGET_ARN": target} | (of_rule if ":rule/" in origin else of_schedule)
+    return {"body": EVENT, "attributes": {name: factories.string(value) for name, value in values.items()}}
 
 
 def noted(source: str | None = None, count: int = 0, **more) -> dict:

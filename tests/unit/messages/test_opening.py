@@ -59,10 +59,11 @@ def test_a_success_is_blocked_and_has_no_failure():
 
 
 @pytest.mark.parametrize("missing", ["requestId", "functionArn", "condition", "approximateInvokeCount"])
-def test_an_envelope_with_a_missing_field_is_raw(missing):
+def test_nothing_is_taken_out_of_a_record_with_a_missing_field(missing):
     body = of_function(drop=missing)
     found = opened(body)
-    assert (found.envelopes, found.payload.text, found.forward.body) == ((Envelope.NONE,), body, body)
+    assert (found.envelopes, found.payload.text, found.forward.body) == ((Envelope.LAMBDA_DESTINATION,), body, body)
+    assert (found.blocked_reason, found.origin) == (BlockedReason.UNREADABLE_RECORD, None)
 
 
 def test_an_error_text_that_was_cut_inside_a_character_does_not_hide_the_message():

@@ -213,7 +213,8 @@ class ScheduleAttributes(DeliveryAttributes):
     schedule: str = Field(alias="SCHEDULE_ARN", pattern="^arn:")
     scheduled_time: str = Field(default="", alias="SCHEDULED_TIME")
     execution_id: str = Field(default="", alias="EXECUTION_ID")
-    truncated: str = Field(default="false", alias="IS_PAYLOAD_TRUNCATED")
+    #: The service always says it.
+    truncated: str = Field(default="", alias="IS_PAYLOAD_TRUNCATED")
 
 
 class AsyncDlqAttributes(ServiceAttributes):

@@ -24,10 +24,9 @@ from redrive.domain.messages.envelopes import (
 )
 from redrive.domain.messages.json_text import member_text
 from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.messages.near_records import nearly_a_record
 from redrive.domain.messages.opened import BlockedReason, Failure, Recognized
 
-# A body without any of these is no record.
-RECORD_MARKS = ("requestContext", "BatchInfo", "subscriberArn", "base64OriginalPayload")
 _BATCH = "BatchInfo"
 
 type JsonObject = Mapping[str, Any]
@@ -49,7 +48,14 @@ def by_body(received: ReceivedMessage, text: str, content: JsonObject) -> Recogn
             # The records of IoT have no version.
             known = _is_known(content) or found.envelope is Envelope.IOT_ERROR_ACTION
             return found if known else replace(found, blocked_reason=BlockedReason.UNKNOWN_VERSION)
-    return None
+    return unreadable(received, nearly_a_record(content))
+
+
+def unreadable(received: ReceivedMessage, envelope: Envelope | None) -> Recognized | None:
+    """Return what to make of a record that could not be read as a whole: nothing is taken out of it."""
+    if envelope is None:
+        return None
+    return Recognized(envelope, received, blocked_reason=BlockedReason.UNREADABLE_RECORD)
 
 
 def _is_known(content: JsonObject) -> bool:
@@ -90,7 +96,7 @@ def _of_asynchronous(received: ReceivedMessage, text: str, content: JsonObject) 
     if "requestPayload" not in content:
         # Dropped, because the record was too large for a topic (Lambda API reference, OnFailure).
         return _without_payload(received, Envelope.LAMBDA_DESTINATION, failure, function_arn, 1)
-    succeeded = record.context.condition == "Success"
+    succeeded = record.context.condition.lower() == "success"
     return Recognized(
         Envelope.LAMBDA_DESTINATION,
         received.with_content(member_text(text, "requestPayload"), received.attributes),

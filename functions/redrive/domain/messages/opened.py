@@ -23,6 +23,7 @@ class BlockedReason(StrEnum):
     PAYLOAD_TRUNCATED = "payload-truncated"
     NOT_REDRIVABLE = "not-redrivable"
     UNKNOWN_VERSION = "unknown-version"
+    UNREADABLE_RECORD = "unreadable-record"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from typing import Any
 
 from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.messages.envelopes import AsyncDlqAttributes, Envelope, S3Event, S3TestEvent, SnsNotification
-from redrive.domain.messages.failure_records import RECORD_MARKS, by_body
+from redrive.domain.messages.failure_records import by_body, unreadable
 from redrive.domain.messages.json_text import NotJsonError, parse
 from redrive.domain.messages.message import AttributeMap, ReceivedMessage
+from redrive.domain.messages.near_records import RECORD_MARKS, nearly_a_record, nearly_attributes
 from redrive.domain.messages.opened import Failure, OpenedMessage, Payload, Recognized
 from redrive.domain.messages.provenance import NO_BELIEF, Belief, Provenance
 from redrive.domain.messages.s3_pointers import Pointer, pointer_of
@@ -22,8 +23,8 @@ from redrive.domain.messages.service_attributes import async_failure, by_attribu
 
 # Envelopes in envelopes are opened to this depth; what is deeper stays as it is.
 MAX_DEPTH = 5
-# A body without any of these is raw. Most are, and needn't be parsed to know it.
-_MARKS = ("TopicArn", "aws:s3", "s3:TestEvent", *RECORD_MARKS)
+# In lower case: a body without any of these is raw. Most are, and needn't be parsed to know it.
+_MARKS = ("topicarn", "aws:s3", "s3:testevent", *RECORD_MARKS)
 
 type JsonObject = Mapping[str, Any]
 
@@ -49,6 +50,8 @@ def open_message(received: ReceivedMessage, belief: Belief = NO_BELIEF) -> Opene
     # What Lambda could not process is the message itself, even if it's the record of another failure.
     content = None if moved or inside.failure is not None else inside.innermost
     record = None if content is None else by_body(received, *content)
+    if record is None and not moved:
+        record = _nearly_recognized(received, content)
     if record is None:
         return _opened(received, provenance, inside, inside.envelopes)
     envelopes = [*inside.envelopes, record.envelope]
@@ -162,7 +165,7 @@ def _look_inside(forward: ReceivedMessage, *, moved: bool) -> _Inside:
             inside.envelopes.append(Envelope.S3_POINTER)
             return inside
         try:
-            found = _object_in(text) if any(map(text.__contains__, _MARKS)) else None
+            found = _object_in(text) if any(map(text.lower().__contains__, _MARKS)) else None
         except TooMuchWorkError:
             if not moved:
                 raise
@@ -187,6 +190,17 @@ def _look_inside(forward: ReceivedMessage, *, moved: bool) -> _Inside:
             inside.envelopes.append(Envelope.LAMBDA_ASYNC_DLQ)
             inside.failure = inside.failure or failure
         inside.payload = Payload(notification.message, inner)
+
+
+def _nearly_recognized(received: ReceivedMessage, content: tuple[str, JsonObject] | None) -> Recognized | None:
+    """Return what is plainly a service's record by its attributes, or is in what is nearly a notification."""
+    found = unreadable(received, nearly_attributes(received.attributes))
+    members = {} if content is None else {name.lower(): value for name, value in content[1].items()}
+    message = members.get("message")
+    if found is not None or "topicarn" not in members or not isinstance(message, str):
+        return found
+    inner = None if content is None or SnsNotification.of(content[1]) else _object_in(message)
+    return None if inner is None else unreadable(received, nearly_a_record(inner[1]))
 
 
 def _recognize_event(inside: _Inside, content: JsonObject) -> None:

@@ -38,7 +38,10 @@ def _found(received: ReceivedMessage) -> Iterator[Recognized]:
     attributes = received.attributes
     if "SCHEDULE_ARN" in attributes and (schedule := ScheduleAttributes.on(attributes)) is not None:
         # Only a payload that is said to be whole is.
-        blocked = None if schedule.truncated.lower() == "false" else BlockedReason.PAYLOAD_TRUNCATED
+        said = schedule.truncated.lower()
+        blocked = (
+            None if said == "false" else BlockedReason.PAYLOAD_TRUNCATED if said else BlockedReason.UNREADABLE_RECORD
+        )
         yield _undelivered(received, Envelope.EVENTBRIDGE_SCHEDULER, schedule, schedule.schedule, blocked)
     if "RULE_ARN" in attributes and (rule := RuleAttributes.on(attributes)) is not None:
         yield _undelivered(received, Envelope.EVENTBRIDGE_RULE, rule, rule.rule)
