@@ -30,6 +30,17 @@ setup-cloud: python
 setup-all: python
 	@$(PYTHON) -m local.install cloud sam dev snippets
 
+.PHONY: lock verify-package sbom
+# --upgrade for the newest versions of everything that no .in file pins.
+ARGS ?=
+lock: setup ## lock requirements/*.in, with hashes: make lock ARGS='--upgrade-package urllib3'
+	@$(PYTHON) -m local.install uv
+	@$(DEV) -m tools.lock $(ARGS)
+verify-package: python ## compare what sam build made with the locked hashes, file by file
+	@$(PYTHON) -m tools.verify_package
+sbom: setup ## list what Lambda gets, with licenses, and write SBOMs (CycloneDX) to build/
+	@$(DEV) -m tools.sbom
+
 .PHONY: demo scenario
 demo: setup-cloud ## the main job on the embedded cloud: messages fail, are redriven, and every one is accounted for
 	@$(CLOUD) -m local.demo

@@ -8,19 +8,17 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from bench.measured import ToolError
 from bench.tools import Tool
 from local.embedded_cloud import REGION
+from local.install import REQUIREMENTS, VENVS, install
 
-_ROOT = Path(__file__).resolve().parent.parent
-_REQUIREMENTS = _ROOT / "requirements" / "peers.txt"
-_PYTHON = _ROOT / ".venvs" / "peers"
-_NODE = _ROOT / ".venvs" / "peers-node"
-_LUMIGO = "lumigo-cli@0.48.4"
+_PYTHON = VENVS / "peers"
+_NODE = VENVS / "peers-node"
+_NODE_LOCK = REQUIREMENTS / "peers-node"
 _INSTALL_SECONDS = 240
 
 
@@ -79,25 +77,20 @@ ALL: dict[str, Callable[[], Tool]] = {
 
 
 def _install_python() -> None:
-    stamp = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()
-    if _stamp_of(_PYTHON) == stamp:
-        return
-    _run([sys.executable, "-m", "venv", "--clear", str(_PYTHON)])
-    pip = [str(_PYTHON / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, "-r", str(_REQUIREMENTS)])
-    (_PYTHON / ".stamp").write_text(stamp)
+    if install([_PYTHON.name]) != 0:
+        raise ToolError(f"{_PYTHON.name} could not be installed")
 
 
 def _install_node() -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise ToolError("npm is not installed")
-    if _stamp_of(_NODE) == _LUMIGO:
+    stamp = hashlib.sha256((_NODE_LOCK / "package-lock.json").read_bytes()).hexdigest()
+    if _stamp_of(_NODE) == stamp:
         return
-    _NODE.mkdir(parents=True, exist_ok=True)
-    # Skip install scripts: one builds a native tracing module, and the other prints a notice.
-    _run([npm, "install", "--prefix", str(_NODE), "--ignore-scripts", "--no-audit", "--no-fund", _LUMIGO])
-    (_NODE / ".stamp").write_text(_LUMIGO)
+    shutil.copytree(_NODE_LOCK, _NODE, dirs_exist_ok=True)
+    _run([npm, "ci", "--prefix", str(_NODE), "--no-audit", "--no-fund"])
+    (_NODE / ".stamp").write_text(stamp)
 
 
 def _stamp_of(directory: Path) -> str | None:
@@ -106,7 +99,7 @@ def _stamp_of(directory: Path) -> str | None:
 
 
 def _run(command: list[str]) -> None:
-    print(f"setting up: {' '.join(command[-2:])}", flush=True)
+    print(f"setting up: {' '.join(command)}", flush=True)
     try:
         finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_INSTALL_SECONDS)
     except subprocess.TimeoutExpired as error:

@@ -1,7 +1,8 @@
 """Installs the tools into .venvs, all environments at once: `python3.13 -m local.install cloud sam dev`.
 
-The targets of the Makefile run it first, so it uses the standard library only. It says how much there is to
-install and how far along it is, on standard error, so `eval "$(make -s local-env)"` works the first time too.
+Only files whose hashes are in the locks (requirements/*.txt) are installed. The targets of the Makefile run it first,
+so it uses the standard library only. It says how much there is to install and how far along it is, on standard error,
+so `eval "$(make -s local-env)"` works the first time too.
 """
 
 from __future__ import annotations
@@ -10,21 +11,24 @@ import fcntl
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from local.ending import ending_cleanly
 from local.workspace import ROOT
 
 VENVS = ROOT / ".venvs"
 REQUIREMENTS = ROOT / "requirements"
+_BUILD_LOCK = REQUIREMENTS / "build.txt"
 # Megabytes on disk, measured on Linux.
-SIZES_MB = {"cloud": 95, "sam": 225, "dev": 350, "snippets": 700}
+SIZES_MB = {"cloud": 95, "sam": 225, "dev": 355, "snippets": 700, "peers": 45, "uv": 50}
+# Packages that have no wheel. pip would build them with the newest setuptools, so that of build.txt is installed first.
+_WITHOUT_WHEEL = {"dev": "yattag", "peers": "sqs-mover"}
 _LINE_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 
@@ -47,13 +51,16 @@ class Environment:
     def start(self) -> None:
         """Start the installation; one that was interrupted starts over."""
         # Compiling ahead takes longer than the download; Python compiles what it imports.
-        script = (
-            'set -e; "$0" -m venv --clear "$1"; '
-            '"$1/bin/python" -m pip install -qq --no-compile --disable-pip-version-check -r "$2"'
-        )
+        pip = [str(self.directory / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        pip += ["--no-compile", "--require-hashes", "--only-binary", ":all:"]
+        commands = [[sys.executable, "-m", "venv", "--clear", str(self.directory)]]
+        if package := _WITHOUT_WHEEL.get(self.name):
+            commands += [[*pip, "-r", str(_BUILD_LOCK)]]
+            pip += ["--no-binary", package, "--no-build-isolation"]
+        commands += [[*pip, "-r", str(self.requirements)]]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                ["sh", "-c", script, sys.executable, str(self.directory), str(self.requirements)],
+                ["sh", "-c", " && ".join(map(shlex.join, commands))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -86,17 +93,10 @@ class Environment:
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(platform.python_version().encode())
-        for path in _with_included(self.requirements):
-            digest.update(path.read_bytes())
+        digest.update(self.requirements.read_bytes())
+        if self.name in _WITHOUT_WHEEL:
+            digest.update(_BUILD_LOCK.read_bytes())
         return digest.hexdigest()
-
-
-def _with_included(requirements: Path) -> list[Path]:
-    found = [requirements]
-    for line in requirements.read_text().splitlines():
-        if line.startswith("-r "):
-            found += _with_included((requirements.parent / line[3:].strip()).resolve())
-    return found
 
 
 def install(names: list[str]) -> int:

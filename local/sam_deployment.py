@@ -43,11 +43,9 @@ def deploy(cloud_environment: dict[str, str], stack_name: str, parameters: dict[
     EmbeddedCloudError
         ``sam`` or ``python3.13`` is missing, or one of the commands fails; the message has its output.
     """
-    sam = find_program("sam", "run `make setup`, or `pip install aws-sam-cli`")
-    find_program("python3.13", "install Python 3.13, which the functions are built with, and put it on PATH")
-    template = template.resolve()
+    sam, template = _sam(), template.resolve()
     with _locked(template) as directory:
-        variables = tool_environment(cloud_environment) | {"TMPDIR": str(directory / "temporary")}
+        variables = _variables(cloud_environment, directory)
         built = _built(sam, template, directory, variables)
         command = [sam, "deploy", *_config_options(template), "--template-file", str(built), "--stack-name", stack_name]
         command += ["--region", cloud_environment["AWS_REGION"], "--resolve-s3"]
@@ -56,6 +54,28 @@ def deploy(cloud_environment: dict[str, str], stack_name: str, parameters: dict[
         if overrides := _overrides(template, parameters):
             command += ["--parameter-overrides", *(_override(name, value) for name, value in overrides.items())]
         _run(command, template.parent, variables)
+
+
+def build(template: Path) -> Path:
+    """Run ``sam build`` for this machine, unless nothing has changed since the last time, and return its directory.
+
+    Raises
+    ------
+    EmbeddedCloudError
+        ``sam`` or ``python3.13`` is missing, or the build fails; the message has its output.
+    """
+    sam, template = _sam(), template.resolve()
+    with _locked(template) as directory:
+        return _built(sam, template, directory, _variables({"AWS_REGION": "us-east-1"}, directory)).parent
+
+
+def _sam() -> str:
+    find_program("python3.13", "install Python 3.13, which the functions are built with, and put it on PATH")
+    return find_program("sam", "run `make setup`, or `pip install aws-sam-cli`")
+
+
+def _variables(cloud_environment: dict[str, str], directory: Path) -> dict[str, str]:
+    return tool_environment(cloud_environment) | {"TMPDIR": str(directory / "temporary")}
 
 
 @contextmanager

@@ -18,7 +18,7 @@ class MinistackMisfitError(RuntimeError):
     def __init__(self, version: str, expected: str) -> None:
         super().__init__(
             f"ministack {version} does not fit: expected {expected}; "
-            f"pin {PINNED_VERSION} (requirements/cloud.txt) or revise local/ministack_compat/"
+            f"pin {PINNED_VERSION} (requirements/cloud.in) or revise local/ministack_compat/"
         )
 
 

@@ -75,7 +75,7 @@ def test_a_ministack_without_something_that_is_patched_is_refused():
 
 def test_the_pinned_version_is_the_one_that_is_installed():
     pinned = next(
-        line for line in (ROOT / "requirements" / "cloud.txt").read_text().splitlines() if line.startswith("ministack")
+        line for line in (ROOT / "requirements" / "cloud.in").read_text().splitlines() if line.startswith("ministack")
     )
 
     assert pinned.endswith(f"=={fit.PINNED_VERSION}")

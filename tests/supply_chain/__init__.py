@@ -1,0 +1,1 @@
+"""What is installed and packaged is what is locked."""

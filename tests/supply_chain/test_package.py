@@ -1,0 +1,81 @@
+"""What `sam build` packages: only the source and the locked wheels, under licenses that are allowed."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from cyclonedx.output.json import JsonV1Dot6
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from local import sam_deployment
+from tests.support.definitions import ROOT, functions
+from tools import verify_package, wheels
+from tools.sbom import bom_of, packaged_parts, refused_parts
+from tools.wheels import ARCHITECTURES, LOCK, WheelError, locked_wheels
+
+LOCKED = set(re.findall(r"^([\w-]+)==([\w.]+)", LOCK.read_text(), re.MULTILINE))
+each_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+
+
+@pytest.fixture(scope="module")
+def build() -> Path:
+    return sam_deployment.build(ROOT / "template.yaml")
+
+
+def test_the_build_has_only_what_is_locked(build, capsys):
+    status = verify_package.main(build)
+    output = capsys.readouterr().out
+    assert status == 0, output
+    assert f"{len(functions())} functions" in output
+
+
+def test_tampered_files_of_a_build_are_found(build, tmp_path, capsys):
+    shutil.copy(build.parent / "build.toml", tmp_path)
+    function = shutil.copytree(build / "MoverFunction", tmp_path / "build" / "MoverFunction")
+    (library,) = function.glob("pydantic_core/*.so")
+    library.write_bytes(library.read_bytes()[:-1] + b"!")
+    (function / "sitecustomize.py").write_text("import os\n")
+    (function / "jsonpatch.py").unlink()
+    assert verify_package.main(tmp_path / "build") == 1
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        f"MoverFunction: altered: pydantic_core/{library.name}",
+        "MoverFunction: extra: sitecustomize.py",
+        "MoverFunction: missing: jsonpatch.py",
+    ]
+
+
+def test_only_wheels_with_locked_hashes_are_downloaded(tmp_path, monkeypatch):
+    directory = locked_wheels("arm64")[0].parent
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(directory))
+    monkeypatch.setattr(wheels, "BUILD_DIRECTORY", tmp_path)
+    monkeypatch.setattr(wheels, "LOCK", tmp_path / "requirements.txt")
+    wheels.LOCK.write_text(re.sub(r"sha256:\w{8}", "sha256:00000000", LOCK.read_text()))
+    with pytest.raises(WheelError, match="DO NOT MATCH THE HASHES"):
+        locked_wheels("arm64")
+
+
+def test_a_wheel_that_was_altered_after_the_download_is_refused(tmp_path, monkeypatch):
+    directory = locked_wheels("arm64")[0].parent
+    monkeypatch.setattr(wheels, "BUILD_DIRECTORY", tmp_path)
+    copy = shutil.copytree(directory, tmp_path / "wheels" / directory.name)
+    with (copy / locked_wheels("arm64")[0].name).open("ab") as wheel:
+        wheel.write(b"!")
+    with pytest.raises(WheelError, match="Delete"):
+        locked_wheels("arm64")
+
+
+@each_architecture
+def test_the_sbom_lists_every_locked_package_and_is_valid(architecture):
+    bom = bom_of(packaged_parts(locked_wheels(architecture)))
+    assert {(component.name, component.version) for component in bom.components} == LOCKED
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(JsonV1Dot6(bom).output_as_string()) is None
+
+
+@each_architecture
+def test_every_license_is_allowed(architecture):
+    parts = packaged_parts(locked_wheels(architecture))
+    assert {part.name for part in parts if part.crates} == {"jsonschema-rs", "pydantic-core"}
+    assert refused_parts(parts) == []

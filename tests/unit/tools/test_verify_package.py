@@ -1,0 +1,108 @@
+"""Built functions are compared with wheels and source, here with small ones that are drawn and tampered with."""
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZipFile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tools.verify_package import BuildError, built_functions, differences, expected_files, main
+
+NAMES = st.sampled_from(["a", "b", "c"])
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda parts: "/".join(parts) + ".py")
+FILES = st.dictionaries(PATHS, st.binary(max_size=8), min_size=1, max_size=6)
+# Where the SAM CLI extracts the files of a wheel's data directory to.
+DATA = {"purelib": "", "platlib": "", "scripts": "w-1.data/scripts/"}
+
+
+def write(directory: Path, files: dict[str, bytes]) -> Path:
+    for path, content in files.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_bytes(content)
+    return directory
+
+
+@st.composite
+def functions(draw):
+    """Draw the files of a source, of a wheel, and of the function that ``sam build`` makes of them."""
+    source = {f"own/{path}": content for path, content in draw(FILES).items()}
+    wheel, function = {}, dict(source)
+    for path, content in draw(FILES).items():
+        place = draw(st.sampled_from([None, *DATA]))
+        member = f"wheel/{path}" if place is None else f"w-1.data/{place}/{place}/{path}"
+        wheel[member] = content
+        function[member if place is None else f"{DATA[place]}{place}/{path}"] = content
+    return source, wheel, function
+
+
+@given(functions(), st.data())
+def test_every_file_that_differs_is_found_and_no_other(files, data):
+    source, wheel, function = files
+    altered = data.draw(st.sets(st.sampled_from(sorted(function))))
+    missing = data.draw(st.sets(st.sampled_from(sorted(function)))) - altered
+    linked = data.draw(st.sets(st.sampled_from(sorted(function)))) - altered - missing
+    extra = {f"extra/{path}" for path in data.draw(st.sets(PATHS))}
+    with TemporaryDirectory() as name:
+        root = Path(name)
+        with ZipFile(root / "w-1-py3-none-any.whl", "w") as archive:
+            for member, content in wheel.items():
+                archive.writestr(member, content)
+        write(root / "source", source)
+        write(root / "source", {"__pycache__/own.pyc": b"", ".cache/x": b""})
+        built = write(root / "built", function | {path: function[path] + b"!" for path in altered})
+        write(built, dict.fromkeys(extra, b""))
+        for path in missing | linked:
+            (built / path).unlink()
+        for path in linked:
+            original = write(root / "elsewhere", {path: function[path]}) / path
+            (built / path).symlink_to(original)
+        expected = expected_files([root / "w-1-py3-none-any.whl"], root / "source")
+        found = differences(built, expected)
+    assert found == sorted(
+        [f"altered: {path}" for path in altered | linked]
+        + [f"missing: {path}" for path in missing]
+        + [f"extra: {path}" for path in extra]
+    )
+
+
+BUILD_TOML = """\
+[function_build_definitions.1]
+architecture = "arm64"
+functions = ["Mover", "Stop"]
+
+[function_build_definitions.2]
+architecture = "x86_64"
+functions = ["Sampler"]
+"""
+
+
+@pytest.fixture
+def build(tmp_path):
+    write(tmp_path, {"build.toml": BUILD_TOML.encode()})
+    functions = {f"{name}/x.py": b"" for name in ("Mover", "Sampler", "Stop")}
+    return write(tmp_path / "build", functions | {"template.yaml": b""})
+
+
+def test_each_function_is_compared_for_the_architecture_that_it_was_built_for(build):
+    found = built_functions(build)
+    assert {architecture: [path.name for path in paths] for architecture, paths in found.items()} == {
+        "arm64": ["Mover", "Stop"],
+        "x86_64": ["Sampler"],
+    }
+
+
+def test_a_function_that_sam_did_not_build_is_refused(build):
+    write(build, {"Other/x.py": b""})
+    with pytest.raises(BuildError, match=r"found .*Other\. Delete"):
+        built_functions(build)
+
+
+@pytest.mark.parametrize("gone", ["build", "build.toml"])
+def test_without_a_build_there_is_nothing_to_compare(build, gone, capsys):
+    path = build.parent / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert main(build) == 2
+    assert "Run `sam build` first" in capsys.readouterr().err
