@@ -23,7 +23,9 @@ from redrive.domain.messages.service_attributes import async_failure, by_attribu
 
 # Envelopes in envelopes are opened to this depth; what is deeper stays as it is.
 MAX_DEPTH = 5
-# In lower case: a body without any of these is raw. Most are, and needn't be parsed to know it.
+# A body without any of these is raw. Most are, and needn't be parsed to know it.
+_NOTIFICATION_MARKS = ("TopicArn", "aws:s3", "s3:TestEvent")
+# In lower case, where what is nearly a record counts too.
 _MARKS = ("topicarn", "aws:s3", "s3:testevent", *RECORD_MARKS)
 
 type JsonObject = Mapping[str, Any]
@@ -165,7 +167,7 @@ def _look_inside(forward: ReceivedMessage, *, moved: bool) -> _Inside:
             inside.envelopes.append(Envelope.S3_POINTER)
             return inside
         try:
-            found = _object_in(text) if any(map(text.lower().__contains__, _MARKS)) else None
+            found = _object_in(text) if _has_mark(text, moved=moved) else None
         except TooMuchWorkError:
             if not moved:
                 raise
@@ -201,6 +203,13 @@ def _nearly_recognized(received: ReceivedMessage, content: tuple[str, JsonObject
         return found
     inner = None if content is None or SnsNotification.of(content[1]) else _object_in(message)
     return None if inner is None else unreadable(received, nearly_a_record(inner[1]))
+
+
+def _has_mark(text: str, *, moved: bool) -> bool:
+    """Return whether a text may be anything but raw: what a redrive policy moved is no record of a failure."""
+    if moved:
+        return any(map(text.__contains__, _NOTIFICATION_MARKS))
+    return any(map(text.lower().__contains__, _MARKS))
 
 
 def _recognize_event(inside: _Inside, content: JsonObject) -> None:
