@@ -36,11 +36,13 @@ DOCUMENTED_ERRORS = {
     "Lambda.TooManyRequestsException",
     "Lambda.Unknown",
     "Runtime.ExitError",
+    "Runtime.OutOfMemory",
     "Sandbox.Timedout",
 }
 OWN_ERRORS = {name for name, found in vars(errors).items() if isinstance(found, type)}
 # What the guide asks every caller of Lambda to try again, and how a function that was killed or timed out is reported.
 TRANSIENT = {name for name in DOCUMENTED_ERRORS if name.startswith(("Lambda.", "Runtime.", "Sandbox."))}
+THROTTLED = "Lambda.TooManyRequestsException"
 # Decisions, which another attempt would repeat.
 FINAL = {"RejectedError", "LockLostError", "SupersededError"}
 NO_CATCH = {
@@ -236,9 +238,22 @@ def attempts_at(state: State, error: str) -> int:
 
 
 @each_lambda_task
-@pytest.mark.parametrize("error", sorted(TRANSIENT))
+@pytest.mark.parametrize("error", sorted(TRANSIENT - {THROTTLED}))
 def test_what_lambda_cannot_do_for_a_moment_is_tried_again_often(state, error):
     assert attempts_at(state, error) == 6
+
+
+@each_lambda_task
+def test_a_run_outlasts_half_an_hour_without_free_concurrency(state):
+    (retrier,) = [one for one in state.fields["Retry"] if one["ErrorEquals"] == [THROTTLED]]
+    intervals = [
+        min(retrier["MaxDelaySeconds"], retrier["IntervalSeconds"] * retrier["BackoffRate"] ** attempt)
+        for attempt in range(retrier["MaxAttempts"])
+    ]
+    # With full jitter, a delay is half of its interval on average (Step Functions developer guide, "Retrying after an
+    # error").
+    assert retrier["JitterStrategy"] == "FULL"
+    assert sum(intervals) / 2 >= 30 * 60
 
 
 @each_lambda_task
@@ -249,9 +264,7 @@ def test_a_decision_of_this_app_is_not_tried_again_and_everything_else_is(state,
 
 
 @each_lambda_task
-@pytest.mark.parametrize(
-    "error", ["States.Timeout", "Runtime.OutOfMemory", "ClientError", "ReadTimeoutError", "KeyError"]
-)
+@pytest.mark.parametrize("error", ["States.Timeout", "ClientError", "ReadTimeoutError", "KeyError"])
 def test_what_nobody_has_thought_of_is_tried_again(state, error):
     assert attempts_at(state, error) == 3
 
