@@ -13,6 +13,7 @@ from cfnlint.api import lint_file
 from cfnlint.config import ManualArgs
 
 from tests.support.definitions import ROOT, template
+from tests.support.rendering import transformed
 
 PAGE = ROOT / "docs" / "guides" / "bring-your-own-queue.md"
 SNIPPETS = ROOT / "docs" / "snippets"
@@ -36,6 +37,11 @@ def test_the_guide_links_to_every_snippet():
 @pytest.mark.parametrize("path", sorted(SNIPPETS.glob("*.sam.yaml")), ids=lambda path: path.name)
 def test_cfn_lint_accepts_the_sam_snippets(path):
     assert linted(path) == []
+
+
+@pytest.mark.parametrize("path", sorted(SNIPPETS.glob("*.sam.yaml")), ids=lambda path: path.name)
+def test_the_transform_accepts_the_sam_snippets(path):
+    assert transformed(path)["Resources"]
 
 
 # Terraform

@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tests.support.definitions import ROOT, TEMPLATE, template
@@ -87,11 +88,11 @@ def _reference(name: str) -> Any:
 
 
 @cache
-def transformed() -> dict[str, Any]:
-    """Return the template as SAM transforms it, with every resource that CloudFormation creates."""
+def transformed(path: Path = TEMPLATE) -> dict[str, Any]:
+    """Return a template as SAM transforms it, with every resource that CloudFormation creates."""
     done = subprocess.run(
         [ROOT / ".venvs" / "sam" / "bin" / "python", "-c", _TRANSFORM],
-        input=TEMPLATE.read_text(),
+        input=path.read_text(),
         capture_output=True,
         text=True,
         check=False,
