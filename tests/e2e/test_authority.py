@@ -136,7 +136,7 @@ def test_a_message_whose_destination_was_deleted_stays_and_the_others_go(app: Ap
     app.send(dlq, [*(undelivered(good.arn) for _ in range(30)), undelivered(gone.arn), invocation(missing[0])])
     report = app.redrive(dlq, trustedDestinations=[good.arn, machine]).report
     assert (report["status"], report["counts"]["redriven"]) == ("INCOMPLETE", 30)
-    assert report["skipReasons"] == {"destination-not-allowed": 1, "no-destination": 1}
+    assert report["skipReasons"] == {"destination-not-allowed": 1, "destination-not-confirmed": 1}
     assert app.visible(dlq) == 2
 
 

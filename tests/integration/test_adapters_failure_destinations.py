@@ -121,6 +121,11 @@ def test_a_rule_confirms_the_target_whose_dead_letter_queue_it_is(bus):
     assert of_rule(origin, f"{TARGET}-9") == NOT_CONFIRMED
 
 
+@pytest.mark.parametrize("qualifier", ["", ":$LATEST"])
+def test_a_rule_confirms_a_function_with_and_without_the_qualifier_of_its_latest_code(qualifier):
+    assert of_rule(rule("placed", target=f"{FUNCTION}{qualifier}"), FUNCTION) == FUNCTION
+
+
 @pytest.mark.parametrize("queue", [None, OTHER])
 def test_a_rule_whose_failures_go_elsewhere_confirms_nothing(queue):
     assert of_rule(rule("placed", queue=queue)) == NOT_CONFIRMED

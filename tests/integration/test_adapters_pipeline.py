@@ -87,7 +87,7 @@ def moved(
         return False
 
     client = client or sqs_client(threads, retries=False)
-    memory = Memory(plan, MessageFacts("none"))
+    memory = Memory(plan, MessageFacts("none"), frozenset())
     pipeline = Pipeline(
         client, plan.dlq.url, VISIBILITY, threads, time.monotonic, Deliveries(threads), memory, factories.unlogged
     )

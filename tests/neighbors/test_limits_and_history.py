@@ -29,6 +29,9 @@ class Facts(dict):
         self.update(provenance_by_id)
 
 
+MOVERS = frozenset({factories.MOVER})
+
+
 def judge(plan) -> Judge:
     return factories.judge(plan)
 
@@ -80,7 +83,7 @@ def test_no_message_is_redriven_more_often_than_allowed_however_large_or_full_it
     facts, sent_id, sender, redriven = Facts(), "m-0", "AROAPRODUCER", 0
     for run in range(most + 1):
         plan = factories.plan(run_id=f"run-{run}", sources=(orders,), max_redrives=most)
-        memory = Memory(plan, facts)
+        memory = Memory(plan, facts, MOVERS)
         raw = factories.message(body, message_id=sent_id, attributes=attributes, sender=sender)
         (message,) = memory.received([raw])
         verdict = judge(plan)(message)
@@ -139,7 +142,7 @@ def test_a_function_that_fails_on_a_redriven_event_is_recognized_by_its_request(
         raw = factories.message('{"a": 1}', source=None, attributes=codes)
     recorded = {"run": "run-0", "count": count, "id": "m", "sent": 1}
     plan = factories.plan(max_redrives=most, sources=(), destination=factories.queue())
-    (message,) = Memory(plan, Facts({request: json.dumps(recorded)})).received([raw])
+    (message,) = Memory(plan, Facts({request: json.dumps(recorded)}), MOVERS).received([raw])
     assert isinstance(judge(plan)(message), Quarantine if count >= most else Redrive)
 
 
@@ -157,7 +160,7 @@ def test_nothing_but_a_request_id_is_looked_up_whatever_a_message_claims_as_one(
     context = {"requestContext": {"requestId": claimed}}
     by_attribute = factories.message("x", source=None, attributes={"RequestID": factories.string(claimed)})
     by_body = factories.message(json.dumps(context), source=None)
-    Memory(plan, Asked()).received([by_attribute, by_body])
+    Memory(plan, Asked(), MOVERS).received([by_attribute, by_body])
     assert all(len(found) == 36 and set(found) <= set("0123456789abcdefABCDEF-") for found in asked)
 
 
@@ -167,6 +170,14 @@ def test_a_plain_message_asks_the_runs_table_nothing():
             raise AssertionError(ids)
 
     plan = factories.plan()
-    (message,) = Memory(plan, Unasked()).received([factories.message("hello")])
+    (message,) = Memory(plan, Unasked(), MOVERS).received([factories.message("hello")])
     assert message == replace(message, recorded=None)
     assert isinstance(message, ReceivedMessage)
+
+
+def test_a_sender_that_is_a_mover_means_that_the_table_knows_what_the_message_does_not_carry():
+    plan = factories.plan(sources=(factories.queue(max_bytes=1_048_576),))
+    raw = factories.message("hello", system={"SenderId": f"{factories.MOVER}:session"})
+    note = json.dumps({"run": "run-0", "count": 3, "id": "first", "sent": 1, "source": factories.queue().arn})
+    (message,) = Memory(plan, Facts({raw["MessageId"]: note}), MOVERS).received([raw])
+    assert message.recorded == note

@@ -110,7 +110,8 @@ class FailureDestinations:
             Rule=rule["name"], EventBusName=rule["bus"] or "default"
         )
         return any(
-            target["Arn"] == claim.destination and target.get("DeadLetterConfig", {}).get("Arn") == claim.queue
+            unqualified(target["Arn"]) == claim.destination
+            and target.get("DeadLetterConfig", {}).get("Arn") == claim.queue
             for page in pages
             for target in page["Targets"]
         )
@@ -121,7 +122,8 @@ class FailureDestinations:
         if schedule is None:
             return False
         target = self._scheduler.get_schedule(GroupName=schedule["group"], Name=schedule["name"])["Target"]
-        return target["Arn"] == claim.destination and target.get("DeadLetterConfig", {}).get("Arn") == claim.queue
+        named = target.get("DeadLetterConfig", {}).get("Arn")
+        return unqualified(target["Arn"]) == claim.destination and named == claim.queue
 
     def _endpoint(self, claim: Claim) -> str | None:
         """Return the ARN of the queue that subscribes (SNS API reference, GetSubscriptionAttributes).

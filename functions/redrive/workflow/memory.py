@@ -36,6 +36,8 @@ class Memory:
 
     plan: RunPlan
     facts: Facts
+    #: Unique ids of the roles that the mover has, and had.
+    movers: frozenset[str]
 
     def received(self, messages: Sequence[Mapping[str, Any]]) -> list[ReceivedMessage]:
         """Return received messages, each with what the runs table has about it."""
@@ -47,7 +49,7 @@ class Memory:
         for message in messages:
             try:
                 received = ReceivedMessage.from_sqs(message)
-                under = recorded_under(received, limits, here)
+                under = recorded_under(received, limits, here, self.movers)
             except Exception as error:  # noqa: BLE001
                 # Its own fate: the judge says so, and logs it.
                 received, under = ReceivedMessage.not_read(message, error), None

@@ -99,7 +99,7 @@ class Mover:
             If another attempt at the slice has taken the lane's place.
         """
         log_error = self.error_log()
-        runner = self.lane_runner(Memory(plan, self.facts), log_error)
+        runner = self.lane_runner(Memory(plan, self.facts, self.movers), log_error)
         stops_at = runner.clock() + seconds_left - _RESERVE
         self.store.wants_stop(plan)
         attempt = uuid.uuid4().hex

@@ -86,7 +86,7 @@ def sample(
 
     authority = Authority(plan, find_queue, delivery_policy, confirm)
     judge = Judge(plan, find_contract, authority, movers, log_error)
-    memory = Memory(plan, facts)
+    memory = Memory(plan, facts, movers)
     summary = Summary(plan, authority.has_confirmed, show_error_texts)
     peek = Peek(plan.dlq, None if request.full_scan else request.sample_size)
     waiting = Waiting(plan.dlq.fifo)

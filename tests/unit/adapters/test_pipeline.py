@@ -76,7 +76,7 @@ def held(destination: Destination, message_id: str) -> InHand:
 def performed(action: Action, answer: Any = None) -> tuple[Outcome, list[tuple[str, str]]]:
     """Return the outcome of an action, and what was logged."""
     lane, logged = OneAction(action), []
-    memory = Memory(factories.plan(), Broken())  # type: ignore[arg-type]
+    memory = Memory(factories.plan(), Broken(), frozenset())  # type: ignore[arg-type]
     pipeline = Pipeline(
         Client(answer),  # type: ignore[arg-type]
         "url",

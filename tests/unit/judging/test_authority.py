@@ -204,16 +204,29 @@ def test_a_notification_in_a_queue_that_a_redrive_policy_names_goes_to_its_sourc
 
 
 def test_each_claim_is_asked_about_once_and_a_flood_of_them_is_cut():
-    asked = []
+    asked, found = [], []
     made = factories.plan(sources=())
-    judge = factories.judge(made, where=factories.authority(made, QUEUES.get, confirm=noting(asked)))
-    for _ in range(3):
-        for number in range(150):
-            judge(factories.received(source=None, **undelivered(f"{RULE}-{number}", PAYOUTS.arn)))
-    assert len(asked) == len(set(asked)) == 100
-    assert judge(factories.received(source=None, **undelivered(f"{RULE}-149", PAYOUTS.arn))) == Skip(
-        Reason.DESTINATION_NOT_CONFIRMED
-    )
+
+    def confirm(claim):
+        asked.append(claim)
+        return PAYOUTS.arn if claim.origin == RULE else Reason.DESTINATION_NOT_CONFIRMED
+
+    def find(arn):
+        found.append(arn)
+        return QUEUES[arn]
+
+    judge = factories.judge(made, where=factories.authority(made, find, confirm=confirm))
+    genuine = factories.received(source=None, **undelivered(RULE, PAYOUTS.arn))
+    assert where(judge(genuine)) == PAYOUTS.arn
+    forged = [factories.received(source=None, **undelivered(f"{RULE}-{n}", PAYOUTS.arn)) for n in range(150)]
+    verdicts = [judge(message) for message in forged for _ in range(3)]
+    assert len(asked) == len(set(asked)) == 101
+    assert verdicts[0] == Skip(Reason.DESTINATION_NOT_CONFIRMED)
+    assert verdicts[-1] == Skip(Reason.TOO_MANY_CLAIMS)
+    # What was confirmed before still is, and no queue was looked up for the others.
+    assert where(judge(genuine)) == PAYOUTS.arn
+    assert set(found) == {PAYOUTS.arn}
+    assert len(found) == 2
 
 
 @pytest.mark.parametrize("arn", [DLQ.arn, QUARANTINE.arn, factories.queue("gone").arn, "arn:aws:sqs", "arn:aws:sqs:::"])

@@ -318,3 +318,16 @@ def test_raw_delivery_forwards_the_message_inside_a_notification_with_its_attrib
 def test_raw_delivery_leaves_a_raw_message_as_it_is():
     found = opened("hello")
     assert raw_delivery(found) is found
+
+
+@pytest.mark.parametrize("arn", ["RULE_ARN", "SCHEDULE_ARN"])
+def test_the_attributes_of_two_services_are_the_record_of_neither(arn):
+    values = {
+        arn: f"arn:aws:events:us-east-1:123456789012:{'rule' if arn == 'RULE_ARN' else 'schedule/default'}/nightly",
+        "TARGET_ARN": "arn:aws:sqs:us-east-1:123456789012:orders",
+        "IS_PAYLOAD_TRUNCATED": "false",
+    }
+    attributes = {name: factories.string(value) for name, value in values.items()} | wrapped.async_attributes()
+    opened = open_message(factories.received(source=None, attributes=attributes))
+    assert opened.blocked_reason is BlockedReason.UNREADABLE_RECORD
+    assert opened.forward.attributes == attributes

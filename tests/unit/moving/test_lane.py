@@ -353,11 +353,12 @@ def test_a_message_that_may_have_been_sent_counts_once_as_a_possible_duplicate()
     assert result.duplicates_possible == 3
 
 
-@pytest.mark.parametrize("wish", [Wish(ORDERS_FIFO), Wish(WORKFLOW)])
-def test_a_destination_that_drops_repeated_sends_gets_no_duplicates(wish):
+@pytest.mark.parametrize(("wish", "possible"), [(Wish(ORDERS_FIFO), 0), (Wish(WORKFLOW), 1)])
+def test_a_destination_that_drops_repeated_sends_gets_no_duplicates(wish, possible):
     world = World([wish], fate=fails("send", Fate(TIMEOUT, carried_out=True)))
     _, result = moved(world)
-    assert (world.sqs.copies.total(), result.counts.redriven, result.duplicates_possible) == (1, 1, 0)
+    # A workflow may be an Express one, which starts again.
+    assert (world.sqs.copies.total(), result.counts.redriven, result.duplicates_possible) == (1, 1, possible)
 
 
 @pytest.mark.parametrize("wish", [Wish(ORDERS_FIFO), Wish(WORKFLOW)])

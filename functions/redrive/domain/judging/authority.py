@@ -17,8 +17,8 @@ from redrive.domain.messages.opened import OpenedMessage
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.run_plan import RunPlan
 
-# Different claims that one lane or sample asks AWS about. More are hardly honest.
-_MAX_CLAIMS = 100
+# Different claims of one lane or sample that AWS's configuration may refute. More are hardly honest.
+_MAX_FALSE_CLAIMS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class Authority:
         self._delivery_policy = delivery_policy
         self._confirm = confirm
         self._answers: dict[Claim, str | Reason] = {}
+        self._false_claims = 0
 
     @property
     def fifo_queue(self) -> str | None:
@@ -100,11 +101,13 @@ class Authority:
         return Reason.NO_DESTINATION if opened.subscription is None else self._subscribed(opened, opened.subscription)
 
     def _claimed(self, opened: OpenedMessage, claimed: str) -> Destination | Reason:
-        found = self._receiver(claimed)
-        if claimed in self._trusted or not isinstance(found, Destination):
+        if claimed in self._trusted:
+            return self._receiver(claimed)
+        # Nobody is asked about what can't be delivered to, and no queue is looked up before the claim is confirmed.
+        if not _is_queue(claimed) and isinstance(found := self._receiver(claimed), Reason):
             return found
         answer = self._confirmed(opened, opened.envelope, claimed)
-        return answer if isinstance(answer, Reason) else found
+        return answer if isinstance(answer, Reason) else self._receiver(answer)
 
     def _subscribed(self, opened: OpenedMessage, subscription: str) -> Destination | Reason:
         answer = self._confirmed(opened, Envelope.SNS_NOTIFICATION, subscription)
@@ -116,13 +119,14 @@ class Authority:
             return Reason.DESTINATION_NOT_CONFIRMED
         claim = Claim(envelope, opened.origin, claimed, in_queue)
         if claim not in self._answers:
-            if len(self._answers) >= _MAX_CLAIMS:
-                return Reason.DESTINATION_NOT_CONFIRMED
-            self._answers[claim] = self._confirm(claim)
+            if self._false_claims >= _MAX_FALSE_CLAIMS:
+                return Reason.TOO_MANY_CLAIMS
+            answer = self._answers[claim] = self._confirm(claim)
+            self._false_claims += isinstance(answer, Reason)
         return self._answers[claim]
 
     def _receiver(self, arn: str) -> Destination | Reason:
-        if arn.startswith("arn:") and arn.split(":", 3)[2:3] == ["sqs"]:
+        if _is_queue(arn):
             return self._queue(arn)
         return self._delivery_policy.destination(arn, self._dlq) or Reason.DESTINATION_NOT_ALLOWED
 
@@ -135,3 +139,7 @@ class Authority:
         if isinstance(found, QueueRef):
             return replace(queue(found), met=True)
         return found or Reason.NO_DESTINATION
+
+
+def _is_queue(arn: str) -> bool:
+    return arn.startswith("arn:") and arn.split(":", 3)[2:3] == ["sqs"]

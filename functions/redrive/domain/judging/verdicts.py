@@ -25,6 +25,7 @@ class Reason(StrEnum):
     DESTINATION_NOT_ALLOWED = "destination-not-allowed"
     DESTINATION_NOT_CONFIRMED = "destination-not-confirmed"
     CONFIGURATION_UNREADABLE = "configuration-unreadable"
+    TOO_MANY_CLAIMS = "too-many-claims"
     GROUP_WAITS = "group-waits"
     NOT_SELECTED = "not-selected"
     UNDECIDED = "undecided"

@@ -66,14 +66,14 @@ _RECORDS = (
     ),
     _Record(
         Envelope.EVENTBRIDGE_SUBSCRIBER,
-        telling=frozenset({"failedmessages", "subscriberarn"}),
+        telling=frozenset({"failedmessages.targetrequestid", "subscriberarn"}),
         others=frozenset(
             {
                 "busarn",
                 "exhaustedretrycondition",
+                "failedmessages",
                 "failedmessages.eventgroupid",
                 "failedmessages.eventid",
-                "failedmessages.targetrequestid",
                 "retryattempts",
                 "targetarn",
             }

@@ -30,7 +30,8 @@ class Outbound(NamedTuple):
     request: Mapping[str, Any]
     #: Bytes as SQS counts them.
     size: int
-    #: The destination delivers a repeated send only once: FIFO deduplication, or an execution's name.
+    #: The destination delivers a repeated send only once: FIFO deduplication. A repeated start of an execution has no
+    #: effect on a Standard workflow, but an Express one starts again (Step Functions API reference, StartExecution).
     deduplicated: bool = False
     #: The provenance, if the request can't carry it: the runs table keeps it under the id that the destination returns.
     unattached: str | None = None
@@ -63,7 +64,7 @@ def outbound(message: ReceivedMessage, destination: Destination, provenance: str
         case Kind.STATE_MACHINE:
             request: dict[str, Any] = {"input": message.body, "name": deduplication_id}
             size = utf8_size(message.body)
-            return Outbound(destination, request, size, deduplicated=True, unattached=provenance)
+            return Outbound(destination, request, size, unattached=provenance)
     attributes, size, attached = with_provenance(message, provenance, destination.max_bytes)
     request = {"MessageBody": message.body}
     if attributes:

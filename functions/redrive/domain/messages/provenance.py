@@ -175,7 +175,9 @@ def _parsed(text: str | None) -> Provenance | None:
         return None
 
 
-def recorded_under(message: ReceivedMessage, limits: Mapping[str, int], here: int | None) -> str | None:
+def recorded_under(
+    message: ReceivedMessage, limits: Mapping[str, int], here: int | None, movers: frozenset[str]
+) -> str | None:
     """Return the id under which the runs table may have a message's provenance, or None if the message would carry it.
 
     Parameters
@@ -186,6 +188,8 @@ def recorded_under(message: ReceivedMessage, limits: Mapping[str, int], here: in
         The largest message of each known source queue in bytes, by ARN.
     here : int | None
         The largest message of the dead-letter queue in bytes, if it is the quarantine.
+    movers : frozenset[str]
+        Unique ids of the mover's roles: what they sent has the attribute, or else the runs table has it.
     """
     if message.source_arn is None and here is None:
         request = message.attributes.get("RequestID", {}).get("StringValue")
@@ -193,6 +197,9 @@ def recorded_under(message: ReceivedMessage, limits: Mapping[str, int], here: in
             return str(request) if _REQUEST_ID.fullmatch(request) else None
         found = _REQUEST_ID_IN_RECORD.search(message.body) if "requestContext" in message.body else None
         return None if found is None else found[1]
+    if message.sender in movers:
+        return None if ATTRIBUTE in message.attributes else message.message_id
+    # A queue might not keep the sender.
     limit = here if message.source_arn is None else limits.get(message.source_arn)
     full = len(message.attributes) >= MAX_ATTRIBUTES
     # The limit may have been raised since, most likely from what it was by default until 2025.

@@ -23,9 +23,11 @@ _MAX_DIGITS = 9
 
 
 def by_attributes(received: ReceivedMessage) -> Recognized | None:
-    """Return what a service's attributes say, or None if there are none, or those of several services."""
+    """Return what a service's attributes say, or None if there are none; those of several services say nothing."""
     found = list(_found(received)) if received.attributes else []
-    return found[0] if len(found) == 1 else None
+    if len(found) > 1:
+        return Recognized(found[0].envelope, received, blocked_reason=BlockedReason.UNREADABLE_RECORD)
+    return found[0] if found else None
 
 
 def async_failure(attributes: AttributeMap) -> Failure | None:

@@ -73,7 +73,15 @@ class RedriveRequest(Model):
         Count, Field(description="A message that has been redriven this many times is quarantined.")
     ] = 3
     trusted_destinations: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^arn:[a-z-]+:(sqs|lambda|states):[^\s*?]+$", max_length=300)], ...],
+        tuple[
+            Annotated[
+                str,
+                Field(
+                    pattern=r"^arn:[a-z-]+:(sqs|lambda|states):[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.:$-]+$", max_length=300
+                ),
+            ],
+            ...,
+        ],
         Field(
             max_length=100,
             description="ARNs of queues, functions, and state machines that messages may go to because their envelope "

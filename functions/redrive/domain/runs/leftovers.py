@@ -31,8 +31,8 @@ _CONFIRM = (
 )
 _READ = (
     "the configuration of what failed can't be read; grant the mover and the sampler on it "
-    "lambda:GetFunctionEventInvokeConfig and lambda:GetFunctionConfiguration, events:ListTargetsByRule, or "
-    "scheduler:GetSchedule, start a run later, or start one with trustedDestinations"
+    "lambda:GetFunctionEventInvokeConfig and lambda:GetFunctionConfiguration, events:ListTargetsByRule, "
+    "scheduler:GetSchedule, or sns:GetSubscriptionAttributes, start a run later, or start one with trustedDestinations"
 )
 _ALLOW = (
     "this deployment may not deliver to what they say they belong to; deploy with its ARN in "
@@ -70,6 +70,9 @@ SKIPS: Mapping[str, _Skip] = MappingProxyType(
         Reason.DESTINATION_NOT_ALLOWED: _Skip(True, _ALLOW),
         Reason.DESTINATION_NOT_CONFIRMED: _Skip(True, _CONFIRM),
         Reason.CONFIGURATION_UNREADABLE: _Skip(True, _READ),
+        Reason.TOO_MANY_CLAIMS: _Skip(
+            True, "not looked up, after 100 other claims that proved false; remove those, or use trustedDestinations"
+        ),
         Reason.RATE_UNAVAILABLE: _Skip(
             True, "the max rate of their queue can't be read, or too little of it is left; start another run later"
         ),
