@@ -14,6 +14,7 @@ from redrive.domain.messages.message import NOT_IN_SQS
 
 # Python converts integers in time quadratic to their digits. A number with more digits is kept as text.
 MAX_DIGITS = 1_000
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 # Only positions matter here: a number of 5,000 digits must not be converted.
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
 
@@ -76,11 +77,13 @@ def write(value: Any) -> str:
     """Return JSON without spaces, numbers as they were read; characters that SQS doesn't accept are escaped."""
     if isinstance(value, ExactNumber):
         return value.text
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     if isinstance(value, dict):
         return "{" + ",".join(f"{write(name)}:{write(member)}" for name, member in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(write, value)) + "]"
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = _ENCODER.encode(value)
     return text if text.isascii() else NOT_IN_SQS.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
 
 
@@ -106,9 +109,19 @@ def least_size(value: Any) -> int:
             pending += found.values()
         elif isinstance(found, list):
             pending += found
-        elif isinstance(found, str):
-            size += len(found)
+        else:
+            size += length(found)
     return size
+
+
+def length(value: Any) -> int:
+    """Return how many characters a text, or the digits of a number, take at least; 0 for any other value."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, ExactNumber):
+        return len(value.text)
+    # A digit is 3.33 bits, at most.
+    return value.bit_length() * 3 // 10 if isinstance(value, int) else 0
 
 
 def member_text(text: str, name: str) -> str:

@@ -26,12 +26,12 @@ from jmespath import ast
 from jmespath.functions import Functions, signature
 from jmespath.parser import Parser
 
-from redrive.domain.messages.json_text import MAX_DIGITS, ExactNumber, NotJsonError, parse, same, write
+from redrive.domain.messages.json_text import MAX_DIGITS, ExactNumber, NotJsonError, length, parse, same, write
 
 # Digits of a quotient that has no end, as decimal128 has them; SQS takes at most 38 in a Number attribute.
 _QUOTIENT_DIGITS = 34
 _TRAPS = [InvalidOperation, DivisionByZero, Overflow, Clamped]
-_EXACT = Context(prec=4 * MAX_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[*_TRAPS, Inexact])
+_EXACT = Context(prec=MAX_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[*_TRAPS, Inexact])
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
@@ -64,7 +64,7 @@ class ExactFunctions(Functions):
     """Calculates with decimals.
 
     A sum, a maximum, or a rounded number is exact. An average that has no end is rounded to 34 digits. What decimals
-    can't hold raises ArithmeticError: a sum of thousands of digits, such as that of 1 and 1e9999, and any calculation
+    can't hold raises ArithmeticError: a sum of more than 1,000 digits, such as that of 1 and 1e9999, and any calculation
     or comparison with a number whose exponent is beyond theirs.
     """
 
@@ -76,11 +76,9 @@ class ExactFunctions(Functions):
     def _func_avg(self, arg: Sequence[Number]) -> Number | None:
         if not arg:
             return None
-        total = Decimal(_sum(arg))
-        context = Context(
-            prec=_QUOTIENT_DIGITS + len(total.as_tuple().digits), Emax=MAX_EMAX, Emin=MIN_EMIN, traps=_TRAPS
-        )
-        exact = context.divide(total, Decimal(len(arg)))
+        total = _sum(arg)
+        context = Context(prec=_QUOTIENT_DIGITS + 1 + length(total), Emax=MAX_EMAX, Emin=MIN_EMIN, traps=_TRAPS)
+        exact = context.divide(Decimal(total), Decimal(len(arg)))
         if context.flags[Inexact]:
             exact = Context(prec=_QUOTIENT_DIGITS, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=_TRAPS).plus(exact)
         return _number(exact)
@@ -125,8 +123,9 @@ class ExactFunctions(Functions):
 def _sum(numbers: Sequence[Number]) -> Number:
     if all(isinstance(number, int) for number in numbers):
         return sum(numbers)
-    total = Decimal(0)
-    for number in numbers:
+    # With 0 as the start, 1e900 would get 901 digits.
+    total = _EXACT.plus(Decimal(numbers[0]))
+    for number in numbers[1:]:
         total = _EXACT.add(total, Decimal(number))
     return _number(total)
 
