@@ -7,10 +7,12 @@ import json
 import tracemalloc
 from collections.abc import Mapping
 from itertools import batched
+from typing import Any
 
 import pytest
 
 from redrive.contracts.contract import MessageContract
+from redrive.domain.rules.repair import Repair
 from redrive.domain.sampling.summary import Summary
 from tests.hostile.marks import TEXTS, leak
 from tests.hostile.messages import everywhere
@@ -59,6 +61,36 @@ def test_a_value_in_any_place_of_a_sample_message_breaks_nothing_and_is_never_sh
 )
 def test_a_marker_is_found_in_every_form(text: str, found: bool) -> None:
     assert (leak(text) is not None) == found
+
+
+# What a rule can make of many small values.
+NUMBERS = ("1e3900,", "1e990,", "7,", "0.1,", "[],", '"x",')
+RULES: tuple[dict[str, Any], ...] = (
+    {"project": "@[*].sum([@, `0.1`])"},
+    {"project": "@[*].avg([@, `3`])"},
+    {"project": "@[?@ > `5`]|[?@ > `6`]|[?@ > `7`]"},
+    {"project": f"@[*].join('', ['{chr(0x1F600) * 1_800}', to_string(@)])"},
+    {"project": f"@[?@ < `0.{'9' * 900}`]"},
+    {"project": "map(&to_number(to_string(@)), @)"},
+    {"setAttributes": {f"a{number}": {"from": "length(@[?@ > `5`])"} for number in range(10)}},
+    {"patch": [{"op": "copy", "from": "", "path": "/0"}, {"op": "copy", "from": "", "path": "/1"}] * 25},
+    {"patch": [{"op": "test", "path": "/0", "value": 7}, {"op": "remove", "path": "/0"}] * 25},
+)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule)[:60])
+@pytest.mark.parametrize("part", NUMBERS)
+def test_the_work_and_memory_of_a_rule_grow_no_faster_than_a_message(part: str, rule: dict[str, Any]) -> None:
+    message = factories.received("[" + part * (100_000 // len(part)) + "0]")
+    judge = factories.judge(factories.plan(repair=Repair.model_validate(rule)))
+    judge(message)
+    assert min(timed(lambda: judge(message))[1] for _ in range(3)) <= allowed_seconds(100_000)
+    tracemalloc.start()
+    try:
+        judge(message)
+        assert tracemalloc.get_traced_memory()[1] <= allowed_bytes(100_000)
+    finally:
+        tracemalloc.stop()
 
 
 DENSE = (

@@ -26,7 +26,7 @@ from redrive.domain.messages.opening import open_message
 from redrive.domain.messages.outbound import is_sendable
 from redrive.domain.messages.queue_names import Home, parse_queue
 from redrive.domain.rules.json_patch import DoesNotFitError, Patch
-from redrive.domain.rules.queries import Query
+from redrive.domain.rules.queries import Query, rule_work
 from redrive.domain.rules.repair import Repair
 from redrive.domain.rules.selection import Selection, Selector
 from redrive.domain.sampling.summary import Summary
@@ -191,11 +191,17 @@ operations = st.one_of(
 )
 
 
+def started(size):
+    work = rule_work()
+    work.start(size)
+    return work
+
+
 @given(st.lists(operations, min_size=1, max_size=4), json_of(shallow))
 @NEIGHBORS
 def test_a_patch_fits_or_does_not(patch, body):
     try:
-        write(Patch(patch)(parse(body))).encode()
+        write(Patch(patch)(parse(body), started(len(body)))).encode()
     except (DoesNotFitError, NotJsonError):
         return
     except ValueError as error:
@@ -206,7 +212,7 @@ def test_a_patch_fits_or_does_not(patch, body):
 def test_copies_of_copies_do_not_fill_the_memory():
     patch = Patch([{"op": "copy", "from": "", "path": f"/c{number}"} for number in range(50)])
     with pytest.raises(DoesNotFitError):
-        patch({"a": "x" * 1_000})
+        patch({"a": "x" * 1_000}, started(1_000))
 
 
 @pytest.mark.parametrize("number", HOSTILE[:13])

@@ -116,10 +116,17 @@ def test_a_wrong_value_is_refused_with_what_was_expected(changes, problem):
             {"repair": {"renameAttributes": {"a": "b..c"}}},
             "repair.renameAttributes: expected names of message attributes",
         ),
-        ({"repair": {"setAttributes": {"a": {}}}}, "repair.setAttributes.a: expected either `value` or `from`"),
+        (
+            {"repair": {"setAttributes": {"a": {}}}},
+            "repair.setAttributes.a: expected either `value` or `from`, found neither",
+        ),
+        (
+            {"repair": {"setAttributes": {"a": {"value": "x", "from": "b"}}}},
+            "expected either `value` or `from`, found both; remove one",
+        ),
         (
             {"repair": {"setAttributes": {"a": {"type": "Number", "value": "x"}}}},
-            "the value can't be an attribute of the type Number",
+            "expected a value that an attribute of the type Number can have, a number of at most 38 digits",
         ),
         (
             {"repair": {"setAttributes": {"a": {"form": "b"}}}},
@@ -211,15 +218,18 @@ def test_a_string_where_a_list_is_expected_is_refused_in_plain_words():
         ({"repair": {"project": "not_null()"}}, "expected at least 1 arguments of not_null(), found 0"),
         (
             {"repair": {"patch": [{"op": "add", "path": "/a"}]}},
-            "repair.patch.0: add needs value, found none",
+            "repair.patch.0: expected add to have value, found none; add it",
         ),
         (
             {"repair": {"patch": [{"op": "move", "path": "/a"}]}},
-            "repair.patch.0: move needs from, found none",
+            "repair.patch.0: expected move to have from, found none; add it",
         ),
         ({"repair": {"setAttributes": {"redrive": {"value": "1"}}}}, "redrive is the attribute that this app adds"),
         ({"repair": {"renameAttributes": {"redrive": "x"}}}, "redrive is the attribute that this app adds"),
-        ({"repair": {"setAttributes": {"a": {"value": "\u0000"}}}}, "can't be an attribute of the type String"),
+        (
+            {"repair": {"setAttributes": {"a": {"value": "\u0000"}}}},
+            "expected a value that an attribute of the type String can have",
+        ),
         ({"repair": {"setAttributes": {"a": {"type": "Number", "value": "1e999"}}}}, "of the type Number"),
         ({"repair": {"setAttributes": {"a": {"type": "Number", "value": "9" * 39}}}}, "of the type Number"),
         ({"repair": {"setAttributes": {"a": {"type": "Number", "value": "\u0661"}}}}, "of the type Number"),

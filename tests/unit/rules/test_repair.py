@@ -1,6 +1,7 @@
 """Repair: what a rule makes of a message, and that a message it doesn't fit stays as it is."""
 
 import json
+from decimal import Decimal, localcontext
 
 import pytest
 from hypothesis import given
@@ -207,6 +208,51 @@ def test_a_text_becomes_a_number_that_json_has(text, number):
 def test_a_sum_that_cannot_be_exact_decides_nothing():
     with pytest.raises(TooMuchWorkError):
         repaired(factories.received('{"l": [1, 1e9999]}'), project="{n: sum(l)}")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"project": "l[*].sum([@, `0.1`])"},
+        {"project": "l[*].avg([@, `1e-900`])"},
+        {"project": f"l[*].abs(`-0.{'9' * 900}`)"},
+        {"project": f"l[*].ceil(`{'9' * 1_100}.5`)"},
+        {"project": f"l[*].join('', ['{'x' * 1_900}', to_string(@)])"},
+        {"project": f"l[*].to_string({{{'x' * 1_900}: @}})"},
+        {"setAttributes": {f"a{number}": {"from": "length(l[?@ > `1`])"} for number in range(10)}},
+        {"patch": [{"op": "copy", "from": "/l", "path": "/m"}] * 50},
+        {"patch": [{"op": "copy", "from": "/l/0", "path": "/m"}, *[{"op": "copy", "from": "/l", "path": "/m"}] * 49]},
+    ],
+)
+def test_a_repair_that_makes_too_much_of_a_message_decides_nothing(rule):
+    with pytest.raises(TooMuchWorkError):
+        repaired(factories.received(json.dumps({"l": [1]})[:-2] + ",1e900" * 10_000 + "]}"), **rule)
+
+
+def test_the_sums_of_thousands_of_lines_are_decided_and_exact():
+    prices = [f"{number}.{number % 100:02d}" for number in range(5_000)]
+    lines = ",".join(f'{{"sku":"A","price":{price},"tax":{"1" * 37}.5}}' for price in prices)
+    query = "{lines: lines[*].{total: sum([price, tax])}, all: sum(lines[*].price), mean: avg(lines[*].tax)}"
+    found = json.loads(repaired(factories.received(f'{{"lines":[{lines}]}}'), project=query).body, parse_float=Decimal)
+    with localcontext(prec=100):
+        assert [line["total"] for line in found["lines"]] == [
+            Decimal(f"{'1' * 37}.5") + Decimal(price) for price in prices
+        ]
+        assert found["all"] == sum(map(Decimal, prices))
+    assert found["mean"] == Decimal(f"{'1' * 37}.5")
+
+
+def test_a_sum_of_one_large_number_is_written_in_as_few_digits():
+    assert (
+        repaired(factories.received('{"l": [1e900]}'), project="{n: sum(l), m: avg(l)}").body
+        == '{"n":1E+900,"m":1E+900}'
+    )
+
+
+def test_copies_to_one_place_are_not_added_up():
+    body = json.dumps({"x": "y" * 100_000})
+    found = repaired(factories.received(body), patch=[{"op": "copy", "from": "/x", "path": "/z"}] * 30)
+    assert len(found.body) == 200_015
 
 
 def test_a_patch_tests_decimals():

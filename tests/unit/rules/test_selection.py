@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from pydantic import ValidationError
 
 from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.messages.opening import open_message
@@ -174,9 +175,21 @@ def test_a_query_may_take_more_steps_the_larger_the_message():
     assert selects(factories.received(json.dumps({"lines": lines})), jmespath="lines[?quantity > `19998`].sku")
 
 
-@pytest.mark.parametrize("query", ["'a' < `1`", "price > `1`", "max_by(@.*, &@)", "[::0]", "to_array(&a)", "[&a]"])
+@pytest.mark.parametrize("query", ["'a' < `1`", "price > `1`", "max_by(@.*, &@)"])
 def test_a_query_that_makes_no_sense_for_a_message_selects_nothing(query):
     assert not selects(factories.received('{"price": "abc", "n": 1}'), jmespath=query)
+
+
+@pytest.mark.parametrize("query", ["&a", "[&a]", "to_array(&a)", "sort_by(@, &[&a])", "[?&a]", "@[::0]", "a[1:2:0].b"])
+def test_a_query_that_can_never_match_is_refused(query):
+    with pytest.raises(ValidationError, match="expected .*, found .*; write "):
+        Selection(jmespath=query)
+
+
+@pytest.mark.parametrize("query", ["sort_by(@, a)", "max_by(@, 'a')", "map(a, @)"])
+def test_a_value_where_a_function_takes_an_expression_is_refused(query):
+    with pytest.raises(ValidationError, match="expected an expression as argument . of .*, found a value; put an & "):
+        Selection(jmespath=query)
 
 
 @pytest.mark.parametrize(

@@ -35,13 +35,20 @@ from redrive.domain.messages.provenance import ATTRIBUTE
 from redrive.domain.messages.s3_pointers import pointer_attributes
 from redrive.domain.model import Model
 from redrive.domain.rules.input_numbers import check_numbers
-from redrive.domain.rules.queries import Expression, Query
+from redrive.domain.rules.queries import Expression, Query, rule_work
 
 if TYPE_CHECKING:
     from redrive.domain.rules.json_patch import Patch
 
 # The rule is part of the workflow's state.
 _MAX_RULE_BYTES = 16_384
+
+
+# What SQS takes, in words.
+_VALUES = {
+    "String": "a text that isn't empty and has only characters that XML has",
+    "Number": "a number of at most 38 digits whose amount is 0 or between 1e-128 and 1e126",
+}
 
 
 def _operation(operation: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -68,11 +75,15 @@ class AttributeRule(Model):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.value is None) == (self.from_payload is None):
-            raise ValueError("expected either `value` or `from`")
+            found = "neither; add one" if self.value is None else "both; remove one"
+            raise ValueError(f"expected either `value` or `from`, found {found}")
         check_numbers(self.value)
         text = _text(self.value, self.type)
         if self.from_payload is None and (text is None or not is_attribute("a", self.attribute(text))):
-            raise ValueError(f"the value can't be an attribute of the type {self.type}")
+            raise ValueError(
+                f"expected a value that an attribute of the type {self.type} can have, {_VALUES[self.type]}; found "
+                "another; write one that SQS takes, or change the type"
+            )
         return self
 
     def attribute(self, text: str) -> Mapping[str, Any]:
@@ -138,6 +149,7 @@ class Repairer:
             for name, rule in (repair.set_attributes or {}).items()
             if rule.from_payload is not None
         }
+        self._work = rule_work()
 
     def __call__(self, forward: ReceivedMessage, payload: Payload) -> ReceivedMessage | None:
         """Return the repaired message, or None if the rule changes nothing or doesn't fit.
@@ -152,8 +164,9 @@ class Repairer:
         Raises
         ------
         TooMuchWorkError
-            If a query takes too much work.
+            If the queries and the patch together take too much work.
         """
+        self._work.start(max(len(payload.text), len(forward.body)))
         attributes = self._attributes(forward, payload)
         body = self._body(forward, payload)
         if attributes is None or body is None or (attributes == forward.attributes and body == forward.body):
@@ -179,7 +192,7 @@ class Repairer:
         except NotJsonError:
             return None
         for name, rule in wanted.items():
-            found = self._values[name](content, len(payload.text)) if name in self._values else rule.value
+            found = self._values[name].find(content, self._work) if name in self._values else rule.value
             text = _text(found, rule.type)
             if text is None:
                 return None
@@ -195,9 +208,9 @@ class Repairer:
             content = payload.content if body == payload.text else parse(body)
             before = write(content)
             if self._patch is not None:
-                content = self._patch(content)
+                content = self._patch(content, self._work)
             if self._project is not None:
-                content = self._project(content, len(body))
+                content = self._project.find(content, self._work)
             if content is None or least_size(content) > MAX_BYTES:
                 return None
             after = write(content)
