@@ -182,13 +182,13 @@ def test_a_query_that_makes_no_sense_for_a_message_selects_nothing(query):
 
 @pytest.mark.parametrize("query", ["&a", "[&a]", "to_array(&a)", "sort_by(@, &[&a])", "[?&a]", "@[::0]", "a[1:2:0].b"])
 def test_a_query_that_can_never_match_is_refused(query):
-    with pytest.raises(ValidationError, match="expected .*, found .*; write "):
+    with pytest.raises(ValidationError, match=r"expected .*, found .*; write "):
         Selection(jmespath=query)
 
 
 @pytest.mark.parametrize("query", ["sort_by(@, a)", "max_by(@, 'a')", "map(a, @)"])
 def test_a_value_where_a_function_takes_an_expression_is_refused(query):
-    with pytest.raises(ValidationError, match="expected an expression as argument . of .*, found a value; put an & "):
+    with pytest.raises(ValidationError, match=r"expected an expression as argument . of .*, found a value; put an & "):
         Selection(jmespath=query)
 
 

@@ -64,8 +64,8 @@ class ExactFunctions(Functions):
     """Calculates with decimals.
 
     A sum, a maximum, or a rounded number is exact. An average that has no end is rounded to 34 digits. What decimals
-    can't hold raises ArithmeticError: a sum of more than 1,000 digits, such as that of 1 and 1e9999, and any calculation
-    or comparison with a number whose exponent is beyond theirs.
+    can't hold raises ArithmeticError: a sum of more than 1,000 digits, such as that of 1 and 1e9999, and any
+    calculation or comparison with a number whose exponent is beyond theirs.
     """
 
     @signature({"types": ["array-number"]})

@@ -26,7 +26,7 @@ MAX_LENGTH = 2_000
 _STEPS = 100_000
 _STEPS_PER_BYTE = 2
 # Steps that a function takes in any case: its arguments are checked.
-_CALL = 4
+_CALL = 20
 # Characters that a function looks at for the price of one step.
 _CHARACTERS = 64
 # Characters that a function makes, or digits that it calculates with, for the price of one step.
@@ -233,8 +233,8 @@ def check(text: str) -> str:
 def _check_nodes(parsed: Any) -> None:
     """Refuse what would match no message.
 
-    These are unknown functions, calls with too few, too many, or wrong arguments, an `&` anywhere else, and a slice that
-    doesn't go on.
+    These are unknown functions, calls with too few, too many, or wrong arguments, an `&` anywhere else, and a slice
+    that doesn't go on.
     """
     pending = [parsed]
     while pending:
