@@ -13,6 +13,7 @@ from jsonschema_rs import validator_for
 from redrive.contracts.contract import ContractViolationError
 from redrive.contracts.json_schema import SchemaContract
 from redrive.contracts.schema_costs import values_in
+from redrive.contracts.schema_counts import states
 from redrive.contracts.schema_parts import InvalidSchemaError, Parts
 from redrive.contracts.schema_work import Steps
 from redrive.contracts.work import TooMuchWorkError
@@ -238,3 +239,84 @@ def test_an_alternative_that_may_match_is_counted(member, value):
     told_apart = member == "k" and isinstance(value, str)
     # Without what tells them apart, every alternative is applied to every item.
     assert (counted < 20_000) is told_apart
+
+
+# Numbers that are the same as doubles, and counted patterns
+
+
+def parsed_in_time(schema: dict, text: str) -> bool:
+    """Return whether a text is valid; it must be decided within the bound of docs/design/guarantees.md."""
+    contract = SchemaContract("x", schema)
+    started = time.process_time()
+    try:
+        contract.parse(text, {})
+        valid = True
+    except ContractViolationError:
+        valid = False
+    # Twice as long on a busy machine.
+    assert time.process_time() - started < 2 * (0.1 + 2e-6 * len(text))
+    return valid
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        lambda i: f"1.0000000000000000000{i:05}",
+        lambda i: 10**30 + i,
+        lambda i: 2**63 + i,
+        lambda i: 1760000000000000000 + i,
+        lambda i: i * (2**61 - 1),
+        lambda i: f"{i}.25",
+    ],
+)
+@pytest.mark.parametrize("item", ["{}", '{{"b":1,"a":{}}}', "[[{}],true]", '"{}"'])
+def test_unique_items_are_decided_in_linear_time(number, item):
+    items = [item.format(number(i)) for i in range(4_000)]
+    schema = {"type": "array", "uniqueItems": True}
+    assert parsed_in_time(schema, f"[{','.join(items)}]")
+    assert not parsed_in_time(schema, f"[{','.join([*items, items[2_000]])}]")
+
+
+def test_few_long_items_are_decided_in_linear_time():
+    items = ",".join(f"[{'1.5,' * 1_600}{i}]" for i in range(15))
+    assert parsed_in_time({"uniqueItems": True}, f"[{items}]")
+
+
+# Texts of equal and of different values.
+EQUAL = [
+    ["1", "1.0", "1e0", "10e-1", "0.1E1"], ["true"], ["false"], ["0", "-0", "0.00", "-0.0e7", "0e-9"], ["null"],
+    ["0.001", "1e-3", "1.0e-3", "0.0010"], ["1.5", "15e-1", "1.50"], ["100", "1e2", "1.00E+2"], ['"1"'],
+    ["1.00000000000000000000000000000000000001", "100000000000000000000000000000000000001e-38"],
+    ["10000000000000000000000000000000000000000.5", "100000000000000000000000000000000000000005e-1"],
+    ["9007199254740993", "9007199254740993.0"], ["9007199254740992"], ['"NaN"'], ["[]"], ["{}"],
+]  # fmt: skip
+WRAPS = ["{}", "[{}]", '{{"a":{}}}', '{{"b":[],"a":[{}]}}']
+
+
+@given(st.lists(st.sampled_from(range(len(EQUAL))), min_size=2, max_size=20), st.sampled_from(WRAPS), st.data())
+@settings(derandomize=True, deadline=None, max_examples=200)
+def test_items_are_equal_if_their_values_are(chosen, wrap, data):
+    items = [wrap.format(data.draw(st.sampled_from(EQUAL[one]))) for one in chosen]
+    assert parsed_in_time({"uniqueItems": True}, f"[{','.join(items)}]") is (len(set(chosen)) == len(chosen))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["^.{1,4000}$", r"^[\s\S]{1,4000}$", "^[^<>]{0,4000}$", "^[A-Za-z0-9+/=]{4,50000}$", r"^\w{1,2000}[a-z]{3}$"],
+)
+def test_texts_of_counted_characters_are_decided(pattern):
+    texts = [chr(97 + i % 26) * 1_000 for i in range(100)]
+    schema = {"items": {"type": "string", "pattern": pattern}}
+    assert parsed_in_time(schema, json.dumps(texts))
+    assert not parsed_in_time(schema, json.dumps([*texts, "<" * 5_000]))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "places"),
+    [
+        ("^.{1,4000}$", 2), (r"^\p{L}{3}[a-z]{1,50}x$", 4), ("a{1,4000}c", None), ("^(a|b){5000}$", None),
+        ("^a*a{1,4000}c", 4_003), ("^a{0,2000}a{0,3000}$", 2_003),
+    ],
+)  # fmt: skip
+def test_a_count_that_many_places_lead_to_is_counted(pattern, places):
+    assert states(pattern) == places

@@ -33,6 +33,7 @@ from redrive.contracts.schema_keywords import ASSERT_FORMATS, check_keywords
 from redrive.contracts.schema_parts import InvalidSchemaError, Part, Parts
 from redrive.contracts.schema_patterns import Matcher, ecma_262, is_light
 from redrive.contracts.schema_problems import Problems
+from redrive.contracts.schema_unique import UNIQUE_ITEMS
 from redrive.contracts.schema_values import Reader, names_in
 from redrive.contracts.schema_work import Steps
 from redrive.contracts.work import TooMuchWorkError, Work
@@ -164,7 +165,7 @@ class _Schema:
         self._schema = schema
         self._options: dict[str, Any] = {
             "pattern_options": FancyRegexOptions(),
-            "keywords": {_BOUNDED: self._matcher.keyword()},
+            "keywords": {_BOUNDED: self._matcher.keyword(), **UNIQUE_ITEMS},
             "validate_formats": formats,
             "offline": True,
         }

@@ -42,8 +42,8 @@ class Cost(NamedTuple):
     patterns: int = 0
 
 
-# For an item of an array, which is hashed, and for a number in it.
-_UNIQUE = Cost(10, 50, 50)
+# For an item of an array, whose text is compared, and for a number in it.
+_UNIQUE = Cost(50, 50, 200)
 
 
 def total(costs: Iterable[Cost]) -> Cost:

@@ -15,6 +15,7 @@ from jsonschema_rs import ValidationError, Validator, ValidatorMap, validator_fo
 from redrive.contracts.contract import MAX_PROBLEMS, Problem
 from redrive.contracts.schema_costs import values_in
 from redrive.contracts.schema_parts import Part, Parts, escaped
+from redrive.contracts.schema_unique import UNIQUE_ITEMS
 
 # Deeper problems are reported here: what is above is checked once more for each level.
 _MAX_DEPTH = 30
@@ -226,7 +227,7 @@ class Problems:
             if keyword == flag.replace("exclusiveM", "m") and flag in part.schema:
                 schema[flag] = part.schema[flag]
         try:
-            return validator_for(schema, offline=True, validate_formats=True)
+            return validator_for(schema, keywords=UNIQUE_ITEMS, offline=True, validate_formats=True)
         except ValidationError:
             # A flag without its keyword.
             return validator_for({}, offline=True)

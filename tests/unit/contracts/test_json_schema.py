@@ -330,3 +330,30 @@ def test_it_accepts_exactly_what_the_library_does(schema, content):
     except ContractViolationError:
         accepted = False
     assert accepted == Draft202012Validator(schema).is_valid(content)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        (r"^[\p{L}\p{N}\p{P}\p{S}\s]{1,2000}$", "too large"),
+        (r"^(?<a>x)\k<a>$", "isn't supported"),
+        ("^[^]$", "isn't supported"),
+        (r"^\0$", "isn't supported"),
+        ("(", "isn't supported"),
+        ("a{5,2}", "isn't supported"),
+        ("(?i)^a$", r"use|such as \[Aa\]"),
+        (r"^\Aa$", r"use \^"),
+        (r"a\z", r"use \$"),
+        ("a++", r"use \+"),
+    ],
+)
+def test_a_refused_pattern_is_told_why(pattern, why):
+    with pytest.raises(InvalidSchemaError, match=why):
+        SchemaContract("x", {"pattern": pattern})
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"\p{L}+", r"\++", r"[*+?+]", r"\u{41}+", r"(?:a)+", "(?<b>a)+", "(?!a)", "a+?", r"\\A"]
+)
+def test_a_pattern_of_ecma_262_is_accepted(pattern):
+    SchemaContract("x", {"pattern": pattern})
