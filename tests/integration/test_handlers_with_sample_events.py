@@ -231,7 +231,7 @@ def test_report_returns_the_runs_status_and_a_message_that_sns_accepts(invoke):
 def test_report_says_why_a_run_without_a_plan_was_rejected(invoke):
     report = invoke("report", sample("report-refused"))["report"]
     assert (report["status"], report["dlq"]) == ("REJECTED", "store-events")
-    assert report["reason"].startswith("store-events is not the dead-letter queue of any queue")
+    assert report["reason"].startswith("store-events is a source queue; its dead-letter queue is store-events-dlq")
 
 
 def test_report_of_a_run_that_failed_before_it_had_a_plan_counts_what_is_in_the_queue(home, invoke):

@@ -42,7 +42,10 @@ class RedriveRequest(Model):
         ),
     ] = None
     dry_run: Annotated[StrictBool, Field(description="Sample the queue and report, but move nothing.")] = False
-    rate: Annotated[Rate, Field(description="Messages per second, over all lanes.")] = 50
+    rate: Annotated[
+        Rate,
+        Field(description="Messages redriven per second, over all lanes. What goes into quarantine isn't limited."),
+    ] = 50
     max_messages: Annotated[
         Count | None,
         Field(description="Take at most this many messages out of the queue (redriven or quarantined)."),
