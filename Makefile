@@ -48,7 +48,7 @@ scenario: setup-cloud ## run one scenario of local/scenarios: make scenario NAME
 	@$(CLOUD) -m local.scenario $(NAME)
 
 .PHONY: check test lint unit
-check: lint unit ## lint, types, and unit tests
+check: lint unit ## lint, types, and quick unit tests, in a minute on two idle cores
 test: lint ## lint, types, and all tests, with the coverage of functions/
 	@COVERAGE_CORE=sysmon $(DEV) -m pytest -n $(TEST_WORKERS) --dist loadfile --cov
 lint: setup ## ruff, mypy, import-linter, and SAM's own check of the template
@@ -58,7 +58,7 @@ lint: setup ## ruff, mypy, import-linter, and SAM's own check of the template
 	@out=$$(PYTHONPATH=functions .venvs/dev/bin/lint-imports --no-cache 2>&1) || { echo "$$out"; exit 1; }
 	@AWS_DEFAULT_REGION=us-east-1 .venvs/sam/bin/sam validate --lint --template-file template.yaml
 unit: setup
-	@$(DEV) -m pytest -n $(CHECK_WORKERS) --dist worksteal tests/unit tests/repository
+	@$(DEV) -m pytest -n $(CHECK_WORKERS) --dist worksteal -m "not slow" tests/unit tests/repository
 
 .PHONY: faults
 # SEED is the first schedule's seed, COUNT how many there are.

@@ -60,6 +60,7 @@ def test_every_parameter_is_used():
     assert not unused
 
 
+@pytest.mark.slow
 def test_cfn_lint_has_nothing_to_say():
     assert [str(match) for match in lint_file(Path(TEMPLATE), config=ManualArgs(regions=["us-east-1"]))] == []
 

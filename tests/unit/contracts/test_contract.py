@@ -144,6 +144,7 @@ marked = st.one_of(
 fields = st.sampled_from(sorted(json.loads(factories.store_event())))
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(fields, marked, min_size=1),
     st.text(max_size=20).map(lambda text: f"{MARK}{text}"),

@@ -6,6 +6,7 @@ LANE_SCHEDULES=20000 python -m pytest tests/unit/moving/test_lane_schedules.py
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,8 @@ from tests.support.lane_worlds import World, worlds
 from tests.support.model_sqs import CALM
 
 RESTART = VISIBILITY + 1
+
+pytestmark = pytest.mark.slow
 
 
 def schedules(number: int) -> settings:

@@ -21,6 +21,7 @@ def leaving(rate_limiter: RateLimiter, seconds: float, lateness) -> list[tuple[f
     return left
 
 
+@pytest.mark.slow
 @given(st.floats(0.5, 5000), st.lists(st.integers(0, 100), min_size=1), st.sampled_from([0.0, 0.001, 0.01, 0.3]))
 @settings(max_examples=300, deadline=None, derandomize=True)
 def test_no_second_holds_more_than_the_rate_and_one_batch(rate, lateness, most):

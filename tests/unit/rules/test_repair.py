@@ -292,6 +292,7 @@ contents = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(texts, contents, max_size=4))
 def test_a_patch_changes_what_it_names_and_nothing_else(content):
     found = repaired(factories.received(json.dumps(content)), patch=[{"op": "add", "path": "/~0x", "value": 1}])

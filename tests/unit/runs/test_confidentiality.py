@@ -140,6 +140,7 @@ def texts_of(made: Report) -> Iterator[str]:
     yield json.dumps([slack_message(notice), custom_notification(notice)])
 
 
+@pytest.mark.slow
 @given(
     st.lists(messages(), min_size=1, max_size=6),
     st.sampled_from([None, UNION]),
