@@ -128,7 +128,7 @@ class FailureDestinations:
     def _endpoint(self, claim: Claim) -> str | None:
         """Return the ARN of the queue that subscribes (SNS API reference, GetSubscriptionAttributes).
 
-        Functions and HTTP endpoints get another form of the message than the one in their dead-letter queue.
+        Functions and HTTP endpoints don't receive the message in the form that it has in their dead-letter queue.
         """
         found = self._sns.get_subscription_attributes(SubscriptionArn=claim.destination)["Attributes"]
         policy = json.loads(found.get("RedrivePolicy", "{}"))

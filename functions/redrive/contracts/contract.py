@@ -206,7 +206,7 @@ def _problems(
         # A key that the contract doesn't define comes from the message, so it can contain anything.
         path = [step if isinstance(step, int) or step in known else "*" for step in detail["loc"]]
         if what == "json_invalid":
-            # JSON that is nested deeper than the consumer can read is JSON all the same.
+            # It's JSON, even though it's nested deeper than the consumer can read.
             too_deep = str(detail["ctx"]["error"]).startswith("recursion limit")
             code, what = (violation, "too_deep") if too_deep else (Violation.NOT_JSON, what)
         elif part == "attributes" and what == "missing":

@@ -89,7 +89,7 @@ def is_short(number: Any) -> bool:
 
 
 def of_digits(size: int) -> int:
-    """Return how many short numbers one of so many digits and powers of ten counts for."""
+    """Return how many short numbers a number counts as; `size` is its digits plus its power of ten."""
     return 1 if size <= SHORT else size // 2
 
 

@@ -21,8 +21,8 @@ from redrive.contracts.schema_unique import UNIQUE_ITEMS
 _MAX_DEPTH = 30
 # Parts that are looked into. A message that breaks a small contract in 20 places needs some 50.
 _MAX_VISITS = 200
-# Values that are checked once more: so many, and so many for each value of the message. Then the search ends with the
-# next problem.
+# How many values the search may check again: a fixed number, plus some for each value of the message. After that, it
+# ends at the next problem.
 _CHECKS = 10_000
 _CHECKS_PER_VALUE = 5
 # Keywords that look at the value alone, so each can be checked on its own.

@@ -17,7 +17,7 @@ from redrive.domain.messages.opened import OpenedMessage
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.run_plan import RunPlan
 
-# Different claims of one lane or sample that AWS's configuration may refute. More are hardly honest.
+# After this many different claims that AWS's configuration refutes, a lane or sample stops asking.
 _MAX_FALSE_CLAIMS = 100
 
 

@@ -97,8 +97,8 @@ _ATTRIBUTES = (
     ),
     _Record(Envelope.EVENTBRIDGE_RULE, telling=frozenset({"rule_arn", "target_arn"}), others=_DELIVERY),
 )
-# In lower case: a body without any of these is no record, nor nearly one. Each search takes time for every message, so
-# one word stands for several keys.
+# In lower case. A body without any of these is neither a record nor close to one. Every message is searched for each of
+# them, so one word covers several keys.
 RECORD_MARKS = ("context", "batchinfo", "subscriberarn", "failed", "cloudwatchtraceid", "base64originalpayload")
 
 

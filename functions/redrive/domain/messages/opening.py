@@ -206,7 +206,7 @@ def _nearly_recognized(received: ReceivedMessage, content: tuple[str, JsonObject
 
 
 def _has_mark(text: str, *, moved: bool) -> bool:
-    """Return whether a text may be anything but raw: what a redrive policy moved is no record of a failure."""
+    """Return whether a text could be an envelope. A message that a redrive policy moved can't be a failure record."""
     if moved:
         return any(map(text.__contains__, _NOTIFICATION_MARKS))
     return any(map(text.lower().__contains__, _MARKS))

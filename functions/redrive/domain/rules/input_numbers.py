@@ -14,8 +14,8 @@ from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.json_text import NotJsonError, parse
 
-# Every decimal of so many digits is the shortest that gives its double, and every integer up to this one is a double of
-# its own (ECMA-262, Number.MAX_SAFE_INTEGER); below the last, doubles have fewer digits (Number.MIN_VALUE).
+# What survives a conversion to a double and back: decimals with up to 15 digits, integers up to 2^53 - 1 (ECMA-262,
+# Number.MAX_SAFE_INTEGER). Below the smallest exponent, doubles have fewer digits (Number.MIN_VALUE).
 _MAX_DIGITS = 15
 _MAX_INTEGER = 2**53 - 1
 _MIN_EXPONENT = -307

@@ -121,9 +121,9 @@ class _Interpreter(TreeInterpreter):
         return found
 
     def take_all(self, value: Any, characters: int = _CHARACTERS) -> None:
-        """Take a step for each value inside a value, and for so many characters in it.
+        """Take a step for each value inside a value, and more for long texts.
 
-        It may contain the same value many times.
+        A value that occurs several times counts each time.
 
         Raises
         ------
@@ -265,7 +265,7 @@ def _check_nodes(parsed: Any) -> None:
             expected = f"{'at least ' if variadic else ''}{len(signature)}"
             raise ValueError(f"not a JMESPath expression: expected {expected} arguments of {name}(), found {found}")
         for place, child in enumerate(node["children"]):
-            # Only the last argument is variadic, and then it is no expression.
+            # Only the last argument can be variadic, and a variadic argument never takes an expression.
             takes = signature[min(place, len(signature) - 1)]["types"] == ["expref"]
             if takes and child["type"] != "expref":
                 raise ValueError(
