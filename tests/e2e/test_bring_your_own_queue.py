@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.app import App, Pair
-from tests.support.definitions import ROOT, template
+from tests.support.definitions import ROOT, listed, template
 from tests.support.eventually import eventually
 
 STACK = "orders-redrive"
@@ -119,10 +119,6 @@ def test_the_roles_reach_the_queues_of_the_pattern_and_no_others(without_example
         for logical, name in app.stack.resources.items()
         if logical.endswith("Function")
     }
-
-
-def listed(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
 
 
 def test_dead_letters_of_the_snippets_queue_go_back_once_its_consumer_is_fixed(without_examples: App, orders: Pair):

@@ -151,8 +151,8 @@ def test_what_is_no_rule_of_this_account_and_region_confirms_nothing(origin):
     assert of_rule(origin) == NOT_CONFIRMED
 
 
-def schedule(queue: str | None = QUEUE) -> str:
-    target = {"Arn": TARGET, "RoleArn": "arn:aws:iam::123456789012:role/any"}
+def schedule(queue: str | None = QUEUE, target_arn: str = TARGET) -> str:
+    target = {"Arn": target_arn, "RoleArn": "arn:aws:iam::123456789012:role/any"}
     if queue:
         target["DeadLetterConfig"] = {"Arn": queue}
     boto3.client("scheduler").create_schedule(
@@ -171,6 +171,11 @@ def test_a_schedule_confirms_its_target():
     assert of_schedule(origin, f"{TARGET}-2") == NOT_CONFIRMED
     assert of_schedule(origin.replace("nightly", "gone")) == NOT_CONFIRMED
     assert of_schedule(origin.replace("default/", "")) == NOT_CONFIRMED
+
+
+@pytest.mark.parametrize("qualifier", ["", ":$LATEST"])
+def test_a_schedule_confirms_a_function_with_and_without_the_qualifier_of_its_latest_code(qualifier):
+    assert of_schedule(schedule(target_arn=f"{FUNCTION}{qualifier}"), FUNCTION) == FUNCTION
 
 
 @pytest.mark.parametrize("queue", [None, OTHER])

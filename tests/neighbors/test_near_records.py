@@ -243,6 +243,7 @@ ORDINARY = [
     {"shardId": "s", "startSequenceNumber": "1", "endSequenceNumber": "2", "streamArn": "arn:aws:kinesis:r:1:stream/s"},
     {"batchInfo": {"batchSize": 5, "payloadSize": 10, "shardId": "s"}, "context": {"condition": "new"}},
     {"busArn": "b", "targetArn": "t", "retryAttempts": 3, "exhaustedRetryCondition": "none"},
+    {"failedMessages": [{"eventId": 1, "eventGroupId": "g"}], "retryAttempts": 3},
     # What a device says, by way of a rule that adds where it came from.
     {"topic": "plant/7", "clientId": "gateway-7", "ruleName": "StoreReadings", "celsius": 21.5},
     {"failures": [{"step": "pack", "errorMessage": "m"}], "topic": "returns", "ruleName": "r"},

@@ -9,10 +9,13 @@ import pytest
 from cfnlint.api import lint_file
 from cfnlint.config import ManualArgs
 
-from tests.support.definitions import TEMPLATE, functions, listed, resources, statements, template
+from redrive.domain.judging.verdicts import Reason
+from redrive.domain.runs.leftovers import SKIPS
+from tests.support.definitions import ROOT, TEMPLATE, functions, listed, resources, statements, template
 from tests.support.rendering import transformed
 from tests.support.samples import load
 
+REASONS = ROOT / "docs" / "reference" / "reasons.md"
 FUNCTIONS = functions()
 QUEUES = resources("AWS::SQS::Queue")
 SUBSCRIPTIONS = resources("AWS::Lambda::EventSourceMapping")
@@ -71,6 +74,20 @@ def test_everything_a_deployer_sees_is_described(section):
 
 
 # Permissions
+
+
+def test_whoever_is_told_that_configuration_is_unreadable_is_told_every_permission_to_read_it():
+    lookups = {
+        action
+        for resource in ("MoverFunction", "SamplerFunction")
+        for statement in statements(template()["Resources"][resource])
+        for action in listed(statement["Action"])
+        if action.startswith(("lambda:Get", "events:", "scheduler:", "sns:"))
+    }
+    assert len(lookups) == 5
+    row = next(line for line in REASONS.read_text().splitlines() if "| `configuration-unreadable` |" in line)
+    for text in (row, SKIPS[Reason.CONFIGURATION_UNREADABLE].meaning):
+        assert {action for action in lookups if action not in text} == set()
 
 
 def test_only_log_deliveries_have_no_resource_to_name():

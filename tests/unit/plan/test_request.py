@@ -71,6 +71,21 @@ def test_every_key_can_be_set():
         ({"maxRedrives": 0}, "maxRedrives: expected a whole number of at least 1, found 0"),
         ({"onInvalid": "drop"}, 'onInvalid: expected "quarantine" or "leave", found a string that is none of them'),
         ({"allowNestedDlq": "yes"}, "allowNestedDlq: expected true or false, found a string"),
+        *(
+            (
+                {"trustedDestinations": [arn]},
+                "trustedDestinations.0: expected the ARN of a queue, function, or state machine, without wildcards, "
+                "found a string",
+            )
+            for arn in (
+                "orders",
+                "arn:aws:sqs:us-east-1:1:jane@example.com",
+                "arn:aws:sqs:us-east-1:123456789012:jane@example.com",
+                "arn:aws:sqs:us-east-1:123456789012:orders-*",
+                "arn:aws:lambda:us-east-1:123456789012:function:on order",
+                "arn:aws:sns:us-east-1:123456789012:orders",
+            )
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_was_expected(changes, problem):
