@@ -262,6 +262,7 @@ def test_alternatives_that_recurse_are_decided_and_named():
         ({"multipleOf": 3}, "1" + "0" * 900, False),
         ({"uniqueItems": True}, "[0.1, 0.10]", False),
         ({"uniqueItems": True}, "[1, 1.0000000000000000000001]", True),
+        ({"uniqueItems": True}, '[1.5, [0, "1.5", "+0"], ["1.5", "+0"], "1.5"]', True),
     ],
 )
 def test_numbers_are_compared_exactly(schema, number, valid):
