@@ -81,6 +81,38 @@ def test_hostile_messages_neither_stop_a_run_nor_get_shown(app: App, moved: bool
         # AWS's configuration confirms none of them.
         assert counts["redriven"] == 0
         assert app.visible(dlq) + counts["quarantined"] == len(sent)
+    check(app, run, reports)
+
+
+def test_what_messages_say_of_where_they_come_from_and_why_they_failed_is_not_shown(app: App):
+    reports, dlq, home = app.subscribed(), app.queue("failures"), "us-east-1:000000000000"
+    reply = {"errorType": f"<a href='https://{WORD}.example'>", "errorMessage": f"{WORD}: card {DIGITS}"}
+    context = wrapped.invocation()["requestContext"]
+    functions = [f"arn:aws:lambda:{home}:function:{name}" for name in (WORD, f"on-order-{WORD}")]
+    records = [
+        wrapped.lambda_record({WORD: DIGITS}, responsePayload=reply, requestContext=context | {"functionArn": function})
+        for function in functions
+    ]
+    origins = {
+        "RULE_ARN": f"arn:aws:events:{home}:rule/{WORD}",
+        "TARGET_ARN": functions[0],
+        "ERROR_CODE": f"{WORD}_ERROR",
+        "ERROR_MESSAGE": f"see https://{WORD}.example/{DIGITS}",
+    }
+    claims: list[dict[str, Any]] = [
+        *({"MessageBody": json.dumps(failed)} for failed in records),
+        {"MessageBody": "{}", "MessageAttributes": {name: text(value) for name, value in origins.items()}},
+        {"MessageBody": wrapped.notification(WORD, TopicArn=f"arn:aws:sns:{home}:{WORD}")},
+    ]
+    app.send(dlq, claims)
+    run = app.redrive(dlq)
+    assert run.report["counts"]["skipped"] == len(claims)
+    assert run.report["sample"]["sampled"] == len(claims)
+    check(app, run, reports)
+
+
+def check(app: App, run: Run, reports: Any) -> None:
+    """Check that nothing of a message is in what anybody gets to see."""
     found = shown(app, run, reports).lower()
     assert found.count(run.report["runId"].lower()) > 10
     for mark in (WORD, DIGITS[:8]):
