@@ -1,8 +1,10 @@
-"""Makes ministack's SQS name the sender of each message, as AWS does: a role by its unique id.
+"""Makes ministack's SQS keep of each message who sent it, a role by its unique id, and the trace that it was sent in.
 
 ``local.ministack_compat.apply`` calls :func:`apply`. "For an IAM user, returns the IAM user ID"; for a role it's the
 role's id and the session's name, AROA...:NAME (Amazon SQS API Reference, "ReceiveMessage", SenderId; IAM User Guide,
 "IAM identifiers", "Unique identifiers"). ministack returns the account id, and runs functions as the account itself.
+The trace is the header of the request, unless the message has one of its own (AWS X-Ray Developer Guide, "Amazon SQS
+and AWS X-Ray").
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from ministack.services import lambda_svc, sqs, sts
 from local.ministack_compat import fit
 
 _sender: contextvars.ContextVar[str | None] = contextvars.ContextVar("sender", default=None)
+_trace: contextvars.ContextVar[str | None] = contextvars.ContextVar("trace", default=None)
 _upstream_handle_request = sqs.handle_request
 _upstream_system_attributes = sqs._build_send_sys_attrs
 
@@ -29,16 +32,21 @@ def apply() -> None:
 
 
 async def handle_request(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
-    """Handle a request to SQS, and remember who signed it."""
+    """Handle a request to SQS, and remember who signed it, and in which trace."""
     identity = iam_evaluator.resolve_caller_identity(router.extract_access_key_id(headers, query))
     _sender.set(None if identity is None else identity["userId"])
+    _trace.set(headers.get("x-amzn-trace-id"))
     return await _upstream_handle_request(method, path, headers, body, query)
 
 
 def system_attributes(now: float, given: dict[str, Any]) -> dict[str, Any]:
     """Return what a sent message has besides its content."""
     attributes: dict[str, Any] = _upstream_system_attributes(now, given)
-    return attributes if (sender := _sender.get()) is None else {**attributes, "SenderId": sender}
+    if (sender := _sender.get()) is not None:
+        attributes["SenderId"] = sender
+    if (trace := _trace.get()) is not None:
+        attributes.setdefault("AWSTraceHeader", trace)
+    return attributes
 
 
 def execution_credentials(config: dict[str, Any]) -> dict[str, str]:

@@ -62,6 +62,25 @@ def test_the_name_of_the_queue_is_enough_and_every_message_goes_back_as_it_was(a
     assert app.depth(pair.dlq) == 0
 
 
+def test_with_fresh_traces_messages_in_a_loop_are_reported_and_go_back_with_nothing_but_their_header_missing(app: App):
+    looped, pair = f"{TRACE};Lineage=1:283dea05:16", app.pair()
+    entry = faithful("around and around", "tenant")
+    entry["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"] = looped
+    app.bury(pair, [entry, {"MessageBody": "without a trace"}])
+    look = app.redrive(pair.dlq, dryRun=True).report
+    assert {group["inALoop"]: group["messages"] for group in look["sample"]["groups"]} == {True: 1, False: 1}
+    assert "start a run with traceHeader fresh" in look["reason"]
+    report = app.redrive(pair.dlq, traceHeader="fresh").report
+    assert (report["status"], report["traceHeader"], report["reason"]) == ("SUCCEEDED", "fresh", None)
+    back = {message["Body"]: message for message in app.take(pair.source)}
+    # The mover has a trace itself, which SQS would give to a message without one.
+    assert ["AWSTraceHeader" in message["Attributes"] for message in back.values()] == [False, False]
+    message = back["around and around"]
+    del message["MessageAttributes"]["redrive"]
+    assert message["MessageAttributes"] == EVERY_KIND_OF_ATTRIBUTE
+    assert message["Attributes"]["MessageGroupId"] == "tenant"
+
+
 def test_the_report_goes_to_sns_with_attributes_for_filter_policies_and_a_readable_subject(app: App):
     reports, pair = app.subscribed(), app.pair()
     app.bury(pair, [{"MessageBody": "one"}])

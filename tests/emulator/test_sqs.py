@@ -22,6 +22,16 @@ def refusal(call, **arguments):
     return caught.value.response["Error"]["Code"]
 
 
+def test_a_request_s_trace_is_that_of_its_messages_without_one_of_their_own(cloud):
+    queue, sqs = make_queue(cloud), cloud.client("sqs")
+    sqs.meta.events.register("before-call", lambda params, **_: params["headers"].update({"X-Amzn-Trace-Id": "Root=1"}))
+    own = {"AWSTraceHeader": text(TRACE_HEADER)}
+    entries = [{"Id": "0", "MessageBody": "own", "MessageSystemAttributes": own}, {"Id": "1", "MessageBody": "none"}]
+    sqs.send_message_batch(QueueUrl=queue.url, Entries=entries)
+    headers = {message["Body"]: message["Attributes"]["AWSTraceHeader"] for message in queue.receive()}
+    assert headers == {"own": TRACE_HEADER, "none": "Root=1"}
+
+
 def test_a_batch_keeps_the_trace_header_and_the_message_group_of_each_entry(cloud):
     queue = make_queue(cloud)
 

@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.adapters.error_codes import DENIED, error_code
+from redrive.adapters.trace_context import without_own_trace
 from redrive.domain.errors import NotReleasedError, RejectedError
 from redrive.domain.messages.queue_names import Home, QueueId, other_account, parse_queue
 from redrive.domain.messages.queues import IN_FLIGHT_LIMIT, QueueRef
@@ -62,7 +63,7 @@ def sqs_client(connections: int = 10, *, retries: bool = True) -> SQSClient:
         parameter_validation=retries,
         tcp_keepalive=True,
     )
-    return boto3.client("sqs", config=config)
+    return without_own_trace(boto3.client("sqs", config=config))
 
 
 class Queues:

@@ -39,6 +39,7 @@ def test_every_key_can_be_set():
         "repair": {"renameAttributes": {"store": "store_id"}},
         "onInvalid": "leave",
         "maxRedrives": 1,
+        "traceHeader": "fresh",
         "trustedDestinations": ["arn:aws:lambda:us-east-1:123456789012:function:on-order"],
         "allowNestedDlq": True,
     }
@@ -69,6 +70,7 @@ def test_every_key_can_be_set():
         ({"fullScan": "yes"}, "fullScan: expected true or false, found a string"),
         ({"sampleSize": 0}, "sampleSize: expected a whole number from 1 to 1000, found 0"),
         ({"maxRedrives": 0}, "maxRedrives: expected a whole number of at least 1, found 0"),
+        ({"traceHeader": "new"}, 'traceHeader: expected "keep" or "fresh", found a string that is none of them'),
         ({"onInvalid": "drop"}, 'onInvalid: expected "quarantine" or "leave", found a string that is none of them'),
         ({"allowNestedDlq": "yes"}, "allowNestedDlq: expected true or false, found a string"),
         *(

@@ -6,6 +6,7 @@ Called by the lane for each message that it receives and by the sampling for eac
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import replace
 from typing import NamedTuple
 
 from redrive.contracts.contract import ContractViolationError, MessageContract
@@ -20,10 +21,16 @@ from redrive.domain.messages.opened import OpenedMessage
 from redrive.domain.messages.opening import open_message, raw_delivery, with_forward
 from redrive.domain.messages.outbound import is_sendable, outbound
 from redrive.domain.messages.provenance import Belief
-from redrive.domain.plan.request import OnInvalid
+from redrive.domain.plan.request import OnInvalid, TraceHeader
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.rules.repair import Repairer
 from redrive.domain.rules.selection import Selector
+
+# Lambda developer guide, "Use Lambda recursive loop detection to prevent infinite loops".
+_IN_A_LOOP = (
+    "Messages have a trace header in which Lambda counts a recursive loop, so Lambda may drop them again: correct the "
+    "function that sends them to itself, then start a run with traceHeader fresh."
+)
 
 type FindContract = Callable[[str], MessageContract | None]
 
@@ -71,6 +78,7 @@ class Judge:
         self.explanations: dict[str, None] = {}
         self._plan = plan
         self._max_redrives = request.max_redrives
+        self._keeps_trace = request.trace_header is TraceHeader.KEEP
         self._leaves_invalid = plan.on_invalid is OnInvalid.LEAVE
         self._quarantine = quarantine(plan.quarantine)
         self._find_contract = find_contract
@@ -180,9 +188,12 @@ class Judge:
         provenance = opened.provenance.redriven(self._plan.run_id, to, repaired=repaired)
         # Built from the message id and the redrive count, so that a retry is recognized and the next redrive isn't.
         deduplication_id = f"{opened.received.message_id}-{provenance.redrives}"
-        request = outbound(opened.forward, destination, provenance.to_json(), deduplication_id)
+        forward = opened.forward if self._keeps_trace else replace(opened.forward, trace_header=None)
+        request = outbound(forward, destination, provenance.to_json(), deduplication_id)
         if not request.fits:
             return self._too_large(opened, destination)
+        if self._keeps_trace and destination.takes_batches and opened.in_a_loop:
+            self.explanations.setdefault(_IN_A_LOOP)
         return Redrive(request, None if contract is None else contract.name, repaired, opened.provenance.foreign)
 
     def _invalid(self, opened: OpenedMessage, reason: str, problems: tuple[str, ...] = ()) -> Verdict:

@@ -13,6 +13,7 @@ from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.messages.json_text import NotJsonError, parse
 from redrive.domain.messages.message import AttributeMap, ReceivedMessage
 from redrive.domain.messages.provenance import Provenance
+from redrive.domain.messages.trace_header import counts_a_loop
 
 
 class BlockedReason(StrEnum):
@@ -147,3 +148,11 @@ class OpenedMessage(NamedTuple):
     def envelope(self) -> Envelope:
         """The envelope to report: the outermost that isn't a notification, which says more than one around it."""
         return next((kind for kind in self.envelopes if kind is not Envelope.SNS_NOTIFICATION), self.envelopes[0])
+
+    @property
+    def in_a_loop(self) -> bool:
+        """Whether Lambda's recursive-loop detection has dropped it or would, as far as its header or record says."""
+        if self.received.trace_header is not None and counts_a_loop(self.received.trace_header):
+            return True
+        # Lambda API reference, Invoke.
+        return self.failure is not None and self.failure.error_type == "RecursiveInvocationException"

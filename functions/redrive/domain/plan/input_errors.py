@@ -68,6 +68,7 @@ EXPECTED: Mapping[tuple[str, ...], str] = {
     ("repair", "project"): _JMESPATH,
     ("onInvalid",): '"quarantine" or "leave"',
     ("maxRedrives",): _COUNT,
+    ("traceHeader",): '"keep" or "fresh"',
     ("trustedDestinations",): "a list of at most 100 ARNs of queues, functions, and state machines",
     ("trustedDestinations", _ANY): "the ARN of a queue, function, or state machine, without wildcards",
     ("allowNestedDlq",): _BOOLEAN,

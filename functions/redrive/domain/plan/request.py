@@ -29,6 +29,13 @@ class OnInvalid(StrEnum):
     LEAVE = "leave"
 
 
+class TraceHeader(StrEnum):
+    """What happens to a message's X-Ray trace header on its way to a queue."""
+
+    KEEP = "keep"
+    FRESH = "fresh"
+
+
 class RedriveRequest(Model):
     """The input of an execution."""
 
@@ -75,6 +82,13 @@ class RedriveRequest(Model):
     max_redrives: Annotated[
         Count, Field(description="A message that has been redriven this many times is quarantined.")
     ] = 3
+    trace_header: Annotated[
+        TraceHeader,
+        Field(
+            description="`keep` the X-Ray trace header of messages for queues, or send them without one: then "
+            "their consumers begin a `fresh` trace, and Lambda's recursive-loop detection counts from zero."
+        ),
+    ] = TraceHeader.KEEP
     trusted_destinations: Annotated[
         tuple[
             Annotated[

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 
 from redrive.domain.model import Model
+from redrive.domain.plan.request import TraceHeader
 from redrive.domain.runs.ending import Status
 from redrive.domain.runs.forecast import Expected, Forecast
 from redrive.domain.runs.report import Report
@@ -89,6 +90,7 @@ def _readable(report: Report) -> str:
         f"Finished     {report.finished_at:%Y-%m-%d %H:%M:%S} UTC",
         f"Rate         {report.rate.measured or 0} messages per second (requested: {report.rate.requested or 0}"
         + (f", maximum: {report.rate.max_rate})" if report.rate.max_rate is not None else ")"),
+        *(["Traces       fresh"] if report.trace_header is TraceHeader.FRESH else []),
         "",
         *(f"{name:<12} {number}" for name, number in counts.model_dump().items()),
         *_listed("Quarantined, by reason", report.quarantine_reasons),
@@ -149,6 +151,7 @@ def _sampled(sample: Sample | None) -> list[str]:
             *([f"to {group.destination}"] if group.destination else []),
             *([f"failed with {group.error_type}"] if group.error_type else []),
             *([f"error text {group.error_message or group.error_text_hash}"] if group.error_text_hash else []),
+            *(["recursive loop"] if group.in_a_loop else []),
             *(["repaired"] if group.repaired else []),
             *([f"events {group.events:,}"] if group.events is not None else []),
             f"contract {group.contract}" if group.contract else "no contract",

@@ -17,7 +17,7 @@ from redrive.domain.messages.queues import QueueCounts, QueueRef
 from redrive.domain.model import Model
 from redrive.domain.moving.results import Counts, Totals, smallest
 from redrive.domain.names import DisplayName, display_name
-from redrive.domain.plan.request import parse_request
+from redrive.domain.plan.request import TraceHeader, parse_request
 from redrive.domain.plan.run_plan import Execution, RunPlan
 from redrive.domain.runs.ending import End, StateError, Status, reason_of, status_of
 from redrive.domain.runs.forecast import Forecast, forecast_of
@@ -61,6 +61,8 @@ class Report(Totals):
     finished_at: datetime
     #: Messages per second.
     rate: RateReport
+    #: What the run did with trace headers: `keep` or `fresh`; None if it was refused before it had a plan.
+    trace_header: TraceHeader | None = None
     #: Messages that the dead-letter queue's own redrive policy moved on to the next queue, approximately; None if that
     #: isn't known.
     pushed_on: int | None = 0
@@ -129,6 +131,7 @@ def make_report(
             max_rate=smallest(plan.max_rate if plan else None, tally.max_rate),
             measured=round(tally.counts.redriven / tally.seconds, 2) if tally.seconds else None,
         ),
+        trace_header=plan.request.trace_header if plan else None,
         pushed_on=pushed_on,
         forecast=forecast_of(sample, counts.remaining) if sample and end.dry_run else None,
         sample=sample,

@@ -72,6 +72,8 @@ class SampleGroup(Model):
     contract: DisplayName | None
     #: The repair changed them.
     repaired: bool = False
+    #: Lambda's recursive-loop detection has dropped them, or would, as far as their trace header or record says.
+    in_a_loop: bool = False
     #: How many of the messages peeked at.
     messages: int
     #: How many events they stand for without having them, as far as they say; None if none of them says.

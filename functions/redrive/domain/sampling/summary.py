@@ -161,6 +161,7 @@ class Summary:
             error_message=text if self.show_error_texts else None,
             contract=judgment.contract.name if judgment.contract else None,
             repaired=judgment.repaired is not None,
+            in_a_loop=opened is not None and opened.in_a_loop,
             messages=0,
         )
 
