@@ -63,6 +63,7 @@ resource "aws_lambda_event_source_mapping" "orders" {
   function_name           = aws_lambda_function.orders_consumer.arn
   batch_size              = 10
   function_response_types = ["ReportBatchItemFailures"]
+  scaling_config { maximum_concurrency = 10 } # however fast a redrive is
   depends_on              = [aws_iam_role_policy.consume]
 }
 

@@ -50,7 +50,9 @@ class Orders(Stack):
             log_group=log_group,
         )
         # Grants the role what a consumer needs, on this queue only.
-        consumer.add_event_source(SqsEventSource(queue, batch_size=10, report_batch_item_failures=True))
+        consumer.add_event_source(
+            SqsEventSource(queue, batch_size=10, max_concurrency=10, report_batch_item_failures=True)
+        )
 
 
 class Redrive(Stack):

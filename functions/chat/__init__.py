@@ -2,3 +2,6 @@
 
 Optional: template.yaml deploys it if a Slack channel or a webhook is given. See docs/guides/chat.md.
 """
+
+# It checks first that the package's native code runs here.
+import redrive  # noqa: F401

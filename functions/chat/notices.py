@@ -23,7 +23,11 @@ from redrive.domain.runs.report import Report
 # A notice lists the most frequent reasons; the report has all of them.
 _MAX_REASONS = 5
 # Console hosts by partition (AWS General Reference, "AWS service endpoints"; China and GovCloud user guides).
-_CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
+_CONSOLES = {
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+    "aws-eusc": "console.amazonaws-eusc.eu",
+}
 
 _TO_DO = {
     Status.SUCCEEDED: (),

@@ -3,3 +3,6 @@
 May import `redrive.contracts` and what the redrive publishes in `redrive.domain`: messages and reports. Nothing imports
 the examples; a deployment names their contracts in its settings.
 """
+
+# It checks first that the package's native code runs here.
+import redrive  # noqa: F401

@@ -3,3 +3,12 @@
 handlers → runtime → adapters → workflow → domain → contracts; nothing points back up, and nothing here imports an
 example.
 """
+
+# Every handler imports this package first. If the native code was packaged for another processor or another Python, the
+# error of Python names neither.
+try:
+    import pydantic_core as _native  # noqa: F401
+except ImportError as error:
+    from redrive.package_mismatch import mismatch
+
+    raise ImportError(mismatch(error)) from error

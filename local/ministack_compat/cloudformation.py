@@ -1,5 +1,7 @@
 """Makes CloudFormation accept more properties of functions, YAML definitions, composite alarms, and joined conditions.
 
+It refuses functions that this machine's processor can't run.
+
 ``local.ministack_compat.apply`` calls :func:`apply`.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +18,7 @@ from ministack.services import cloudwatch, lambda_svc, stepfunctions
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
 from local.ministack_compat.fit import replace
+from local.sam_deployment import ARCHITECTURES
 
 Provisioned = tuple[str, dict[str, Any]]
 
@@ -117,7 +121,14 @@ def _with_json_definition(provision: Callable[..., Provisioned]) -> Callable[...
 
 
 def create_function(logical_id: str, properties: dict[str, Any], stack_name: str) -> Provisioned:
-    """Create a function with its dead-letter queue and its reserved concurrency."""
+    """Create a function with its dead-letter queue and its reserved concurrency.
+
+    Raises
+    ------
+    ValueError
+        The function is for another processor than this machine's, so its native code can't run.
+    """
+    _check_architecture(logical_id, properties)
     name, attributes = _upstream_create(logical_id, properties, stack_name)
     _apply_left_out(name, properties)
     return name, attributes
@@ -130,10 +141,29 @@ def update_function(
     stack_name: str,
     logical_id: str | None = None,
 ) -> Provisioned:
-    """Update a function with its dead-letter queue and its reserved concurrency."""
+    """Update a function with its dead-letter queue and its reserved concurrency.
+
+    Raises
+    ------
+    ValueError
+        The function is for another processor than this machine's, so its native code can't run.
+    """
+    _check_architecture(logical_id or physical_id, properties)
     name, attributes = _upstream_update(physical_id, old_properties, properties, stack_name, logical_id)
     _apply_left_out(name, properties)
     return name, attributes
+
+
+def _check_architecture(logical_id: str, properties: dict[str, Any]) -> None:
+    # Without the property, it's x86_64 (AWS CloudFormation Template Reference, AWS::Lambda::Function). Code that isn't
+    # native runs on both.
+    architectures = properties.get("Architectures")
+    here = ARCHITECTURES[platform.machine().lower()]
+    if architectures and architectures != [here]:
+        raise ValueError(
+            f"{logical_id}: expected a function for {here}, this machine's processor, found {architectures[0]}. "
+            f"Build and deploy with Architecture={here} in --parameter-overrides."
+        )
 
 
 def _apply_left_out(name: str, properties: dict[str, Any]) -> None:

@@ -1,9 +1,11 @@
 """CloudFormation of the embedded cloud, where ministack's differs from AWS."""
 
 import json
+import platform
 
 import pytest
 
+from local.sam_deployment import ARCHITECTURES
 from tests.support.cloud_resources import ROLE, finished, unique
 from tests.support.eventually import eventually
 
@@ -75,3 +77,27 @@ def test_a_condition_tells_an_empty_list_from_others(cloud, names, has_names):
     }
 
     assert ("Names" in created(cloud, template)) is has_names
+
+
+def test_a_function_for_another_processor_fails_the_deployment_in_one_sentence(cloud):
+    here = ARCHITECTURES[platform.machine().lower()]
+    [other] = set(ARCHITECTURES.values()) - {here}
+    function = {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {
+            "Runtime": "python3.13",
+            "Handler": "index.handle",
+            "Role": ROLE,
+            "Architectures": [other],
+            "Code": {"ZipFile": "def handle(event, context): return event"},
+        },
+    }
+    stack = unique("stack")
+    client = cloud.client("cloudformation")
+
+    client.create_stack(StackName=stack, TemplateBody=json.dumps({"Resources": {"Mover": function}}))
+
+    eventually(lambda: client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"] == "ROLLBACK_COMPLETE")
+    events = client.describe_stack_events(StackName=stack)["StackEvents"]
+    reasons = [event["ResourceStatusReason"] for event in events if event["ResourceStatus"] == "CREATE_FAILED"]
+    assert any(f"expected a function for {here}" in why and f"Architecture={here}" in why for why in reasons)

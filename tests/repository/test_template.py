@@ -6,13 +6,19 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+from botocore.session import Session
 from cfnlint.api import lint_file
 from cfnlint.config import ManualArgs
+from cfnlint.helpers import REGIONS
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+from hypothesis import given
+from hypothesis import strategies as st
 
+from chat.notices import _CONSOLES
 from redrive.domain.judging.verdicts import Reason
 from redrive.domain.runs.leftovers import SKIPS
 from tests.support.definitions import ROOT, TEMPLATE, functions, listed, resources, statements, template
-from tests.support.rendering import transformed
+from tests.support.rendering import holds, rendered, transformed
 from tests.support.samples import load
 
 REASONS = ROOT / "docs" / "reference" / "reasons.md"
@@ -35,8 +41,8 @@ each_function = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lamb
 
 def test_the_template_is_short_enough_to_read():
     text = TEMPLATE.read_text()
-    assert len(text.splitlines()) <= 1_500
-    assert len(text.encode()) <= 72_000
+    assert len(text.splitlines()) <= 1_560
+    assert len(text.encode()) <= 75_000
     assert max(map(len, text.splitlines())) <= 130
 
 
@@ -49,7 +55,8 @@ def test_each_example_pair_is_one_section_that_can_be_copied():
     for heading, body in bodies.items():
         names = re.findall(r"^  (\w+):", body, flags=re.MULTILINE)
         conditions = {template()["Resources"][name].get("Condition") for name in names}
-        assert (conditions == {"WithExamples"}) == (heading in pairs), heading
+        # The URL needs a Region that has function URLs.
+        assert (conditions - {"WithEmailTasksUrl"} == {"WithExamples"}) == (heading in pairs), heading
 
 
 def test_nothing_is_used_that_sam_publish_refuses():
@@ -236,7 +243,25 @@ def test_the_redrive_may_touch_every_queue_of_the_stack_and_those_of_the_pattern
         if function.module.startswith("redrive.") and listed(found["Action"])[0].startswith("sqs:"):
             named = json.dumps(found["Resource"])
             assert {queue for queue in QUEUES if f'["{queue}", "Arn"]' in named} == QUEUES.keys()
-            assert "${QueueNamePattern}" in named
+            assert '"QueueNamePattern"' in named
+
+
+@given(names=st.lists(st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_.*-]{0,79}", fullmatch=True), min_size=1, max_size=8))
+def test_what_the_redrive_may_touch_beyond_its_stack_is_what_the_patterns_name(names):
+    given_names = ",".join(names)
+    assert re.fullmatch(template()["Parameters"]["QueueNamePattern"]["AllowedPattern"], given_names)
+    account = "arn:aws-cn:sqs:cn-north-1:210987654321:"
+    values = {"AWS::Partition": "aws-cn", "AWS::Region": "cn-north-1", "AWS::AccountId": "210987654321"}
+    for found in statements(template()["Resources"]):
+        if "QueueNamePattern" in json.dumps(found.get("Resource")):
+            arns = rendered(found["Resource"], examples=True, values=values | {"QueueNamePattern": given_names})
+            assert {arn for arn in arns if arn.startswith("arn:")} == {account + name for name in names}
+
+
+@given(names=st.lists(st.sampled_from(["orders*", "a", "", " b", "arn:aws:sqs", "*"]), min_size=1, max_size=12))
+def test_a_list_of_patterns_that_would_allow_something_else_is_refused(names):
+    allowed = re.fullmatch(template()["Parameters"]["QueueNamePattern"]["AllowedPattern"], ",".join(names))
+    assert bool(allowed) == (names == [""] or (len(names) <= 8 and set(names) <= {"orders*", "a"}))
 
 
 def test_only_the_sampler_can_show_error_texts_and_only_if_it_is_told_to():
@@ -252,12 +277,64 @@ def test_emails_are_sent_from_one_address_only():
 
 
 def test_what_can_be_reached_over_http_requires_signed_requests():
-    urls = [
-        function.properties["FunctionUrlConfig"]
-        for function in FUNCTIONS.values()
-        if "FunctionUrlConfig" in function.properties
-    ]
-    assert urls == [{"AuthType": "AWS_IAM"}]
+    assert not [name for name, function in FUNCTIONS.items() if "FunctionUrlConfig" in function.properties]
+    assert [url["AuthType"] for url in resources("AWS::Lambda::Url").values()] == ["AWS_IAM"]
+
+
+# Lambda developer guide, "Creating and managing Lambda function URLs".
+WITHOUT_FUNCTION_URLS = {
+    "ap-south-2", "ap-southeast-4", "ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ap-east-2", "ca-west-1",
+    "eu-south-2", "eu-central-2", "il-central-1", "me-central-1",
+}  # fmt: skip
+
+
+def test_each_region_whose_function_urls_are_known_gets_one():
+    standard = set(Session().get_available_regions("lambda"))
+    known = {region for region in standard if "AWS::Lambda::Url" in PROVIDER_SCHEMA_MANAGER.get_resource_types(region)}
+    assert known & WITHOUT_FUNCTION_URLS
+    found = {region for region in REGIONS if holds("WithEmailTasksUrl", {"AWS::Region": region})}
+    assert found == known - WITHOUT_FUNCTION_URLS
+    assert not holds("WithEmailTasksUrl", {"AWS::Region": "us-east-1", "Examples": "false"})
+    assert not holds("WithEmailTasksUrl", {"AWS::Region": "xx-newest-1"})
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_by_default_every_region_has_every_type_of_resource(region):
+    types = {
+        found["Type"]
+        for found in transformed()["Resources"].values()
+        if "Condition" not in found or holds(found["Condition"], {"AWS::Region": region})
+    }
+    assert types - set(PROVIDER_SCHEMA_MANAGER.get_resource_types(region)) == set()
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("us-east-1", "console.aws.amazon.com"),
+        ("cn-north-1", "console.amazonaws.cn"),
+        ("us-gov-west-1", "console.amazonaws-us-gov.com"),
+        ("eusc-de-east-1", "console.amazonaws-eusc.eu"),
+    ],
+)
+def test_the_same_partitions_have_console_links_in_the_dashboard_and_in_the_chat(region, host):
+    partition = Session().get_partition_for_region(region)
+    values = {"AWS::Region": region, "AWS::Partition": partition}
+    url = rendered(template()["Outputs"]["DashboardUrl"]["Value"], examples=True, values=values)
+    assert url.startswith(f"https://{region}.{host}/cloudwatch/home?region={region}#")
+    body = rendered(resources("AWS::CloudWatch::Dashboard")["RedriveDashboard"], examples=True, values=values)
+    assert f"(https://{region}.{host}/states/home" in body["DashboardBody"]
+    assert template()["Mappings"]["Partitions"].keys() - {"aws"} == _CONSOLES.keys()
+    assert _CONSOLES.get(partition, host) == host
+
+
+def test_no_partition_is_written_out():
+    assert "arn:aws" not in re.sub(r"^ *#.*$", "", TEMPLATE.read_text(), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", SUBSCRIPTIONS)
+def test_a_redrive_cannot_use_up_the_concurrency_of_the_account_through_a_consumer(name):
+    assert 2 <= SUBSCRIPTIONS[name]["ScalingConfig"]["MaximumConcurrency"] <= 5
 
 
 # What is off by default
@@ -282,16 +359,44 @@ def test_no_chat_is_notified_by_default():
     parameters = template()["Parameters"]
     chats = ("SlackWorkspaceId", "SlackChannelId", "SlackWebhookSecretArn")
     assert {parameters[name]["Default"] for name in chats} == {""}
+    assert parameters["AmazonQTopic"]["Default"] == "false"
     conditions = {
         name: template()["Resources"][name]["Condition"]
         for name in ("SlackChannel", "ChatTopic", "AmazonQFunction", "SlackWebhookFunction")
     }
     assert conditions == {
         "SlackChannel": "WithSlackChannel",
-        "ChatTopic": "WithSlackChannel",
-        "AmazonQFunction": "WithSlackChannel",
+        "ChatTopic": "WithAmazonQ",
+        "AmazonQFunction": "WithAmazonQ",
         "SlackWebhookFunction": "WithSlackWebhook",
     }
+    assert not holds("WithChat", {})
+
+
+def test_a_channel_that_is_configured_already_needs_only_the_topic():
+    channel = {"SlackWorkspaceId": "T0123456789", "SlackChannelId": "C0123456789"}
+    assert holds("WithAmazonQ", {"AmazonQTopic": "true"})
+    assert not holds("WithSlackChannel", {"AmazonQTopic": "true"})
+    assert holds("WithAmazonQ", channel)
+    assert holds("WithSlackChannel", channel)
+    assert template()["Outputs"]["ChatTopicArn"]["Condition"] == "WithAmazonQ"
+
+
+def test_the_names_of_chat_channels_differ_between_regions_and_stacks_and_are_short_enough():
+    (channel,) = resources("AWS::Chatbot::SlackChannelConfiguration").values()
+    stacks = [
+        (region, f"arn:aws:cloudformation:{region}:123456789012:stack/{'s' * length}/{identifier}")
+        for region in ("us-east-1", "ap-southeast-1")
+        for length in (1, 128)
+        for identifier in ("1a2b3c4d-0000-1111-2222-333333333333", "1a2b3c4d-0000-1111-2222-444444444444")
+    ]
+    names = {
+        rendered(channel["ConfigurationName"], examples=True, values={"AWS::Region": region, "AWS::StackId": stack})
+        for region, stack in stacks
+    }
+    # CloudFormation Template Reference, AWS::Chatbot::SlackChannelConfiguration, ConfigurationName.
+    assert all(re.fullmatch(r"[A-Za-z0-9-_]{1,128}", name) for name in names)
+    assert len(names) == 4
 
 
 def test_the_chat_channel_can_do_nothing():

@@ -19,6 +19,7 @@ _VALUES = {
     "AWS::AccountId": "123456789012",
     "AWS::Partition": "aws",
     "AWS::Region": "us-east-1",
+    "AWS::StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/stack/1a2b3c4d-0000-0000-0000-000000000000",
     "AWS::StackName": "stack",
 }
 _NO_VALUE = "AWS::NoValue"
@@ -40,51 +41,77 @@ json.dump(yaml_parse(template.get_translated_template_if_valid()), sys.stdout)
 _PLACE = re.compile(r"\$\{(!?)([^}]*)\}")
 
 
-def rendered(value: Any, *, examples: bool) -> Any:
+def rendered(value: Any, *, examples: bool, values: dict[str, str] | None = None) -> Any:
     """Return a part of the template as it is after deployment, with every condition true or every one false.
 
-    Conditions guard the examples and what is off by default.
+    Conditions guard the examples and what is off by default. `values` are what parameters and pseudo parameters have
+    instead of their defaults.
     """
     if isinstance(value, list):
-        parts = [rendered(part, examples=examples) for part in value]
+        parts = [rendered(part, examples=examples, values=values) for part in value]
         return [part for part in parts if part != _NO_VALUE]
     if not isinstance(value, dict):
         return value
     match value:
         case {"Fn::If": [condition, yes, no]}:
             assert condition in template()["Conditions"], condition
-            return rendered(yes if examples else no, examples=examples)
+            return rendered(yes if examples else no, examples=examples, values=values)
         case {"Ref": name}:
-            return _reference(name)
-    return _worked_out({key: rendered(part, examples=examples) for key, part in value.items()})
+            return _reference(name, values or {})
+    return _worked_out(
+        {key: rendered(part, examples=examples, values=values) for key, part in value.items()}, values or {}
+    )
 
 
-def _worked_out(function: dict[str, Any]) -> Any:
+def holds(condition: Any, values: dict[str, str]) -> bool:
+    """Return whether a condition of the template holds with these values of parameters and pseudo parameters."""
+    match condition:
+        case str(name) | {"Condition": name}:
+            found = holds(template()["Conditions"][name], values)
+        case {"Fn::And": parts}:
+            found = all(holds(part, values) for part in parts)
+        case {"Fn::Or": parts}:
+            found = any(holds(part, values) for part in parts)
+        case {"Fn::Not": [part]}:
+            found = not holds(part, values)
+        case {"Fn::Equals": parts}:
+            found = len({str(rendered(part, examples=True, values=values)) for part in parts}) == 1
+        case _:
+            raise ValueError(f"expected a function of conditions, found {condition}")
+    return found
+
+
+def _worked_out(function: dict[str, Any], values: dict[str, str]) -> Any:
+    found: Any = function
     match function:
         case {"Fn::GetAtt": path}:
-            return ".".join(path)
+            found = ".".join(path)
         case {"Fn::Join": [separator, parts]}:
-            return str(separator).join(parts)
+            found = str(separator).join(parts)
         case {"Fn::Split": [separator, text]}:
-            return text.split(separator)
+            found = text.split(separator)
+        case {"Fn::Select": [index, parts]}:
+            found = parts[int(index)]
+        case {"Fn::FindInMap": [name, first, second]}:
+            found = template()["Mappings"][name][first][second]
         case {"Fn::Sub": [text, places]}:
-            return _filled(text, places)
+            found = _filled(text, values | places)
         case {"Fn::Sub": text}:
-            return _filled(text, {})
-    return function
+            found = _filled(text, values)
+    return found
 
 
 def _filled(text: str, places: dict[str, Any]) -> str:
     def fill(found: re.Match[str]) -> str:
         escaped, name = found.groups()
-        return f"${{{name}}}" if escaped else str(places.get(name, _reference(name)))
+        return f"${{{name}}}" if escaped else str(_reference(name, places))
 
     return _PLACE.sub(fill, text)
 
 
-def _reference(name: str) -> Any:
+def _reference(name: str, values: dict[str, Any]) -> Any:
     parameter = template()["Parameters"].get(name, {})
-    return _VALUES.get(name, parameter.get("Default", name))
+    return values.get(name, _VALUES.get(name, parameter.get("Default", name)))
 
 
 @cache
