@@ -1,4 +1,4 @@
-"""Makes CloudFormation accept more properties of functions, YAML definitions, composite alarms, and joined conditions.
+"""Makes CloudFormation accept more properties of functions, YAML definitions, composite alarms, and more in conditions.
 
 It refuses functions that this machine's processor can't run.
 
@@ -49,20 +49,20 @@ def apply() -> None:
 def evaluate_conditions(template: dict[str, Any], parameters: dict[str, Any]) -> dict[str, bool]:
     """Return whether each condition of a template holds.
 
-    Conditions may compare what Fn::Join returns (AWS CloudFormation Template Reference, "Fn::Join"); ministack compares
-    the function itself.
+    Conditions may compare what Fn::Join returns and pseudo parameters (AWS CloudFormation Template Reference,
+    "Fn::Join", "Condition functions"); ministack compares the function and the pseudo parameter's name.
     """
 
-    def joined(value: Any) -> Any:
+    def resolved(value: Any) -> Any:
         if isinstance(value, list):
-            return [joined(part) for part in value]
+            return [resolved(part) for part in value]
         if not isinstance(value, dict):
             return value
-        if "Fn::Join" in value:
+        if "Fn::Join" in value or str(value.get("Ref")).startswith("AWS::"):
             return engine._resolve_refs(value, {}, parameters, {}, template.get("Mappings") or {}, "", "")
-        return {key: joined(part) for key, part in value.items()}
+        return {key: resolved(part) for key, part in value.items()}
 
-    conditions = joined(template.get("Conditions") or {})
+    conditions = resolved(template.get("Conditions") or {})
     holding: dict[str, bool] = _upstream_conditions({**template, "Conditions": conditions}, parameters)
     return holding
 

@@ -79,6 +79,17 @@ def test_a_condition_tells_an_empty_list_from_others(cloud, names, has_names):
     assert ("Names" in created(cloud, template)) is has_names
 
 
+@pytest.mark.parametrize(("region", "is_here"), [("us-east-1", True), ("eu-west-1", False)])
+def test_a_condition_compares_the_region(cloud, region, is_here):
+    template = {
+        "Conditions": {"Here": {"Fn::Equals": [{"Ref": "AWS::Region"}, region]}},
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+        "Outputs": {"Queue": {"Value": {"Ref": "Queue"}}, "Here": {"Condition": "Here", "Value": "yes"}},
+    }
+
+    assert ("Here" in created(cloud, template)) is is_here
+
+
 def test_a_function_for_another_processor_fails_the_deployment_in_one_sentence(cloud):
     here = ARCHITECTURES[platform.machine().lower()]
     [other] = set(ARCHITECTURES.values()) - {here}
