@@ -62,7 +62,7 @@ class ResumeTask(Model):
 
 
 class TallyTask(Model):
-    """The run, its sample, its tally before the round, and what the lanes did in it."""
+    """The run, its sample, its tally before the round, what the lanes did in it, and how many attempts came before."""
 
     step: Literal["tally"]
     plan: RunPlan
@@ -70,6 +70,7 @@ class TallyTask(Model):
     sample: Sample = Field(default_factory=Sample)
     tally: Tally
     slices: tuple[SliceResult, ...]
+    retries: int = 0
 
 
 class CleanUpTask(Model):
@@ -135,6 +136,7 @@ def _tally(event: TallyTask, _context: LambdaContext) -> Tally:
         store=_table,
         metrics=_metrics,
         token=lambda: secrets.token_hex(8),
+        retries=event.retries,
         max_history_events=_settings.max_history_events or MAX_HISTORY_EVENTS,
     )
     logger.info("round done", round=after.rounds, moved=after.counts.moved, next=after.next)

@@ -56,10 +56,11 @@ _mover = Mover(
 
 
 class MoveTask(Model):
-    """The run and the lane's part in it."""
+    """The run, the lane's part in it, and how many attempts at the slice came before."""
 
     plan: RunPlan
     work: LaneWork
+    retries: int = 0
 
 
 @task
@@ -67,5 +68,6 @@ def handler(event: MoveTask, context: LambdaContext) -> SliceResult:
     """Return what the slice moved."""
     seconds_left = context.get_remaining_time_in_millis() / 1000
     result = _mover.move(event.plan, event.work, _settings.slice_seconds, seconds_left)
+    result = result.model_copy(update={"retries": event.retries})
     logger.info("slice done", lane=event.work.lane, round=event.work.round, **result.model_dump())
     return result

@@ -19,6 +19,7 @@ def tally(
     store: RunStore,
     metrics: Metrics,
     token: Callable[[], str],
+    retries: int = 0,
     max_history_events: int = MAX_HISTORY_EVENTS,
 ) -> Tally:
     """Return the tally after a round, with what comes next.
@@ -31,6 +32,8 @@ def tally(
         Ports.
     token : Callable[[], str]
         Returns a short text that nobody can guess, for the name of the run's next execution.
+    retries : int
+        How many attempts at this tally came before.
     max_history_events : int
         Events in an execution's history after which the run continues in a new one.
     """
@@ -40,6 +43,7 @@ def tally(
         before.tally,
         slices,
         queue=queues.facts(plan.dlq).counts,
+        retries=retries,
         max_history_events=max_history_events,
     )
     if after.next is Next.CONTINUE:

@@ -25,6 +25,8 @@ from tests.support.reports import NOW, report, state_error
         (factories.plan(), Tally(failure="orders is gone", stopped=True), None, Status.FAILED),
         (None, None, state_error("RejectedError"), Status.REJECTED),
         (factories.plan(), Tally(), state_error("RejectedError"), Status.REJECTED),
+        (factories.plan(), Tally(counts=Counts(redriven=1)), state_error("RejectedError"), Status.FAILED),
+        (factories.plan(), Tally(unaccounted=1), state_error("RejectedError"), Status.FAILED),
         (factories.plan(dry_run=True), Tally(), state_error("ClientError"), Status.FAILED),
         (factories.plan(), Tally(stopped=True), state_error("LockLostError"), Status.FAILED),
         (factories.plan(), Tally(), state_error("States.Timeout"), Status.FAILED),

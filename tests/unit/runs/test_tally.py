@@ -226,10 +226,33 @@ def test_a_run_continues_in_a_new_execution_well_before_step_functions_ends_it(r
     while tally.next is not Next.CONTINUE:
         # Every lane's task fails once in every round.
         written += EVENTS_OF_A_ROUND + len(tally.lanes) * (EVENTS_OF_A_LANE + EVENTS_OF_A_RETRY)
-        tally = after(*[MOVED] * len(tally.lanes), before=tally, in_queue=9, rate=rate)
-    assert 5_000 < written < 25_000 / 1.5
+        slices = [MOVED.model_copy(update={"retries": 1})] * len(tally.lanes)
+        tally = after(*slices, before=tally, in_queue=9, rate=rate)
+    assert 5_000 < written < MAX_HISTORY_EVENTS
     assert tally.history_events == 0
     assert tally.lanes
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 74), st.lists(st.integers(0, 74), min_size=1, max_size=MAX_LANES)), max_size=9)
+)
+@settings(deadline=None)
+def test_the_events_of_every_retry_are_counted(rounds):
+    tally, written = Tally(), 0
+    for retries, of_lanes in rounds:
+        written += EVENTS_OF_A_ROUND + EVENTS_OF_A_LANE * len(of_lanes) + EVENTS_OF_A_RETRY * (retries + sum(of_lanes))
+        slices = [MOVED.model_copy(update={"retries": of_lane}) for of_lane in of_lanes]
+        queue = QueueCounts(visible=9)
+        tally = tally_round(factories.plan(), tally, slices, queue=queue, retries=retries, max_history_events=10**6)
+        assert written <= tally.history_events
+
+
+def test_a_run_that_waits_continues_in_a_new_execution_too_and_does_not_wait_more_often_for_it():
+    tally, steps = Tally(history_events=MAX_HISTORY_EVENTS), []
+    while tally.next is not Next.CLEAN_UP:
+        tally = after(DRAINED, before=tally, in_flight=3)
+        steps.append(tally.next)
+    assert steps == [Next.CONTINUE, *[Next.WAIT] * (MAX_WAITS - 1), Next.CLEAN_UP]
 
 
 def test_the_end_takes_precedence_over_a_new_execution():

@@ -124,6 +124,8 @@ class SliceResult(Totals):
     max_rate: float | None = None
     #: What the lane learned that explains skips or the rate: sentences for an operator.
     explanations: tuple[str, ...] = ()
+    #: How many attempts at the slice came before the one that returned this.
+    retries: int = 0
 
     def after(self, before: SliceResult) -> SliceResult:
         """Return this slice together with an earlier attempt at it, which was interrupted.

@@ -68,6 +68,12 @@ class End:
         return self.plan is not None and self.plan.request.dry_run
 
     @property
+    def rejected(self) -> bool:
+        """Whether the run was rejected before it moved anything."""
+        name = self.error.error if self.error else None
+        return name == errors.RejectedError.__name__ and not self.tally.taken
+
+    @property
     def used_up(self) -> bool:
         """Whether the run took as many messages as it may."""
         limit = self.plan.request.max_messages if self.plan else None
@@ -86,7 +92,7 @@ class End:
 
 #: How a run ended: the first row that applies.
 STATUSES: tuple[tuple[Callable[[End], bool], Status], ...] = (
-    (lambda end: end.error is not None and end.error.error == errors.RejectedError.__name__, Status.REJECTED),
+    (lambda end: end.rejected, Status.REJECTED),
     (lambda end: end.error is not None or end.tally.failure is not None, Status.FAILED),
     (lambda end: end.dry_run, Status.DRY_RUN),
     (lambda end: end.tally.stopped, Status.STOPPED),

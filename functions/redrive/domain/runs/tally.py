@@ -22,12 +22,15 @@ LANE_RATE = 500.0
 MAX_LANES = 20
 # A FIFO queue keeps its order only if one lane moves it, and messages of FIFO queues may be in quarantine.
 FIFO_LANES = 1
-# Step Functions ends an execution at 25,000 history events (Step Functions developer guide, "Quotas"). The run
-# continues in a new one long before.
+# Step Functions ends an execution at 25,000 history events (Step Functions developer guide, "Step Functions service
+# quotas"). The run continues in a new one so long before that a last round of 20 lanes, all of them and all steps after
+# it retried as often as the workflow allows, still fits.
 MAX_HISTORY_EVENTS = 12_000
-# Events of one round in an execution's history: the Map, the tally, the choice, and each lane's task.
-_ROUND_EVENTS = 14
+# Events of one round in an execution's history: the Map, the tally, the choice, a pause, and each lane's task.
+_ROUND_EVENTS = 15
 _LANE_EVENTS = 9
+# A retry schedules and starts the task once more, after an event that says what failed.
+_RETRY_EVENTS = 3
 # Pauses, in seconds, for messages that are in flight elsewhere: those of a lane that died come back.
 WAIT_SECONDS = 10
 MAX_WAITS = 5
@@ -79,6 +82,7 @@ def tally_round(
     slices: Sequence[SliceResult],
     *,
     queue: QueueCounts,
+    retries: int = 0,
     max_history_events: int = MAX_HISTORY_EVENTS,
 ) -> Tally:
     """Return the tally after a round, with what comes next.
@@ -93,6 +97,8 @@ def tally_round(
         What the lanes did.
     queue : QueueCounts
         The dead-letter queue now; the messages that this run keeps invisible are in flight.
+    retries : int
+        How many attempts at this tally came before.
     max_history_events : int
         Events in an execution's history after which the run continues in a new one.
     """
@@ -104,7 +110,10 @@ def tally_round(
             "queue": queue,
             "seconds": before.seconds + max((result.seconds for result in slices), default=0.0),
             "rounds": before.rounds + 1,
-            "history_events": before.history_events + _ROUND_EVENTS + _LANE_EVENTS * len(slices),
+            "history_events": before.history_events
+            + _ROUND_EVENTS
+            + _LANE_EVENTS * len(slices)
+            + _RETRY_EVENTS * (retries + sum(result.retries for result in slices)),
             "stopped": before.stopped or any(result.stopped for result in slices),
             "failure": next((result.failure for result in slices if result.failure), before.failure),
         }
@@ -120,10 +129,13 @@ def tally_round(
     step, waits = Next.MOVE, 0
     if finished or drained or (seen_empty and before.waits >= MAX_WAITS):
         step = Next.CLEAN_UP
-    elif seen_empty:
-        step, waits = Next.WAIT, before.waits + 1
-    elif counted.history_events >= max_history_events:
-        step = Next.CONTINUE
+    else:
+        # Pauses are bounded over all executions of a run, and the history before them.
+        waits = before.waits + 1 if seen_empty else 0
+        if counted.history_events >= max_history_events:
+            step = Next.CONTINUE
+        elif seen_empty:
+            step = Next.WAIT
     return counted.model_copy(
         update={
             "next": step,
