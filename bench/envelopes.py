@@ -22,7 +22,7 @@ from redrive.domain.messages.message import MAX_BYTES, ReceivedMessage
 from redrive.domain.messages.opening import open_message
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.request import RedriveRequest
-from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.plan.run_plan import FORMAT, RunPlan
 from redrive.domain.rules.repair import Repair
 from redrive.domain.rules.selection import Selection
 
@@ -93,6 +93,7 @@ def _each(call: Callable[[], Any], calls: int) -> float:
 
 def _judge(find_contract: FindContract = lambda _: None, **changes: Any) -> Judge:
     plan = RunPlan(
+        format=FORMAT,
         run_id="bench",
         execution_arn="arn:aws:states:us-east-1:1:execution:redrive:bench",
         started_at=_STARTED_AT,

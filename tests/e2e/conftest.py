@@ -26,10 +26,10 @@ DESTINATIONS = {
     ),
     "DestinationStateMachineArns": f"arn:aws:states:{HOME}:stateMachine:orders-flow",
 }
+PARAMETERS = {"SliceSeconds": "5", "QueueContracts": CONTRACTS, **DESTINATIONS}
 
 
 @pytest.fixture(scope="session")
 def app() -> Iterator[App]:
     with EmbeddedCloud.start() as cloud:
-        parameters = {"SliceSeconds": "5", "QueueContracts": CONTRACTS, **DESTINATIONS}
-        yield App(cloud, cloud.deploy(STACK_NAME, parameters))
+        yield App(cloud, cloud.deploy(STACK_NAME, PARAMETERS))

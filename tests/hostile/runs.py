@@ -37,7 +37,6 @@ from redrive.domain.moving.actions import Received, Send
 from redrive.domain.moving.lane import Lane
 from redrive.domain.moving.results import SliceResult
 from redrive.domain.plan.run_plan import Execution, RunPlan
-from redrive.domain.runs.continuation import RunProgress
 from redrive.domain.runs.ending import StateError
 from redrive.domain.runs.tally import first_tally
 from redrive.domain.sampling.sample import Sample
@@ -266,8 +265,8 @@ def run(wire: Wire, table: Table, plan: RunPlan, contracts: Mapping[str, Message
         except Exception as error:  # noqa: BLE001
             ran.errors["move"] = error
         slices = [ran.result] if ran.result else []
-        progress = RunProgress(plan=plan, sample=ran.sample or Sample(), tally=first_tally(plan))
-        after = tally(progress, slices, queues=queues, store=table.store, metrics=metrics, token=lambda: "token")
+        ports: Any = {"queues": queues, "store": table.store, "metrics": metrics}
+        after = tally(plan, ran.sample or Sample(), first_tally(plan), slices, **ports, token=lambda: "token")
         cleaned = clean_up(
             plan,
             after,

@@ -45,7 +45,9 @@ class Stage:
 
     def tally(self, before: Tally) -> Tally:
         return tally(
-            RunProgress(plan=self.plan, sample=Sample(sampled=3), tally=before),
+            self.plan,
+            Sample(sampled=3),
+            before,
             [MOVED],
             queues=self.queues,
             store=self.table,
@@ -97,8 +99,8 @@ def test_a_run_that_does_not_continue_names_no_execution(stage):
     before = stage.tally(Tally())
     stage.queues.add(stage.plan.dlq, factories.facts(waiting=0))
     drained = SliceResult(drained=True)
-    progress = RunProgress(plan=stage.plan, sample=Sample(), tally=before)
-    after = tally(progress, [drained], queues=stage.queues, store=stage.table, metrics=stage, token=str)
+    ports: Any = {"queues": stage.queues, "store": stage.table, "metrics": stage}
+    after = tally(stage.plan, Sample(), before, [drained], **ports, token=str)
     assert (after.next, after.successor) == (Next.CLEAN_UP, None)
     with pytest.raises(RejectedError):
         stage.resume({"run": "run-1"}, before.successor or "")

@@ -14,13 +14,13 @@ from chat.webhook import WebhookError
 from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
-from redrive.domain.errors import RejectedError, UnexpectedError
+from redrive.domain.errors import FormatError, RejectedError, UnexpectedError
 from redrive.domain.messages.provenance import ATTRIBUTE, Provenance
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.results import Counts, SliceResult
 from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.request import parse_request
-from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.plan.run_plan import FORMAT, RunPlan
 from redrive.domain.runs.continuation import RunProgress
 from redrive.domain.runs.tally import Tally
 from redrive.domain.sampling.sample import Sample
@@ -318,7 +318,8 @@ def test_the_handlers_complete_a_whole_run(home, invoke):
     sampled = invoke("sample", {"plan": plan})
     while tally["next"] == "move":
         slices = [invoke("move", {"plan": plan, "work": work}) for work in tally["lanes"]]
-        tally = invoke("tally", {"step": "tally", "plan": plan, "tally": tally, "slices": slices})
+        state = {"plan": plan, "sample": sampled, "tally": tally}
+        tally = invoke("tally", {"step": "tally", **state, "slices": slices})
     assert tally["next"] == "clean-up"
     tally = invoke("clean-up", {"step": "clean-up", "plan": plan, "tally": tally})
     state = {"plan": plan, "sample": sampled, "tally": tally, "failure": None}
@@ -475,7 +476,7 @@ def test_no_part_of_a_message_is_logged(home, invoke, logged):
 
 def test_only_the_type_of_an_error_that_quotes_an_event_leaves_the_function(invoke, logged):
     with pytest.raises(UnexpectedError, match="found ValidationError at") as caught:
-        invoke("tally", {"step": "tally", "plan": {"secret": "73190001"}, "tally": {}, "slices": []})
+        invoke("tally", {"step": "tally", "plan": {"format": FORMAT, "secret": "73190001"}, "tally": {}, "slices": []})
     logs = logged.getvalue()
     assert '"error":"UnexpectedError"' in logs
     assert "73190001" not in logs + str(caught.value)
@@ -750,3 +751,75 @@ def test_move_keeps_to_the_max_rate_of_a_queue_that_the_plan_does_not_know(home,
     result = invoke("move", event)
     assert (result["counts"]["redriven"], result["maxRate"]) == (1, 1000)
     assert {"sqs:ListQueueTags", "states:DescribeExecution"} <= set(home.cloud.calls)
+
+
+# Events of other versions
+
+
+def of_another_version(name: str, change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    """Return a sample event with what another version may have passed on."""
+    event = sample(name)
+    change(event["plan"])
+    event["plan"] |= {"ofAnotherVersion": {"x": 1}}
+    for part in ("tally", "sample"):
+        event[part] = event.get(part, {}) | {"ofAnotherVersion": 1, "explanations": "not a list"}
+    if name in {"move", "sample"}:
+        event = {key: event[key] for key in sample(name)}
+    return event
+
+
+OTHERS = pytest.mark.parametrize(
+    "change",
+    [lambda plan: plan.pop("format"), lambda plan: plan.update(format=99), lambda plan: plan["request"].update(new=1)],
+    ids=["0.2", "later", "same format"],
+)
+
+
+@OTHERS
+@pytest.mark.parametrize("name", ["move", "sample", "tally"])
+def test_no_step_works_on_a_run_of_another_version(home, invoke, name, change):
+    event = of_another_version(name, change)
+    home.fill()
+    with pytest.raises((FormatError, UnexpectedError)) as caught:
+        invoke(name, event)
+    assert (caught.type is FormatError) == (event["plan"].get("format") != FORMAT)
+    assert home.messages() == home.cloud.visible(home.dlq) == 12
+
+
+@pytest.mark.parametrize("found", [None, FORMAT, 99])
+def test_what_another_version_has_begun_is_cleaned_up_and_reported(home, invoke, found):
+    def change(plan: dict[str, Any]) -> None:
+        plan["format"] = found
+        if found is None:
+            del plan["format"]
+
+    event = of_another_version("clean-up", change)
+    plan = plan_in(sample("clean-up"))
+    home.table.lock(plan)
+    tally = invoke("clean-up", event)
+    assert tally["counts"]["redriven"] == sample("clean-up")["tally"]["counts"]["redriven"] > 0
+    assert home.table.ask_to_stop(home.dlq.arn) is None
+    failure = {"Error": "FormatError", "Cause": json.dumps({"errorMessage": "Another version."})}
+    event = of_another_version("report", change) | {
+        "input": {"continuation": {"run": plan.run_id}},
+        "failure": failure,
+        "tally": tally,
+    }
+    report = invoke("report", event)["report"]
+    assert (report["status"], report["reason"]) == ("FAILED", "Another version.")
+    assert (report["runId"], report["dlq"], report["counts"]["redriven"]) == (plan.run_id, plan.dlq.name, 9)
+
+
+def test_a_run_that_another_version_has_begun_is_passed_on_to_be_ended(home, invoke):
+    name = sample("resume")["execution"]["name"]
+    plan, tally = sample("tally")["plan"], sample("tally")["tally"] | {"successor": name, "ofAnotherVersion": 1}
+    plan["format"] = 99
+    progress = {"plan": plan | {"ofAnotherVersion": 1}, "sample": {"ofAnotherVersion": 1}, "tally": tally}
+    row = {"rounds": {"N": "1"}, "progress": {"S": json.dumps(progress)}}
+    home.table._client.put_item(
+        TableName="redrive-runs", Item=home.table._item(f"run#{plan['runId']}", "progress", **row)
+    )
+    passed_on = invoke("resume")
+    assert (passed_on["plan"]["runId"], passed_on["tally"]["successor"]) == (plan["runId"], name)
+    with pytest.raises(FormatError):
+        invoke("tally", sample("tally") | {"plan": passed_on["plan"], "tally": passed_on["tally"]})

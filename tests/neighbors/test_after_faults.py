@@ -7,7 +7,7 @@ Whole runs are played on models, whose queue and deliveries are the evidence. Th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -108,8 +108,16 @@ class Played:
                 yield f"pace: {number} in a second, {most} allowed"
 
 
-def play(schedule: Schedule) -> Played:
-    """Play a schedule: a run under faults, and perhaps another one without any."""
+def play(schedule: Schedule, on_request: Mapping[tuple[str, int], Callable[[], Any]] | None = None) -> Played:
+    """Play a schedule: a run under faults, and perhaps another one without any.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        The schedule.
+    on_request : Mapping[tuple[str, int], Callable[[], Any]] | None
+        What else is called in the first run, by the request at which it is.
+    """
     suffix = ".fifo" if schedule.fifo else ""
     source = factories.queue(f"orders{suffix}")
     messages = [
@@ -129,6 +137,7 @@ def play(schedule: Schedule) -> Played:
         messages=messages,
         contracts={source.name: CONTRACT},
         faults=schedule.faults,
+        on_request=dict(on_request or {}),
     )
     played: Played = app.time.run(lambda: both_runs(app, schedule))
     app.check()

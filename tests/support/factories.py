@@ -19,7 +19,7 @@ from redrive.domain.moving.results import Counts, LaneWork, SliceResult
 from redrive.domain.plan.planning import QueueFacts
 from redrive.domain.plan.rates import MaxRate
 from redrive.domain.plan.request import RedriveRequest
-from redrive.domain.plan.run_plan import Execution, RunPlan
+from redrive.domain.plan.run_plan import FORMAT, Execution, RunPlan
 from redrive.domain.runs.tally import Tally
 
 STARTED_AT = 1_760_000_000_000
@@ -48,6 +48,7 @@ def plan(**changes: Any) -> RunPlan:
     if (max_rate := changes.pop("max_rate", None)) is not None:
         changes["max_rates"] = (limit(max_rate, changes.get("rate", max_rate)),)
     values: dict[str, Any] = {
+        "format": FORMAT,
         "run_id": "run-1",
         "execution_arn": "arn:aws:states:us-east-1:123456789012:execution:redrive:run-1",
         "started_at": STARTED_AT,

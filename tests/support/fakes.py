@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from redrive.domain.errors import RejectedError
-from redrive.domain.messages.queues import QueueRef
+from redrive.domain.messages.queues import QueueAddress, QueueRef
 from redrive.domain.plan.planning import QueueFacts
 from redrive.domain.plan.rates import MaxRate
 from redrive.domain.plan.run_plan import RunPlan
@@ -39,7 +39,7 @@ class FakeQueues:
     def find(self, given: str) -> QueueRef | None:
         return next((queue for queue, _ in self.known.values() if given in {queue.name, queue.arn, queue.url}), None)
 
-    def facts(self, queue: QueueRef) -> QueueFacts:
+    def facts(self, queue: QueueAddress) -> QueueFacts:
         return self.known[queue.name][1]
 
     def sources(self, queue: QueueRef) -> tuple[QueueRef, ...]:

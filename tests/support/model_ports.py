@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.domain.errors import LockLostError, NotReleasedError
-from redrive.domain.messages.queues import QueueRef
+from redrive.domain.messages.queues import QueueAddress, QueueRef
 from redrive.domain.moving.lane import Lane
 from redrive.domain.plan.planning import QueueFacts
 from redrive.workflow.ports import Peek
@@ -103,9 +103,9 @@ class ModelQueues:
         """Return a queue by its name, ARN, or URL."""
         return self._known.get(given)
 
-    def facts(self, queue: QueueRef) -> QueueFacts:
+    def facts(self, queue: QueueAddress) -> QueueFacts:
         """Return what SQS counts, exactly."""
-        stored = self._app.sqs.stored.values() if queue == self._app.dlq else ()
+        stored = self._app.sqs.stored.values() if queue.arn == self._app.dlq.arn else ()
         visible = sum(each.visible_at <= self._app.time.now for each in stored)
         return factories.facts(waiting=visible, in_flight=len(stored) - visible)
 
@@ -130,7 +130,7 @@ class ModelQueues:
         peek.complete = not found
         self.release(peek.queue, handles.values())
 
-    def release(self, _queue: QueueRef, receipt_handles: Iterable[str]) -> int:
+    def release(self, _queue: QueueAddress, receipt_handles: Iterable[str]) -> int:
         """Make messages visible again, with some attempts at each batch."""
         app = self._app
         for batch in batched(receipt_handles, 10, strict=False):

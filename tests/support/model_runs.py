@@ -58,7 +58,7 @@ _ATTEMPTS = 4
 _TIMEOUT = 2.0
 # What no state retries. Of what it does: the first pause in seconds, the retries, and the factor from one pause to the
 # next, if a function died and otherwise.
-_DECISIONS = ("RejectedError", "LockLostError", "SupersededError")
+_DECISIONS = ("RejectedError", "LockLostError", "SupersededError", "FormatError")
 _DIED = "Sandbox.Timedout"
 _RETRIES = {True: (1.0, 6, 2.0), False: (1.0, 3, 3.0)}
 _LONGEST_PAUSE = 30.0
@@ -114,9 +114,19 @@ class Run:
 
     @property
     def planned(self) -> RunPlan:
-        """The plan of a run that has one."""
+        """The plan of a run that has one, as a function reads it."""
+        return RunPlan.from_json_object(self._passed["plan"])
+
+    @property
+    def reached(self) -> RunProgress:
+        """How far a run is that has a plan, as a function reads it that takes runs of other versions."""
+        return RunProgress.from_json_object(self._passed)
+
+    @property
+    def _passed(self) -> dict[str, Any]:
         assert self.plan is not None
-        return self.plan
+        parts = {"plan": self.plan, "sample": self.sample or Sample(), "tally": self.tally}
+        return {name: part.model_dump(mode="json") for name, part in parts.items()}
 
 
 @dataclass
@@ -378,13 +388,22 @@ class ModelApp:
     def _tally(self, run: Run, slices: list[SliceResult], _retries: int) -> Tally:
         assert run.sample is not None
         assert run.tally is not None
-        progress = RunProgress(plan=run.planned, sample=run.sample, tally=run.tally)
-        return tally(progress, slices, queues=self.queues, store=self.table, metrics=NoMetrics(), token=lambda: "token")
+        return tally(
+            run.planned,
+            run.sample,
+            run.tally,
+            slices,
+            queues=self.queues,
+            store=self.table,
+            metrics=NoMetrics(),
+            token=lambda: "token",
+        )
 
     def _clean_up(self, run: Run) -> Tally:
+        reached = run.reached
         return clean_up(
-            run.planned,
-            run.tally,
+            reached.plan,
+            reached.tally,
             queues=self.queues,
             store=self.table,
             checkpoints=self.checkpoints,
@@ -397,7 +416,7 @@ class ModelApp:
         return report(
             given=run.given,
             execution=run.execution,
-            plan=run.plan,
+            plan=run.plan and run.reached.plan,
             sample=run.sample,
             tally=run.tally,
             error=run.failure,

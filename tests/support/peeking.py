@@ -8,7 +8,7 @@ from typing import Any
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.destinations import DeliveryPolicy
-from redrive.domain.messages.queues import QueueRef
+from redrive.domain.messages.queues import QueueAddress, QueueRef
 from redrive.domain.sampling.sample import Sample
 from redrive.workflow.ports import Peek
 from redrive.workflow.sample import sample
@@ -31,7 +31,7 @@ class PeekedQueues(FakeQueues):
     def find(self, _given: str) -> QueueRef | None:
         raise RejectedError("found orders in eu-west-1")
 
-    def release(self, _queue: QueueRef, _handles: Any) -> int:
+    def release(self, _queue: QueueAddress, _handles: Any) -> int:
         return 0
 
 

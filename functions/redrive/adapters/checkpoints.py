@@ -18,7 +18,7 @@ from redrive.adapters.table import Table
 from redrive.domain.errors import SupersededError
 from redrive.domain.moving.results import LaneWork, SliceResult
 from redrive.domain.moving.transitions import HeldRecord
-from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.plan.run_plan import RunIdentity, RunPlan
 from redrive.workflow.ports import Checkpoint, Taken
 
 # A record takes about 450 bytes, and an item can hold 400 KB (DynamoDB developer guide, "Quotas").
@@ -39,7 +39,7 @@ class Checkpoints(Table):
         item = self._fence(plan, work.lane, attempt)
         if _round_of(item) != work.round:
             return Taken()
-        finished = item["finished"]["BOOL"]
+        finished = _is_finished(item)
         return Taken(_result_in(item), interrupted=not finished, finished=finished)
 
     def checkpoint(self, plan: RunPlan, work: LaneWork, attempt: str, reached: Checkpoint) -> None:
@@ -72,14 +72,14 @@ class Checkpoints(Table):
                 "clean-up has taken its place. This one moves no more messages; nothing needs to be done."
             ) from None
 
-    def fence(self, plan: RunPlan, round_: int) -> bool:
+    def fence(self, plan: RunIdentity, round_: int) -> bool:
         """Take the place of every lane that hasn't finished its slice of a round; return whether there are any."""
-        lanes = [item for item in self._lanes(plan, round_) if not item["finished"]["BOOL"]]
+        lanes = [item for item in self._lanes(plan, round_) if not _is_finished(item)]
         for item in lanes:
             self._fence(plan, int(item["sk"]["S"].removeprefix("lane#")), _NOBODY)
         return bool(lanes)
 
-    def unfinished(self, plan: RunPlan, round_: int) -> list[SliceResult]:
+    def unfinished(self, plan: RunIdentity, round_: int) -> list[SliceResult]:
         """Return the lanes' checkpoints of a round that was interrupted before it was tallied."""
         return [_result_in(item) for item in self._lanes(plan, round_)]
 
@@ -113,28 +113,39 @@ class Checkpoints(Table):
         rows = [(ids, False) for ids in batched(undeleted, _IDS_PER_ITEM, strict=False)]
         rows += [(ids, True) for ids in batched(settled, _IDS_PER_ITEM, strict=False)]
         for index, (ids, left) in enumerate(rows):
-            self._client.put_item(
-                TableName=self._name,
-                Item=self._item(
-                    f"dlq#{plan.dlq.arn}",
-                    f"undeleted#{now:020}#{work.lane:03}#{index:04}",
-                    runId={"S": plan.run_id},
-                    ids=_packed(ids),
-                    settled={"BOOL": left},
-                    counted={"BOOL": work.lanes > 1},
-                ),
-            )
+            sk = f"undeleted#{now:020}#{work.lane:03}#{index:04}"
+            self._record_undeleted(plan, sk, ids=_packed(ids), run_id=plan.run_id, settled=left, counted=work.lanes > 1)
+
+    def adopt_undeleted(self, plan: RunIdentity, run_id: str) -> None:
+        """Record what a run of version 0.2 has recorded of such messages as later versions do: by queue."""
+        for item in self._find(f"run#{run_id}", "undeleted#"):
+            self._record_undeleted(plan, item["sk"]["S"], ids=item["ids"], run_id=run_id, settled=False, counted=False)
 
     def undeleted(self, plan: RunPlan) -> list[str]:
         """Return the ids of messages that any run sent but possibly didn't delete from the queue."""
         return list(self._undeleted(plan))
 
-    def undeleted_uncounted(self, plan: RunPlan) -> int:
+    def undeleted_uncounted(self, plan: RunIdentity) -> int:
         """Return how many messages the run sent, may not have deleted, and hasn't counted as possible duplicates."""
         rows = self._undeleted(plan).values()
         return sum(row["runId"]["S"] == plan.run_id and not row["counted"]["BOOL"] for row in rows)
 
-    def _undeleted(self, plan: RunPlan) -> dict[str, dict[str, Any]]:
+    def _record_undeleted(
+        self, plan: RunIdentity, sk: str, *, ids: Any, run_id: str, settled: bool, counted: bool
+    ) -> None:
+        self._client.put_item(
+            TableName=self._name,
+            Item=self._item(
+                f"dlq#{plan.dlq.arn}",
+                sk,
+                runId={"S": run_id},
+                ids=ids,
+                settled={"BOOL": settled},
+                counted={"BOOL": counted},
+            ),
+        )
+
+    def _undeleted(self, plan: RunIdentity) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
         for item in self._find(f"dlq#{plan.dlq.arn}", "undeleted#"):
             for message_id in _unpacked(item["ids"]):
@@ -144,10 +155,10 @@ class Checkpoints(Table):
                     found.setdefault(message_id, item)
         return found
 
-    def _lanes(self, plan: RunPlan, round_: int) -> Iterator[dict[str, Any]]:
+    def _lanes(self, plan: RunIdentity, round_: int) -> Iterator[dict[str, Any]]:
         return (item for item in self._find(f"run#{plan.run_id}", "lane#") if _round_of(item) == round_)
 
-    def _fence(self, plan: RunPlan, lane: int, attempt: str) -> dict[str, Any]:
+    def _fence(self, plan: RunIdentity, lane: int, attempt: str) -> dict[str, Any]:
         return self._client.update_item(
             TableName=self._name,
             Key=self._key(f"run#{plan.run_id}", f"lane#{lane:03}"),
@@ -162,15 +173,21 @@ def _round_of(item: dict[str, Any]) -> int | None:
     return int(item["round"]["N"]) if "round" in item else None
 
 
+def _is_finished(item: dict[str, Any]) -> bool:
+    """Return whether a lane's slice is finished. Version 0.2 doesn't say."""
+    return bool(item.get("finished", {}).get("BOOL"))
+
+
 def _result_in(item: dict[str, Any]) -> SliceResult:
     """Return what a lane's checkpoint says; if it was interrupted, with what may have happened since."""
-    result = SliceResult.model_validate_json(item["result"]["S"])
-    if item["finished"]["BOOL"]:
+    result = SliceResult.as_far_as_readable(json.loads(item["result"]["S"]), SliceResult.from_json_object)
+    if _is_finished(item):
         return result
+    granted = int(item["granted"]["N"]) if "granted" in item else 0
     return result.model_copy(
         update={
             "duplicates_possible": result.duplicates_possible + int(item["inHand"]["N"]),
-            "unaccounted": max(result.unaccounted, int(item["granted"]["N"]) - result.counts.moved),
+            "unaccounted": max(result.unaccounted, granted - result.counts.moved),
         }
     )
 

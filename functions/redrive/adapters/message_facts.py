@@ -52,7 +52,7 @@ class MessageFacts(Table):
         found: dict[str, str] = {}
         for attempt in range(_ATTEMPTS):
             answer = self._client.batch_get_item(RequestItems=wanted)
-            for item in answer["Responses"].get(self._name, []):
+            for item in map(self._readable, answer["Responses"].get(self._name, [])):
                 found[item["pk"]["S"].removeprefix("sent#")] = item["provenance"]["S"]
             wanted = answer.get("UnprocessedKeys")
             if not wanted:

@@ -26,7 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from redrive.adapters.table import Table
 from redrive.domain.automatic.limits import Record
 from redrive.domain.errors import LockLostError
-from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.plan.run_plan import RunIdentity, RunPlan
 from redrive.domain.runs.continuation import RunProgress
 from redrive.domain.runs.tally import Tally
 
@@ -79,16 +79,16 @@ class RunTable(Table):
             return None if lock["runId"]["S"] == plan.run_id else lock["executionArn"]["S"]
         return None
 
-    def taken_over_from(self, plan: RunPlan) -> tuple[str, ...]:
+    def taken_over_from(self, plan: RunIdentity) -> tuple[str, ...]:
         """Return the ids of the ended runs whose lock this run took over, the first one first."""
         return _after(self._get(f"dlq#{plan.dlq.arn}", "lock") or {})
 
-    def lost(self, plan: RunPlan) -> bool:
+    def lost(self, plan: RunIdentity) -> bool:
         """Return whether another run holds the queue's lock."""
         lock = self._get(f"dlq#{plan.dlq.arn}", "lock")
         return lock is not None and lock["runId"]["S"] != plan.run_id
 
-    def unlock(self, plan: RunPlan) -> None:
+    def unlock(self, plan: RunIdentity) -> None:
         """Release the lock if this run holds it."""
         try:
             self._client.delete_item(

@@ -23,7 +23,7 @@ from redrive.adapters.error_codes import DENIED, error_code
 from redrive.adapters.trace_context import without_own_trace
 from redrive.domain.errors import NotReleasedError, RejectedError
 from redrive.domain.messages.queue_names import Home, QueueId, other_account, parse_queue
-from redrive.domain.messages.queues import IN_FLIGHT_LIMIT, QueueRef
+from redrive.domain.messages.queues import IN_FLIGHT_LIMIT, QueueAddress, QueueRef
 from redrive.domain.plan.planning import QueueFacts
 from redrive.workflow.ports import Peek
 
@@ -96,7 +96,7 @@ class Queues:
         self._check_found(asked, found)
         return found
 
-    def facts(self, queue: QueueRef) -> QueueFacts:
+    def facts(self, queue: QueueAddress) -> QueueFacts:
         """Return a queue's attributes."""
         attributes = self._client.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["All"])["Attributes"]
         policy = json.loads(attributes.get("RedrivePolicy") or "{}")
@@ -110,7 +110,7 @@ class Queues:
             delay=int(attributes.get("DelaySeconds", "0")),
         )
 
-    def readable_facts(self, queue: QueueRef) -> QueueFacts | None:
+    def readable_facts(self, queue: QueueAddress) -> QueueFacts | None:
         """Return a queue's attributes, or None if the queue can't be read."""
         try:
             return self.facts(queue)
@@ -220,7 +220,7 @@ class Queues:
             raise
         return [dict(message) for message in response.get("Messages", [])]
 
-    def release(self, queue: QueueRef, receipt_handles: Iterable[str]) -> int:
+    def release(self, queue: QueueAddress, receipt_handles: Iterable[str]) -> int:
         """Make messages visible again; return how many can't be, which become visible when their timeout expires.
 
         Raises
@@ -246,7 +246,7 @@ class Queues:
             "begins."
         )
 
-    def _release(self, queue: QueueRef, receipt_handles: Sequence[str]) -> tuple[list[str], int]:
+    def _release(self, queue: QueueAddress, receipt_handles: Sequence[str]) -> tuple[list[str], int]:
         """Release a batch; return the handles to try again with, and how many messages can't be released at all.
 
         A message that isn't in flight is visible already (SQS API reference, ChangeMessageVisibility).

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from redrive.domain.errors import FormatError
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -22,6 +24,11 @@ _CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard",
 def dynamodb_client() -> DynamoDBClient:
     """Return a client that all tables of a process, and all their threads, can share."""
     return boto3.client("dynamodb", config=_CONFIG)
+
+
+# The format of the items that outlive a run: locks, receipt handles, messages that weren't deleted, counts by message.
+# Later versions must read it, because runs that began before an update have left such items. 1 is also what has none.
+ROW_FORMAT = 1
 
 
 class Table:
@@ -36,7 +43,7 @@ class Table:
 
     def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
         response = self._client.get_item(TableName=self._name, Key=self._key(pk, sk), ConsistentRead=True)
-        return response.get("Item")
+        return self._readable(response["Item"]) if "Item" in response else None
 
     def _find(self, pk: str, prefix: str) -> Iterator[dict[str, Any]]:
         """Yield the items whose sort key begins with the prefix, in the order of their sort keys."""
@@ -47,13 +54,29 @@ class Table:
             ExpressionAttributeValues={":pk": {"S": pk}, ":sk": {"S": prefix}},
         )
         for page in pages:
-            yield from page.get("Items", [])
+            yield from map(self._readable, page.get("Items", []))
+
+    def _readable(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Return an item unless a later version has written it that keeps something else in it.
+
+        Raises
+        ------
+        FormatError
+            If so: what it says about messages must not be ignored.
+        """
+        found = int(item.get("format", {}).get("N", ROW_FORMAT))
+        if found > ROW_FORMAT:
+            raise FormatError(
+                f"Expected rows of the format {ROW_FORMAT} in the runs table, found {found}, which a later version of "
+                "this app has written. Deploy that version again, and let its runs end before you go back to this one."
+            )
+        return item
 
     def _key(self, pk: str, sk: str) -> dict[str, Any]:
         return {"pk": {"S": pk}, "sk": {"S": sk}}
 
     def _item(self, pk: str, sk: str, **values: Any) -> dict[str, Any]:
-        return self._key(pk, sk) | values | {"expiresAt": self._expires_at()}
+        return self._key(pk, sk) | values | {"expiresAt": self._expires_at(), "format": {"N": str(ROW_FORMAT)}}
 
     def _expires_at(self) -> dict[str, str]:
         return {"N": str(int(time.time()) + self._retention_seconds)}

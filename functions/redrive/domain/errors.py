@@ -33,6 +33,10 @@ class LockLostError(RedriveError):
     """Another run holds the lock of the dead-letter queue, so this one must not move anything."""
 
 
+class FormatError(RedriveError):
+    """A run or a row of the runs table is of another version of this app, which works on it in another way."""
+
+
 class SupersededError(LockLostError):
     """Another attempt at the same slice has taken the lane's place, so this one must not move anything."""
 

@@ -5,9 +5,10 @@ Subclassed in every package of the domain and by the events of the handlers.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 
@@ -36,3 +37,24 @@ class Model(BaseModel):
             If it doesn't fit.
         """
         return cls.model_validate(given, by_alias=True, by_name=False)
+
+    @classmethod
+    def as_far_as_readable(cls, given: Any, read: Callable[[Any], Any]) -> Self:
+        """Return the model of what another version may have written; what can't be read has its default.
+
+        Raises
+        ------
+        ValidationError
+            If something can't be read that has no default.
+        """
+        try:
+            model: Self = read(given)
+        except ValidationError:
+            known = dict(given) if isinstance(given, Mapping) else {}
+            try:
+                return cls.model_validate(known, extra="ignore", by_alias=True, by_name=False)
+            except ValidationError as error:
+                for problem in error.errors(include_url=False, include_context=False, include_input=False):
+                    known.pop(problem["loc"][0], None)
+            return cls.model_validate(known, extra="ignore", by_alias=True, by_name=False)
+        return model

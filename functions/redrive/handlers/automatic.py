@@ -12,7 +12,7 @@ from redrive.adapters.alarms import Alarms
 from redrive.adapters.executions import Executions
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
-from redrive.domain.automatic.decisions import Automation, Ended, Progress, Step, notify
+from redrive.domain.automatic.decisions import AnyProgress, Automation, Ended, Progress, Step, notify
 from redrive.domain.automatic.limits import Limits
 from redrive.domain.automatic.triggers import trigger_of
 from redrive.domain.errors import RejectedError
@@ -42,7 +42,7 @@ class AutomaticTask(Model):
 
     trigger: Any
     execution: Execution
-    progress: Progress = Progress()
+    progress: AnyProgress = Progress()
     ended: Ended | None = None
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import Field
+from pydantic import ConfigDict
 
 from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.contract_store import ContractStore
@@ -21,11 +21,11 @@ from redrive.adapters.table import dynamodb_client
 from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.model import Model
 from redrive.domain.moving.results import SliceResult
-from redrive.domain.plan.run_plan import Execution, RunPlan
+from redrive.domain.plan.run_plan import AnyPlan, Execution, RunIdentity, RunPlan
 from redrive.domain.runs.continuation import RunProgress
 from redrive.domain.runs.ending import StateError
-from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, Tally
-from redrive.domain.sampling.sample import Sample
+from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, AnyTally, Tally
+from redrive.domain.sampling.sample import AnySample, Sample
 from redrive.runtime.metrics import RunMetrics
 from redrive.runtime.settings import settings
 from redrive.runtime.task import StepHandler, logger, task
@@ -43,6 +43,8 @@ _checkpoints = Checkpoints(_settings.run_table, _dynamodb)
 _executions = Executions()
 _shares = RateShares(_settings.run_table, _executions, _dynamodb)
 _metrics = RunMetrics(_table)
+# The workflow that a run began with may pass on more.
+_OF_ANY_VERSION = ConfigDict(extra="ignore")
 
 
 class PlanTask(Model):
@@ -66,8 +68,7 @@ class TallyTask(Model):
 
     step: Literal["tally"]
     plan: RunPlan
-    #: Runs that began before the last update of the stack don't pass it.
-    sample: Sample = Field(default_factory=Sample)
+    sample: Sample
     tally: Tally
     slices: tuple[SliceResult, ...]
     retries: int = 0
@@ -76,20 +77,24 @@ class TallyTask(Model):
 class CleanUpTask(Model):
     """The run and its tally after the last round that was added up."""
 
+    model_config = _OF_ANY_VERSION
+
     step: Literal["clean-up"]
-    plan: RunPlan
-    tally: Tally
+    plan: AnyPlan
+    tally: AnyTally
 
 
 class ReportTask(Model):
     """How far the run got, and what ended it early."""
 
+    model_config = _OF_ANY_VERSION
+
     step: Literal["report"]
     input: Any
     execution: Execution
-    plan: RunPlan | None = None
-    sample: Sample | None = None
-    tally: Tally | None = None
+    plan: AnyPlan | None = None
+    sample: AnySample | None = None
+    tally: AnyTally | None = None
     failure: StateError | None = None
 
 
@@ -130,7 +135,9 @@ def _resume(event: ResumeTask, _context: LambdaContext) -> RunProgress:
 @task
 def _tally(event: TallyTask, _context: LambdaContext) -> Tally:
     after = tally(
-        RunProgress(plan=event.plan, sample=event.sample, tally=event.tally),
+        event.plan,
+        event.sample,
+        event.tally,
         event.slices,
         queues=_queues,
         store=_table,
@@ -182,7 +189,7 @@ def _report(event: ReportTask, _context: LambdaContext) -> Reported:
     return reported
 
 
-def _counts_at_end(plan: RunPlan | None, given: Any) -> tuple[QueueCounts | None, int | None]:
+def _counts_at_end(plan: RunIdentity | None, given: Any) -> tuple[QueueCounts | None, int | None]:
     """Return the counts of the dead-letter queue and of the one that its own redrive policy names."""
     if plan is None:
         # A run that couldn't even be planned has left what is in the queue that its input names.
@@ -190,7 +197,7 @@ def _counts_at_end(plan: RunPlan | None, given: Any) -> tuple[QueueCounts | None
         facts = _queues.named_facts(named) if isinstance(named, str) else None
         return facts.counts if facts else None, None
     facts = _queues.readable_facts(plan.dlq)
-    following = plan.next_queue.queue if plan.next_queue else None
+    following = plan.next_queue.queue if isinstance(plan, RunPlan) and plan.next_queue else None
     next_facts = _queues.readable_facts(following) if following else None
     return facts.counts if facts else None, next_facts.messages if next_facts else None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from redrive.domain.plan.rates import RateShares
-from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.plan.run_plan import RunIdentity
 from redrive.domain.runs.tally import Tally, final_tally, moved_since, stayed_behind
 from redrive.workflow.ports import LEASE_SECONDS, CheckpointStore, Metrics, Queues, RunStore
 
@@ -21,7 +21,7 @@ class CleanedUp(NamedTuple):
 
 
 def clean_up(
-    plan: RunPlan,
+    plan: RunIdentity,
     tally: Tally,
     *,
     queues: Queues,
@@ -37,7 +37,7 @@ def clean_up(
 
     Parameters
     ----------
-    plan, tally : RunPlan, Tally
+    plan, tally : RunIdentity, Tally
         The run, and its tally as far as this execution knows. One that the run continued in may have got further.
     queues, store, checkpoints, shares, metrics
         Ports.
@@ -70,7 +70,7 @@ def clean_up(
 
 
 def release_held(
-    plan: RunPlan, queues: Queues, checkpoints: CheckpointStore, run_ids: tuple[str, ...]
+    plan: RunIdentity, queues: Queues, checkpoints: CheckpointStore, run_ids: tuple[str, ...]
 ) -> tuple[int, int]:
     """Make the messages visible again that runs keep invisible; return how many now are, and how many can't be.
 
@@ -79,6 +79,8 @@ def release_held(
     NotReleasedError
         If trying again may help.
     """
+    for run_id in run_ids:
+        checkpoints.adopt_undeleted(plan, run_id)
     handles = [record.receipt_handle for run_id in run_ids for record in checkpoints.held(run_id)]
     not_released = queues.release(plan.dlq, handles)
     return len(handles) - not_released, not_released

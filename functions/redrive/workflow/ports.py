@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from redrive.contracts.contract import MessageContract
     from redrive.domain.judging.verdicts import Line
-    from redrive.domain.messages.queues import QueueRef
+    from redrive.domain.messages.queues import QueueAddress, QueueRef
     from redrive.domain.moving.lane import Lane
     from redrive.domain.moving.results import LaneWork, SliceResult
     from redrive.domain.moving.transitions import HeldRecord
-    from redrive.domain.plan.run_plan import RunPlan
+    from redrive.domain.plan.run_plan import RunIdentity, RunPlan
     from redrive.domain.runs.continuation import RunProgress
     from redrive.domain.runs.tally import Tally
 
@@ -59,20 +59,20 @@ class Queues(QueueDirectory, Protocol):
     def peek(self, peek: Peek, seconds: float) -> Generator[dict[str, Any]]:
         """Yield messages, each once; all are visible again at the end."""
 
-    def release(self, queue: QueueRef, receipt_handles: Iterable[str]) -> int:
+    def release(self, queue: QueueAddress, receipt_handles: Iterable[str]) -> int:
         """Make messages visible again; return how many can't be. NotReleasedError if trying again may help."""
 
 
 class RunStore(RunLocks, Protocol):
     """The lock of a run, and how far it is."""
 
-    def unlock(self, plan: RunPlan) -> None:
+    def unlock(self, plan: RunIdentity) -> None:
         """Release the queue's lock if this run holds it."""
 
-    def taken_over_from(self, plan: RunPlan) -> tuple[str, ...]:
+    def taken_over_from(self, plan: RunIdentity) -> tuple[str, ...]:
         """Return the ids of the ended runs whose lock this run took over."""
 
-    def lost(self, plan: RunPlan) -> bool:
+    def lost(self, plan: RunIdentity) -> bool:
         """Return whether another run holds the queue's lock."""
 
     def wants_stop(self, plan: RunPlan) -> bool:
@@ -120,10 +120,10 @@ class CheckpointStore(Protocol):
     def checkpoint(self, plan: RunPlan, work: LaneWork, attempt: str, reached: Checkpoint) -> None:
         """Record how far a slice is; SupersededError if another attempt has taken the lane's place."""
 
-    def fence(self, plan: RunPlan, round_: int) -> bool:
+    def fence(self, plan: RunIdentity, round_: int) -> bool:
         """Take the place of every lane that hasn't finished its slice of a round; return whether there are any."""
 
-    def unfinished(self, plan: RunPlan, round_: int) -> list[SliceResult]:
+    def unfinished(self, plan: RunIdentity, round_: int) -> list[SliceResult]:
         """Return the lanes' checkpoints of a round that was not added up."""
 
     def record_held(self, plan: RunPlan, work: LaneWork, records: Sequence[HeldRecord]) -> None:
@@ -135,10 +135,13 @@ class CheckpointStore(Protocol):
     def record_sent(self, plan: RunPlan, work: LaneWork, undeleted: Sequence[str], settled: Sequence[str] = ()) -> None:
         """Record messages that were sent and may still be in the dead-letter queue, and those that have left it."""
 
+    def adopt_undeleted(self, plan: RunIdentity, run_id: str) -> None:
+        """Record what a run of version 0.2 has recorded of such messages as later versions do."""
+
     def undeleted(self, plan: RunPlan) -> list[str]:
         """Return the ids of messages that any run sent but perhaps didn't delete from the queue."""
 
-    def undeleted_uncounted(self, plan: RunPlan) -> int:
+    def undeleted_uncounted(self, plan: RunIdentity) -> int:
         """Return how many of those the run sent and hasn't counted as possible duplicates."""
 
 

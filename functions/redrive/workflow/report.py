@@ -7,7 +7,7 @@ from typing import Any
 
 from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.model import Model
-from redrive.domain.plan.run_plan import Execution, RunPlan
+from redrive.domain.plan.run_plan import Execution, RunIdentity, RunPlan
 from redrive.domain.runs.ending import StateError
 from redrive.domain.runs.notification import Notification, notification_of
 from redrive.domain.runs.report import Report, make_report
@@ -30,7 +30,7 @@ def report(
     *,
     given: Any,
     execution: Execution,
-    plan: RunPlan | None,
+    plan: RunIdentity | None,
     sample: Sample | None,
     tally: Tally | None,
     error: StateError | None,
@@ -45,8 +45,8 @@ def report(
     ----------
     given, execution : Any, Execution
         The execution's input as it came, and the execution.
-    plan, sample, tally : RunPlan | None, Sample | None, Tally | None
-        How far the run got.
+    plan, sample, tally : RunIdentity | None, Sample | None, Tally | None
+        How far the run got; of a run that a version with another format began, not the whole plan.
     error : StateError | None
         What ended it early.
     queue : QueueCounts | None
@@ -58,10 +58,14 @@ def report(
     now : datetime
         When the run ended.
     """
+    if plan is not None and not isinstance(plan, RunPlan):
+        # It may have continued in this execution, whose input doesn't name the queue.
+        given = {**(given if isinstance(given, dict) else {}), "dlq": plan.dlq.name}
+        execution = Execution(id=plan.execution_arn, name=plan.run_id, started_at=plan.started)
     made = make_report(
         given=given,
         execution=execution,
-        plan=plan,
+        plan=plan if isinstance(plan, RunPlan) else None,
         sample=sample,
         tally=tally,
         error=error,

@@ -6,13 +6,17 @@ from collections.abc import Callable, Sequence
 
 from redrive.domain.moving.results import SliceResult
 from redrive.domain.plan.planning import QueueDirectory
+from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.runs.continuation import RunProgress, successor_name
 from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, Next, Tally, moved_since, tally_round
+from redrive.domain.sampling.sample import Sample
 from redrive.workflow.ports import Metrics, RunStore
 
 
 def tally(
-    before: RunProgress,
+    plan: RunPlan,
+    sample: Sample,
+    before: Tally,
     slices: Sequence[SliceResult],
     *,
     queues: QueueDirectory,
@@ -26,8 +30,8 @@ def tally(
 
     Parameters
     ----------
-    before, slices : RunProgress, Sequence[SliceResult]
-        How far the run was before the round, and what the lanes did.
+    plan, sample, before, slices : RunPlan, Sample, Tally, Sequence[SliceResult]
+        The run, what its sample showed, its tally before the round, and what the lanes did.
     queues, store, metrics
         Ports.
     token : Callable[[], str]
@@ -37,10 +41,9 @@ def tally(
     max_history_events : int
         Events in an execution's history after which the run continues in a new one.
     """
-    plan = before.plan
     after = tally_round(
         plan,
-        before.tally,
+        before,
         slices,
         queue=queues.facts(plan.dlq).counts,
         retries=retries,
@@ -48,6 +51,6 @@ def tally(
     )
     if after.next is Next.CONTINUE:
         after = after.model_copy(update={"successor": successor_name(plan.run_id, token())})
-    after = store.record(before.model_copy(update={"tally": after}))
-    metrics.publish_once(plan.run_id, f"round-{after.rounds}", {"dlq": plan.dlq.name}, moved_since(before.tally, after))
+    after = store.record(RunProgress(plan=plan, sample=sample, tally=after))
+    metrics.publish_once(plan.run_id, f"round-{after.rounds}", {"dlq": plan.dlq.name}, moved_since(before, after))
     return after

@@ -54,6 +54,19 @@ def test_a_redrive_adds_one_to_the_count():
     assert (after.run, after.redrives) == ("run-1", 3)
 
 
+@pytest.mark.parametrize("quarantine", [False, True])
+@pytest.mark.parametrize("repaired", [False, True])
+@pytest.mark.parametrize(
+    "note", ["", ',"reason":"invalid-body"', ',"reason":"invalid-body","problems":["$.id required"]']
+)
+def test_what_versions_0_1_and_0_2_wrote_counts(quarantine, repaired, note):
+    value = f'{{"run":"night-shift","count":2,"id":"m-1","sent":5,"source":"{ORDERS}"'
+    value += f"{',"repaired":true' * repaired}{note}}}"
+    message = message_with(value, "AROAFORMER", message_id="m-9", sent_at=99)
+    expected = Provenance("night-shift", 2, "m-1", 5, ORDERS, repaired)
+    assert plain(provenance_of(message, quarantine=quarantine)) == expected
+
+
 def test_a_quarantine_adds_nothing_to_the_count():
     after = Provenance("run-0", 2, "m-1", 5, ORDERS).quarantined("run-1", DLQ)
     assert (after.run, after.redrives) == ("run-1", 2)

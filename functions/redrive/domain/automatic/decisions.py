@@ -10,7 +10,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import WrapValidator
 
 from redrive.domain.automatic.limits import Answer, Limits, Record, claimed, ended, given_back, rested
 from redrive.domain.automatic.triggers import Trigger
@@ -68,6 +70,10 @@ class Progress(Model):
     runs: int = 0
     #: Name of the last run.
     run: str | None = None
+
+
+#: What the last decision returned, perhaps one of another version: an execution may wait for hours.
+AnyProgress = Annotated[Progress, WrapValidator(Progress.as_far_as_readable)]
 
 
 class Ended(Model):

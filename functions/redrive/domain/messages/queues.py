@@ -5,6 +5,8 @@ Made by `redrive.adapters.sqs`; embedded in plans and destinations.
 
 from __future__ import annotations
 
+from pydantic import ConfigDict
+
 from redrive.domain.model import Model
 from redrive.domain.names import DisplayName
 
@@ -15,12 +17,21 @@ IN_FLIGHT_LIMIT = 120_000
 _NEAR_THE_LIMIT = 0.95 * IN_FLIGHT_LIMIT
 
 
-class QueueRef(Model):
-    """A queue that exists."""
+class QueueAddress(Model):
+    """Which queue it is. Plans of every version have these keys."""
+
+    model_config = ConfigDict(extra="ignore")
 
     name: DisplayName
     arn: str
     url: str
+
+
+class QueueRef(QueueAddress):
+    """A queue that exists."""
+
+    model_config = ConfigDict(extra="forbid")
+
     fifo: bool
     #: `MaximumMessageSize`: body and attributes together, in bytes. Queues made before August 2025 may keep 256 KiB.
     max_bytes: int

@@ -13,11 +13,11 @@ from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.arns import arn_name
 from redrive.domain.messages.destinations import DeliveryPolicy, unqualified
-from redrive.domain.messages.queues import QueueCounts, QueueRef
+from redrive.domain.messages.queues import QueueAddress, QueueCounts, QueueRef
 from redrive.domain.names import display_name
 from redrive.domain.plan.rates import MaxRate, RateShares, declared_max_rate
 from redrive.domain.plan.request import RedriveRequest
-from redrive.domain.plan.run_plan import Execution, NextQueue, RunPlan
+from redrive.domain.plan.run_plan import FORMAT, Execution, NextQueue, RunIdentity, RunPlan
 
 # Source queues that a text names.
 _MAX_NAMES = 5
@@ -59,7 +59,7 @@ class QueueDirectory(Protocol):
     def find(self, given: str) -> QueueRef | None:
         """Return the queue of that name, ARN or URL."""
 
-    def facts(self, queue: QueueRef) -> QueueFacts:
+    def facts(self, queue: QueueAddress) -> QueueFacts:
         """Return the queue's attributes."""
 
     def sources(self, queue: QueueRef) -> tuple[QueueRef, ...]:
@@ -75,7 +75,7 @@ class RunLocks(Protocol):
     def lock(self, plan: RunPlan, instead_of: str | None = None) -> str | None:
         """Take the lock, or return the ARN of the execution that has it."""
 
-    def unlock(self, plan: RunPlan) -> None:
+    def unlock(self, plan: RunIdentity) -> None:
         """Release the queue's lock if this run holds it."""
 
 
@@ -122,6 +122,7 @@ def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirecto
     if facts.has_redrive_policy and not request.allow_nested_dlq:
         raise RejectedError(_has_dead_letter_queue(dlq, arn_name(facts.dead_letter_queue) or "another queue", sources))
     plan = RunPlan(
+        format=FORMAT,
         run_id=execution.run_id,
         execution_arn=execution.id,
         started_at=int(execution.started_at.timestamp() * 1000),

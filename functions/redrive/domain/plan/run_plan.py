@@ -5,13 +5,23 @@ Made by `redrive.domain.plan.planning`; read by every later step.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from redrive.domain.messages.queues import QueueRef
+from pydantic import ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+
+from redrive.domain.errors import FormatError
+from redrive.domain.messages.queues import QueueAddress, QueueRef
 from redrive.domain.model import Model
 from redrive.domain.names import DisplayName, display_name
 from redrive.domain.plan.rates import MaxRate
 from redrive.domain.plan.request import OnInvalid, RedriveRequest
+
+#: The format of what a run passes from step to step and records for itself: plan, sample, tally, results of slices.
+#: Another one means that a version changed any of them; a test says so. 1 is what has no format: versions up to 0.2.
+FORMAT = 2
+_FIRST_FORMAT = 1
 
 
 class Execution(Model):
@@ -37,13 +47,29 @@ class NextQueue(Model):
     messages: int | None
 
 
-class RunPlan(Model):
-    """What a run does."""
+class RunIdentity(Model):
+    """Which run it is: what the plan of every version says, so that any version can clean up after it and report it."""
 
+    model_config = ConfigDict(extra="ignore")
+
+    format: int = _FIRST_FORMAT
     run_id: DisplayName
     execution_arn: str
     #: Milliseconds since 1970. What was sent to the queue at or after it isn't moved by this run.
     started_at: int
+    dlq: QueueAddress
+
+    @property
+    def started(self) -> datetime:
+        """The start as a time in UTC."""
+        return datetime.fromtimestamp(self.started_at / 1000, UTC)
+
+
+class RunPlan(RunIdentity):
+    """What a run does. Only the plans of this version's format can be read."""
+
+    model_config = ConfigDict(extra="forbid")
+
     #: What the operator requested.
     request: RedriveRequest
     dlq: QueueRef
@@ -85,7 +111,31 @@ class RunPlan(Model):
         """What happens to invalid messages: those in quarantine already stay there."""
         return OnInvalid.LEAVE if self.in_quarantine else self.request.on_invalid
 
-    @property
-    def started(self) -> datetime:
-        """The start as a time in UTC."""
-        return datetime.fromtimestamp(self.started_at / 1000, UTC)
+    @model_validator(mode="before")
+    @classmethod
+    def _check_format(cls, given: Any) -> Any:
+        """Let nothing work on a run that a version with another format began."""
+        if (found := _format_of(given)) != FORMAT:
+            raise FormatError(
+                "Another version of this app was deployed while the run was on: expected a run of format "
+                f"{FORMAT}, found {found if isinstance(found, int) else 'none'}. The run ends early, and nothing is "
+                "lost; start another run to move the rest."
+            )
+        return given
+
+
+def _format_of(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return given.get("format", _FIRST_FORMAT)
+    return getattr(given, "format", None)
+
+
+def _plan_or_identity(given: Any, _read: ValidatorFunctionWrapHandler) -> RunIdentity:
+    try:
+        return RunPlan.from_json_object(given)
+    except (FormatError, ValidationError):
+        return RunIdentity.from_json_object(given)
+
+
+#: The plan of a run, or which run it is if another version began it.
+AnyPlan = Annotated[RunPlan | RunIdentity, WrapValidator(_plan_or_identity)]

@@ -10,9 +10,9 @@ from typing import Annotated
 from pydantic import Field
 
 from redrive.domain.model import Model
-from redrive.domain.plan.run_plan import RunPlan
-from redrive.domain.runs.tally import Tally
-from redrive.domain.sampling.sample import Sample
+from redrive.domain.plan.run_plan import AnyPlan
+from redrive.domain.runs.tally import AnyTally
+from redrive.domain.sampling.sample import AnySample
 
 # A name has at most 80 characters (Step Functions developer guide, "Step Functions service quotas").
 _MAX_NAME = 80
@@ -26,12 +26,12 @@ class Continuation(Model):
 
 
 class RunProgress(Model):
-    """How far a run is. It is recorded after each round."""
+    """How far a run is. It is recorded after each round, perhaps by a version with another format."""
 
-    plan: RunPlan
+    plan: AnyPlan
     #: What the run's sample showed.
-    sample: Sample
-    tally: Tally
+    sample: AnySample
+    tally: AnyTally
 
 
 def successor_name(run_id: str, token: str) -> str:

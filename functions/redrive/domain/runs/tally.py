@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import reduce
+from typing import Annotated
+
+from pydantic import WrapValidator
 
 from redrive.domain.judging.verdicts import Reason, explained
 from redrive.domain.messages.queues import QueueCounts
@@ -69,6 +72,10 @@ class Tally(Totals):
     successor: str | None = None
     #: The next round's work.
     lanes: tuple[LaneWork, ...] = ()
+
+
+#: A tally that another version may have made.
+AnyTally = Annotated[Tally, WrapValidator(Tally.as_far_as_readable)]
 
 
 def first_tally(plan: RunPlan) -> Tally:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, WrapValidator
 
 from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.model import Model
@@ -135,3 +135,7 @@ class Sample(Model):
     fifo_groups: int = 0
     #: Those of which a message would stay, so that the rest of the group waits.
     waiting_groups: int = 0
+
+
+#: A sample that another version may have made.
+AnySample = Annotated[Sample, WrapValidator(Sample.as_far_as_readable)]
