@@ -107,5 +107,43 @@ def test_an_invalid_schema_is_rejected_with_the_location_of_the_error(text, expe
     assert "xff" not in message
 
 
+# Mappings
+
+
+def test_hundreds_of_queues_are_mapped_in_a_parameter_and_in_an_object():
+    put_parameter("/stack/contracts/order", json.dumps(SCHEMA))
+    put_object("a/order.json", json.dumps(SCHEMA))
+    in_object = {f"team-{number}-*": "s3://schemas/a/order.json" for number in range(2_000)}
+    put_object("mapping.json", json.dumps(in_object))
+    put_parameter("/stack/contracts/mapping", json.dumps({"orders-eu": "ssm:/stack/contracts/order"}))
+    setting = "@ssm:/stack/contracts/mapping,@s3://schemas/mapping.json,stores=python:examples.store_events.contract:STORE_EVENT"
+    store = ContractStore(setting, ACCOUNT)
+    assert len(store.mapping().pairs) == 2_002
+    assert store.find("orders-eu").name == "ssm:/stack/contracts/order"
+    assert store.find("team-1999-orders").name == "s3://schemas/a/order.json"
+    assert store.find("stores").name == "store-event"
+    assert store.find("team-2000-orders") is None
+
+
+def test_a_changed_mapping_counts_from_the_next_slice():
+    put_object("mapping.json", "{}")
+    before, after = (ContractStore("@s3://schemas/mapping.json", ACCOUNT) for _ in range(2))
+    assert before.find("orders") is None
+    put_object("mapping.json", json.dumps({"orders": "s3://schemas/order.json"}))
+    put_object("order.json", json.dumps(SCHEMA))
+    assert before.find("orders") is None
+    assert after.find("orders").name == "s3://schemas/order.json"
+
+
+@pytest.mark.parametrize("place", ["ssm:/stack/contracts/none", "s3://schemas/none.json", "s3://no-such-bucket/none"])
+def test_a_mapping_that_cant_be_read_rejects_the_run_of_every_queue(place):
+    assert f"The mapping of contracts can't be read from {place}: " in rejection(f"@{place}", "anything")
+
+
+def test_no_more_of_a_mapping_is_read_than_the_limit():
+    put_object("mapping.json", json.dumps({f"queue-{number:020}": "ssm:/a" for number in range(50_000)}))
+    assert "at s3://schemas/mapping.json has more than 1048576 bytes" in rejection("@s3://schemas/mapping.json")
+
+
 def test_a_malformed_setting_is_rejected():
     assert "Expected NAME=LOCATION" in rejection("orders")

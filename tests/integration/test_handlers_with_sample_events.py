@@ -144,6 +144,13 @@ def test_plan_rejects_bad_input_with_the_error_that_the_workflow_catches(invoke)
         invoke("plan", event)
 
 
+def test_plan_rejects_a_mapping_of_contracts_that_cannot_be_read(home, invoke, monkeypatch):
+    monkeypatch.setitem(VALUES, "QUEUE_CONTRACTS", "@ssm:/redrive/contracts/none")
+    with pytest.raises(RejectedError, match="can't be read from ssm:/redrive/contracts/none: ParameterNotFound"):
+        invoke("plan")
+    assert home.table.ask_to_stop(home.dlq.arn) is None
+
+
 def test_sample_groups_the_messages_and_leaves_them_visible(home, invoke):
     home.fill()
     event = sample("sample")

@@ -21,6 +21,8 @@ from redrive.domain.errors import RejectedError
 
 # A schema is compiled in each slice; more than this isn't a contract but a catalog.
 _MAX_BYTES = 512 * 1024
+# A mapping is read in each slice. This is enough for 8,000 of the longest names and locations of usual lengths.
+_MAX_MAPPING_BYTES = 1024 * 1024
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=3, read_timeout=10)
 
 
@@ -47,22 +49,53 @@ class ContractStore:
         Raises
         ------
         RejectedError
-            If it can't be read, or isn't a JSON Schema that messages can be judged with.
+            If the mapping or the contract can't be read, or the contract isn't one that messages can be judged with.
         """
+        location = self.mapping().location(name)
+        if location is None:
+            return None
+        if location not in self._found:
+            self._found[location] = (
+                _of_package(location) if location.startswith(PYTHON) else _json_schema(location, name, self._account)
+            )
+        return self._found[location]
+
+    def mapping(self) -> ContractMapping:
+        """Return which contract each queue or function has.
+
+        Raises
+        ------
+        RejectedError
+            If that can't be read, or is malformed.
+        """
+        if self._mapping is None:
+            try:
+                self._mapping = ContractMapping.parse(self._text, self._read_document)
+            except UnknownContractError as error:
+                raise RejectedError(str(error)) from None
+        return self._mapping
+
+    def _read_document(self, location: str) -> bytes:
         try:
-            if self._mapping is None:
-                self._mapping = ContractMapping.parse(self._text)
-            location = self._mapping.location(name)
-            if location is None:
-                return None
-            if location not in self._found:
-                inside = location.startswith(PYTHON)
-                self._found[location] = (
-                    python_contract(location) if inside else _json_schema(location, name, self._account)
-                )
-            return self._found[location]
-        except UnknownContractError as error:
-            raise RejectedError(f"{error} Correct the parameter and deploy again.") from None
+            text = _read(location, self._account, _MAX_MAPPING_BYTES)
+        except (ClientError, BotoCoreError) as error:
+            raise RejectedError(
+                f"The mapping of contracts can't be read from {location}: {error_code(error)}. Put the JSON document "
+                "there, or correct QueueContracts; docs/guides/contracts.md lists what this deployment may read."
+            ) from None
+        if len(text) > _MAX_MAPPING_BYTES:
+            raise RejectedError(
+                f"The mapping of contracts at {location} has more than {_MAX_MAPPING_BYTES} bytes, which is the limit. "
+                "Shorten it, such as with the wildcard *, and start the run again."
+            )
+        return text
+
+
+def _of_package(location: str) -> MessageContract:
+    try:
+        return python_contract(location)
+    except UnknownContractError as error:
+        raise RejectedError(str(error)) from None
 
 
 def _json_schema(location: str, name: str, account: str) -> MessageContract:
@@ -71,7 +104,7 @@ def _json_schema(location: str, name: str, account: str) -> MessageContract:
     from redrive.contracts.schema_parts import InvalidSchemaError  # noqa: PLC0415
 
     try:
-        text = _read(location, account)
+        text = _read(location, account, _MAX_BYTES)
         if len(text) > _MAX_BYTES:
             raise InvalidSchemaError(f"{len(text)} bytes; the limit is {_MAX_BYTES}")
         # Its numbers are exact too: as a float, 0.1 is a little more.
@@ -90,7 +123,8 @@ def _json_schema(location: str, name: str, account: str) -> MessageContract:
         ) from None
 
 
-def _read(location: str, account: str) -> bytes:
+def _read(location: str, account: str, max_bytes: int) -> bytes:
+    """Return what is in a parameter or an object; of an object, at most one byte more than the limit."""
     scheme, _, place = location.partition(":")
     if scheme == "ssm":
         client: Any = boto3.client("ssm", config=_CONFIG)
@@ -99,5 +133,5 @@ def _read(location: str, account: str) -> bytes:
     bucket, _, key = place.removeprefix("//").partition("/")
     client = boto3.client("s3", config=_CONFIG)
     answer = client.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account)
-    body: bytes = answer["Body"].read(_MAX_BYTES + 1)
+    body: bytes = answer["Body"].read(max_bytes + 1)
     return body

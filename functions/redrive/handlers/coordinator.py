@@ -100,6 +100,8 @@ class ReportTask(Model):
 
 @task
 def _plan(event: PlanTask, _context: LambdaContext) -> Planned:
+    contracts = ContractStore(_settings.queue_contracts, _settings.account_id)
+    contracts.mapping()
     planned = plan(
         event.input,
         event.execution,
@@ -109,7 +111,7 @@ def _plan(event: PlanTask, _context: LambdaContext) -> Planned:
         checkpoints=_checkpoints,
         executions=_executions,
         shares=_shares,
-        find_contract=ContractStore(_settings.queue_contracts, _settings.account_id).find,
+        find_contract=contracts.find,
         delivery_policy=_settings.delivery_policy,
         pause=time.sleep,
     )

@@ -17,28 +17,34 @@ STORE_EVENT_AT = "python:examples.store_events.contract:STORE_EVENT"
 ACCOUNT = "123456789012"
 
 
+def nothing(location: str) -> bytes:
+    raise AssertionError(location)
+
+
 def test_a_mapping_has_the_location_of_a_queues_contract():
-    mapping = ContractMapping.parse(f"orders-*=ssm:/a/b, store={STORE_EVENT_AT},,orders-eu=s3://bucket/k=1.json")
+    mapping = ContractMapping.parse(
+        f"orders-*=ssm:/a/b, store={STORE_EVENT_AT},,orders-eu=s3://bucket/k=1.json", nothing
+    )
     assert mapping.location("orders-us") == "ssm:/a/b"
     assert mapping.location("store") == STORE_EVENT_AT
     assert mapping.location("others") is None
 
 
 def test_an_exact_name_takes_precedence_over_a_pattern():
-    mapping = ContractMapping.parse("orders-*=ssm:/a/b,orders-eu=s3://bucket/k=1.json")
+    mapping = ContractMapping.parse("orders-*=ssm:/a/b,orders-eu=s3://bucket/k=1.json", nothing)
     assert mapping.location("orders-eu") == "s3://bucket/k=1.json"
 
 
 @pytest.mark.parametrize("location", ["no-such", "store-event", "http://host/schema", "python", "SSM:/a"])
 def test_a_location_of_an_unknown_form_is_refused_with_the_known_ones(location):
     with pytest.raises(UnknownContractError, match=r"orders.*ssm:PARAMETER.*s3://BUCKET/KEY.*python:MODULE:NAME"):
-        ContractMapping.parse(f"orders={location}")
+        ContractMapping.parse(f"orders={location}", nothing)
 
 
 @pytest.mark.parametrize("text", ["orders", "=ssm:/a/b", "orders="])
 def test_a_pair_that_is_none_is_refused_with_an_example(text):
     with pytest.raises(UnknownContractError, match=r"Expected NAME=LOCATION, such as"):
-        ContractMapping.parse(text)
+        ContractMapping.parse(text, nothing)
 
 
 @pytest.mark.parametrize(

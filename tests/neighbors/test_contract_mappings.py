@@ -1,0 +1,87 @@
+"""The mapping of contracts in a document means the same as in the parameter, or is refused with what is wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from redrive.contracts.registry import ContractMapping, UnknownContractError
+from tests.support.model_faults import neighbors
+
+LOCATION = "s3://schemas/mapping.json"
+name_patterns = st.text("ab-*", min_size=1, max_size=8)
+locations = st.sampled_from(["ssm:/stack/contracts/order", "s3://schemas/a=b.json", "s3://schemas/other.json"])
+mappings = st.dictionaries(name_patterns, locations, max_size=30)
+names = st.text("ab-", min_size=1, max_size=8)
+
+
+def in_parameter(pairs: dict[str, str]) -> str:
+    return ",".join(f"{name}={location}" for name, location in pairs.items())
+
+
+def parsed(setting: str, document: Any) -> ContractMapping:
+    text = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return ContractMapping.parse(setting, {LOCATION: text}.__getitem__)
+
+
+@given(mappings, mappings, mappings, st.lists(names, max_size=20))
+@neighbors(300)
+def test_a_document_means_what_its_pairs_mean_in_its_place(before, inside, after, asked):
+    parts = [in_parameter(before), f"@{LOCATION}", in_parameter(after)]
+    found = parsed(",".join(parts), inside)
+    expected = parsed(",".join([parts[0], in_parameter(inside), parts[2]]), None)
+    assert found == expected
+    for name in asked:
+        exact = [pairs[name] for pairs in (before, inside, after) if name in pairs]
+        assert not exact or found.location(name) == exact[0]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text("ab:/s3m", max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(json_values)
+@neighbors(300)
+def test_what_is_no_mapping_is_refused_and_nothing_of_it_is_repeated(value):
+    fits = isinstance(value, dict) and all(
+        name and isinstance(place, str) and place.startswith(("ssm:", "s3://")) for name, place in value.items()
+    )
+    assume(not fits)
+    with pytest.raises(UnknownContractError) as caught:
+        parsed(f"@{LOCATION}", value)
+    assert str(caught.value).startswith(f"The mapping of contracts at {LOCATION} is invalid: ")
+    assert str(caught.value).endswith("Correct the document and start the run again.")
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        (b"", "it isn't a JSON object"),
+        (b"orders=ssm:/a", "it isn't a JSON object"),
+        (b"\xff\xfe", "it isn't a JSON object"),
+        (b"[" * 100_000, "it isn't a JSON object"),
+        (b'[["orders", "ssm:/a"]]', "it isn't a JSON object"),
+        (b'{"orders": "ssm:/a", "orders": "ssm:/b"}', "the name of its member 2 is there twice"),
+        (b'{" ": "ssm:/a"}', "the name of its member 1 is empty"),
+        (b'{"a": "ssm:/a", "b": "python:os:path"}', "the value of its member 2 isn't ssm:PARAMETER or s3://BUCKET/KEY"),
+        (b'{"a": "@s3://schemas/more.json"}', "the value of its member 1 isn't ssm:PARAMETER or s3://BUCKET/KEY"),
+    ],
+)
+def test_what_is_wrong_with_a_document_is_said(document, problem):
+    with pytest.raises(UnknownContractError, match=problem):
+        parsed(f"@{LOCATION}", document)
+
+
+@pytest.mark.parametrize(
+    "place", ["", "python:examples.store_events.contract:STORE_EVENT", "mapping.json", "https://x/y"]
+)
+def test_a_document_is_in_ssm_or_s3(place):
+    with pytest.raises(UnknownContractError, match=r"Expected @ssm:PARAMETER or @s3://BUCKET/KEY"):
+        parsed(f"@{place}", {})
