@@ -5,7 +5,6 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from local.cloud import STACK_NAME
 from redrive.domain.plan.run_plan import FORMAT
@@ -29,8 +28,11 @@ def running(app: App, number: int) -> tuple[Pair, str]:
     return pair, execution
 
 
-def bodies(app: App, pair: Pair) -> list[str]:
-    return sorted(message["Body"] for message in app.take(pair.source))
+def check_delivered(app: App, pair: Pair, number: int, duplicates_possible: int) -> None:
+    """Check that every message was delivered, and no more of them twice than the reports say."""
+    delivered = [message["Body"] for message in app.take(pair.source)]
+    assert set(delivered) == {f"message {place}" for place in range(number)}
+    assert len(delivered) - number <= duplicates_possible
 
 
 @contextmanager
@@ -64,11 +66,11 @@ def with_next_format(package: bytes) -> bytes:
 
 def test_a_run_finishes_although_the_stack_is_updated(app: App):
     pair, execution = running(app, 60)
-    changed: dict[str, Any] = PARAMETERS | {"SliceSeconds": "6"}
+    changed = PARAMETERS | {"SliceSeconds": "6"}
     app.cloud.deploy(STACK_NAME, changed)
     run = app.ended(execution)
     assert (run.report["status"], run.report["counts"]["redriven"]) == ("SUCCEEDED", 60)
-    assert bodies(app, pair) == sorted(f"message {place}" for place in range(60))
+    check_delivered(app, pair, 60, run.report["duplicatesPossible"])
 
 
 def test_a_run_ends_with_one_sentence_if_a_version_with_another_format_is_deployed(app: App):
@@ -77,9 +79,9 @@ def test_a_run_ends_with_one_sentence_if_a_version_with_another_format_is_deploy
         run = app.ended(execution)
         assert (run.report["status"], run.report["reason"]) == ("FAILED", SENTENCE)
         moved = run.report["counts"]["redriven"]
-        assert 0 < moved == app.depth(pair.source) < 100
-        assert app.visible(pair.dlq) == 100 - moved
+        assert 0 < moved < 100
+        assert app.visible(pair.dlq) == app.depth(pair.dlq) == 100 - moved
         # The new version moves the rest.
         rest = app.redrive(pair.dlq, rate=500).report
         assert (rest["status"], rest["counts"]["redriven"]) == ("SUCCEEDED", 100 - moved)
-    assert bodies(app, pair) == sorted(f"message {place}" for place in range(100))
+    check_delivered(app, pair, 100, run.report["duplicatesPossible"] + rest["duplicatesPossible"])
