@@ -145,6 +145,26 @@ def test_sam_attaches_no_managed_policy_but_those_for_logs_and_traces():
     assert attached == {"AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"}
 
 
+def test_the_guide_says_where_the_resource_is_anything():
+    anything = {
+        (resource["Type"], found["Effect"], name)
+        for name, resource in transformed()["Resources"].items()
+        for found in statements(resource.get("Properties", {}))
+        if "*" in listed(found.get("Resource", []))
+    }
+    attached = {"AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::KMS::Key"}
+    others = {name for kind, effect, name in anything if kind not in attached}
+    assert others == {"RedriveStateMachineRole"}
+    guide = (ROOT / "docs" / "guides" / "deploy.md").read_text()
+    (paragraph,) = [part for part in guide.split("\n\n") if part.startswith("The resource `*` is in three places only")]
+    for named in (
+        "`AWSLambdaBasicExecutionRole`, `AWSXrayWriteOnlyAccess`",
+        "log deliveries",
+        "keys, queues, and topics",
+    ):
+        assert named in paragraph
+
+
 def test_services_act_with_the_roles_for_resources_of_this_account_only():
     trusts = {
         name: found
