@@ -4,11 +4,13 @@ import io
 import urllib.request
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
 
 from local.cloud import STACK_NAME
 from redrive.domain.plan.run_plan import FORMAT
-from tests.e2e.conftest import PARAMETERS
+from tests.e2e.conftest import CONTRACTS, PARAMETERS
 from tests.support.app import App, Pair
 from tests.support.eventually import eventually
 
@@ -35,20 +37,30 @@ def check_delivered(app: App, pair: Pair, number: int, duplicates_possible: int)
     assert len(delivered) - number <= duplicates_possible
 
 
-@contextmanager
-def next_format(app: App) -> Iterator[None]:
-    """Give the functions of a run, as an update of the stack does, code whose runs have another format."""
-    client, before = app.cloud.client("lambda"), {}
-    for function in map(app.resource, ("CoordinatorFunction", "SamplerFunction", "MoverFunction")):
-        location = client.get_function(FunctionName=function)["Code"]["Location"]
-        with urllib.request.urlopen(location) as answer:
-            before[function] = answer.read()
-        client.update_function_code(FunctionName=function, ZipFile=with_next_format(before[function]))
-    try:
-        yield
-    finally:
-        for function, package in before.items():
-            client.update_function_code(FunctionName=function, ZipFile=package)
+@dataclass
+class Update:
+    """Code whose runs have another format, given to functions one by one, as an update of the stack does."""
+
+    app: App
+    before: dict[str, bytes] = field(default_factory=dict)
+
+    def functions(self, *logical_ids: str) -> None:
+        client = self.app.cloud.client("lambda")
+        for function in map(self.app.resource, logical_ids):
+            with urllib.request.urlopen(client.get_function(FunctionName=function)["Code"]["Location"]) as answer:
+                self.before[function] = answer.read()
+            client.update_function_code(FunctionName=function, ZipFile=with_next_format(self.before[function]))
+
+    def undo(self) -> None:
+        for function, package in self.before.items():
+            self.app.cloud.client("lambda").update_function_code(FunctionName=function, ZipFile=package)
+
+
+@pytest.fixture
+def update(app: App) -> Iterator[Update]:
+    made = Update(app)
+    yield made
+    made.undo()
 
 
 def with_next_format(package: bytes) -> bytes:
@@ -66,22 +78,35 @@ def with_next_format(package: bytes) -> bytes:
 
 def test_a_run_finishes_although_the_stack_is_updated(app: App):
     pair, execution = running(app, 60)
-    changed = PARAMETERS | {"SliceSeconds": "6"}
-    app.cloud.deploy(STACK_NAME, changed)
+    # More contracts, mapped in a document.
+    app.put_contract("number", {"type": "number"})
+    app.put_contract("mapping", {"by-mapping-*": f"ssm:/{STACK_NAME}/contracts/number"})
+    app.cloud.deploy(STACK_NAME, PARAMETERS | {"QueueContracts": f"{CONTRACTS},@ssm:/{STACK_NAME}/contracts/mapping"})
     run = app.ended(execution)
-    assert (run.report["status"], run.report["counts"]["redriven"]) == ("SUCCEEDED", 60)
-    check_delivered(app, pair, 60, run.report["duplicatesPossible"])
+    report = run.report
+    assert report["status"] == "SUCCEEDED"
+    # The embedded cloud ends a function that is updated while it runs, which Lambda doesn't.
+    assert report["counts"]["redriven"] <= 60 <= report["counts"]["redriven"] + report["unaccounted"]
+    check_delivered(app, pair, 60, report["duplicatesPossible"])
+
+    mapped = app.pair("by-mapping")
+    app.bury(mapped, [{"MessageBody": "1"}, {"MessageBody": '"one"'}])
+    counts = app.redrive(mapped.dlq).report["counts"]
+    assert (counts["redriven"], counts["quarantined"]) == (1, 1)
+    app.take(app.quarantine)
 
 
-def test_a_run_ends_with_one_sentence_if_a_version_with_another_format_is_deployed(app: App):
+def test_a_run_ends_with_one_sentence_if_a_version_with_another_format_is_deployed(app: App, update: Update):
     pair, execution = running(app, 100)
-    with next_format(app):
-        run = app.ended(execution)
-        assert (run.report["status"], run.report["reason"]) == ("FAILED", SENTENCE)
-        moved = run.report["counts"]["redriven"]
-        assert 0 < moved < 100
-        assert app.visible(pair.dlq) == app.depth(pair.dlq) == 100 - moved
-        # The new version moves the rest.
-        rest = app.redrive(pair.dlq, rate=500).report
-        assert (rest["status"], rest["counts"]["redriven"]) == ("SUCCEEDED", 100 - moved)
-    check_delivered(app, pair, 100, run.report["duplicatesPossible"] + rest["duplicatesPossible"])
+    # The embedded cloud ends a function that is updated while it runs, which Lambda doesn't: the mover comes later.
+    update.functions("CoordinatorFunction", "SamplerFunction")
+    run = app.ended(execution)
+    assert (run.report["status"], run.report["reason"]) == ("FAILED", SENTENCE)
+    moved = run.report["counts"]["redriven"]
+    assert 0 < moved == app.depth(pair.source) < 100
+    assert app.visible(pair.dlq) == 100 - moved
+    # The new version moves the rest.
+    update.functions("MoverFunction")
+    rest = app.redrive(pair.dlq, rate=500).report
+    assert (rest["status"], rest["counts"]["redriven"]) == ("SUCCEEDED", 100 - moved)
+    check_delivered(app, pair, 100, 0)

@@ -35,10 +35,9 @@ def commands() -> Iterator[list[str]]:
     """Yield the words after each `--parameter-overrides`, as the shell passes them on."""
     for page in PAGES:
         blocks = re.sub(r"\\\n *", "", page.read_text())
-        for line in blocks.splitlines():
-            command = line.strip().removeprefix("sam build && ")
-            if command.startswith("sam ") and "--parameter-overrides " in command:
-                words = shlex.split(command)
+        for command in re.split(r"\n| && ", blocks):
+            words = shlex.split(command) if re.match(r" *sam .*--parameter-overrides ", command) else []
+            if words:
                 given = words[words.index("--parameter-overrides") + 1 :]
                 ends = next((place for place, word in enumerate(given) if word.startswith("--")), len(given))
                 yield given[:ends]

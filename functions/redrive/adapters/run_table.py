@@ -15,6 +15,8 @@ run#ID             lane#LANE                   checkpoint of the lane's current 
 run#ID             held#TIME#LANE#N            messages kept invisible until the run ends
 run#ID             metrics#STEP                marker: the step's counts were published
 =================  ==========================  ==================================================
+
+Each item has the `format` that `redrive.adapters.table` writes.
 """
 
 from __future__ import annotations
