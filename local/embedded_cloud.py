@@ -23,7 +23,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from local import sam_deployment
+from local import call_recorder, sam_deployment
 from local.process_identity import started_at
 from local.workspace import ROOT, STATE_DIRECTORY, EmbeddedCloudError, cloud_python
 
@@ -108,6 +108,8 @@ class EmbeddedCloud:
         self.port = port
         self.pid = pid
         self._process = process
+        #: The file that calls are recorded in, if they are.
+        self.call_records: str | None = None
         self._clients: dict[tuple[str, str | None], Any] = {}
 
     @classmethod
@@ -163,6 +165,7 @@ class EmbeddedCloud:
             "EMBEDDED_CLOUD_OWNER": str(os.getpid()),
             "EMBEDDED_CLOUD_RECORD": str(record_path(port)),
         }
+        variables |= call_recorder.variables()
         if lambda_endpoint_url:
             variables["AWS_ENDPOINT_URL"] = lambda_endpoint_url
         shutil.rmtree(_files_path(port), ignore_errors=True)
@@ -181,6 +184,7 @@ class EmbeddedCloud:
                 start_new_session=True,
             )
         cloud = cls(port, process.pid, process)
+        cloud.call_records = variables.get(call_recorder.VARIABLE)
         try:
             cloud._wait_until_ready(process)
         except BaseException:
@@ -252,7 +256,10 @@ class EmbeddedCloud:
     ) -> Stack:
         """Build a SAM template and deploy it with ``sam``; see :func:`local.sam_deployment.deploy`."""
         sam_deployment.deploy(self.environment, stack_name, parameters or {}, template or ROOT / "template.yaml")
-        return self.stack(stack_name)
+        stack = self.stack(stack_name)
+        if self.call_records and template is None:
+            call_recorder.record_permissions(Path(self.call_records), self.client, stack_name)
+        return stack
 
     def stack(self, stack_name: str) -> Stack:
         """Return a deployed stack."""

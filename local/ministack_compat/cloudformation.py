@@ -1,4 +1,4 @@
-"""Makes CloudFormation accept more properties of functions, YAML definitions, composite alarms, and more in conditions.
+"""Makes CloudFormation accept more properties, definitions, and conditions, and name parameters as AWS does.
 
 It refuses functions that this machine's processor can't run.
 
@@ -24,6 +24,7 @@ Provisioned = tuple[str, dict[str, Any]]
 
 _upstream_create = provisioners._lambda_create
 _upstream_update = provisioners._lambda_update
+_upstream_parameter = provisioners._ssm_create
 _upstream_conditions = engine._evaluate_conditions
 
 
@@ -39,6 +40,7 @@ def apply() -> None:
     machines = provisioners._RESOURCE_HANDLERS["AWS::StepFunctions::StateMachine"]
     for step in ("create", "update"):
         machines[step] = _with_json_definition(machines[step])
+    provisioners._RESOURCE_HANDLERS["AWS::SSM::Parameter"]["create"] = create_parameter
     provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::CompositeAlarm"] = {
         "create": create_composite_alarm,
         "update": update_composite_alarm,
@@ -101,6 +103,17 @@ def _put_composite_alarm(name: str, properties: dict[str, Any]) -> Provisioned:
     if status >= 400:
         raise ValueError(f"AWS::CloudWatch::CompositeAlarm {name}: {json.loads(body)['message']}")
     return name, {"Arn": cloudwatch._composite_alarms[name]["AlarmArn"]}
+
+
+def create_parameter(logical_id: str, properties: dict[str, Any], stack_name: str) -> Provisioned:
+    """Create a parameter; without a name, CloudFormation's begins with `CFN-`.
+
+    ministack's begins with a slash, which an ARN leaves out (Systems Manager user guide, "Restricting access to
+    Parameter Store parameters using IAM policies"), so a policy that puts the name into an ARN names another parameter.
+    """
+    name = properties.get("Name") or provisioners._physical_name("CFN", logical_id)
+    created: Provisioned = _upstream_parameter(logical_id, {**properties, "Name": name}, stack_name)
+    return created
 
 
 def _with_json_definition(provision: Callable[..., Provisioned]) -> Callable[..., Provisioned]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ministack.services import lambda_svc
 
+from local import call_recorder
 from local.ministack_compat import fit
 from local.ministack_compat.message_store import Message
 from local.ministack_compat.sqs import delete_for_lambda
@@ -65,6 +66,8 @@ def run_batch(
     _queue_name: str,
 ) -> None:
     """Invoke the function with a batch and delete what it has processed."""
+    name = mapping["FunctionArn"].split(":function:")[1].split(":")[0]
+    call_recorder.record({"function": name}, "event-source-mapping", "Poll", {"QueueUrl": queue_url})
     offered = {record["messageId"] for record in event["Records"]}
     by_id = {message["id"]: message for message in batch}
     for record in event["Records"]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ministack.services import cloudwatch, eventbridge, scheduler
 
+from local import call_recorder
 from local.ministack_compat import fit
 
 # Scheduler is precise to a minute (EventBridge Scheduler user guide, "Schedule types"); ministack looks every ten
@@ -96,4 +97,8 @@ def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str,
         }
         text = _ATTRIBUTE.sub(lambda found: attributes.get(found[1], found[0]), target["Input"])
         target = {**target, "Input": text}
+    if ":stateMachine:" in target["Arn"]:
+        call_recorder.record(
+            {"role": target["RoleArn"]}, "stepfunctions", "StartExecution", {"stateMachineArn": target["Arn"]}
+        )
     _upstream_invoke(target, event, rule, view)

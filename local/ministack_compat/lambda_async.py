@@ -15,6 +15,7 @@ from typing import Any
 
 from ministack.services import lambda_svc, sqs
 
+from local import call_recorder
 from local.ministack_compat import fit
 
 # AWS Lambda Developer Guide, "Error handling for asynchronous invocation": two retries, events kept six hours.
@@ -68,6 +69,7 @@ def _run_to_the_end(function: Function, event: Any) -> None:
         record = _invocation_record(
             config, event, outcome, request_id=request_id, condition=condition, attempts=attempts
         )
+        call_recorder.record({"function": config["FunctionName"]}, "sqs", "SendMessage", {"QueueArn": destination})
         _send(destination, json.dumps(record), {})
     dead_letter_queue = (config.get("DeadLetterConfig") or {}).get("TargetArn")
     if failed and dead_letter_queue:

@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import json
 import os
+import runpy
 import sys
 import time
 import traceback
@@ -63,6 +64,8 @@ def main() -> None:
     sys.stdout = sys.stderr
     setup = json.loads(sys.stdin.readline())
     _set_environment(setup)
+    if recorder := os.environ.get("CALL_RECORDER"):
+        runpy.run_path(recorder)["watch_botocore"](setup["function_name"])
     handler: Handler | None = None
     # After an error AWS initializes again at the next invocation, and reports it there.
     with contextlib.suppress(InitError):

@@ -16,6 +16,7 @@ from typing import Any
 
 from ministack.services import cloudwatch, stepfunctions
 
+from local import call_recorder
 from local.ministack_compat import fit
 
 # Step Functions Developer Guide, "Step Functions service quotas": input or output of a state or task, in bytes.
@@ -340,6 +341,7 @@ def _invoke(state: State, arguments: Any, value: Any, execution: Execution, ctx:
     scheduled = {**names, "region": stepfunctions.get_region(), "parameters": json.dumps(arguments)}
     stepfunctions._add_event(execution, "TaskScheduled", {"taskScheduledEventDetails": scheduled})
     stepfunctions._add_event(execution, "TaskStarted", {"taskStartedEventDetails": names})
+    call_recorder.record({"role": ctx["Execution"]["RoleArn"]}, names["resourceType"], names["resource"], arguments)
     try:
         timeout = None
         if "TimeoutSeconds" in state:

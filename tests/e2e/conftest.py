@@ -6,16 +6,16 @@ import pytest
 
 from local.cloud import STACK_NAME
 from local.embedded_cloud import EmbeddedCloud
-from tests.support.app import App
+from tests.support.app import TEAM, TEAM_QUEUES, App
 
 # Contracts by the names of queues; a test stores the contract that it needs.
 CONTRACTS = ",".join(
     (
-        f"by-parameter-*=ssm:/{STACK_NAME}/contracts/order",
-        "by-object-*=s3://schemas/order.json",
-        f"raw-*=ssm:/{STACK_NAME}/contracts/raw",
-        f"slow-*=ssm:/{STACK_NAME}/contracts/slow",
-        f"broken-*=ssm:/{STACK_NAME}/contracts/broken",
+        f"{TEAM}by-parameter-*=ssm:/{STACK_NAME}/contracts/order",
+        f"{TEAM}by-object-*=s3://schemas/order.json",
+        f"{TEAM}raw-*=ssm:/{STACK_NAME}/contracts/raw",
+        f"{TEAM}slow-*=ssm:/{STACK_NAME}/contracts/slow",
+        f"{TEAM}broken-*=ssm:/{STACK_NAME}/contracts/broken",
     )
 )
 # What may be delivered to besides queues: a test creates the one that it needs.
@@ -26,7 +26,13 @@ DESTINATIONS = {
     ),
     "DestinationStateMachineArns": f"arn:aws:states:{HOME}:stateMachine:orders-flow",
 }
-PARAMETERS = {"SliceSeconds": "5", "QueueContracts": CONTRACTS, **DESTINATIONS}
+PARAMETERS = {
+    "SliceSeconds": "5",
+    "QueueContracts": CONTRACTS,
+    "ContractsBucket": "schemas",
+    **DESTINATIONS,
+    **TEAM_QUEUES,
+}
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from local.embedded_cloud import EmbeddedCloud
-from tests.support.app import App, Pair
+from tests.support.app import TEAM_QUEUES, App, Pair
 from tests.support.eventually import eventually
 
-STACK = "by-itself"
+# As long as the name of a stack may be: CloudFormation shortens it in the names of queues, functions, and others.
+STACK = "by-itself-".ljust(128, "x")
 # In minutes: an alarm lasts a second, the next run starts three seconds after the end of the last.
 PARAMETERS = {
     "Examples": "false",
@@ -18,6 +19,8 @@ PARAMETERS = {
     "AutomaticDelayMinutes": "0.05",
     "MaxAutomaticRuns": "2",
     "AutomaticRunInput": '{"rate":100}',
+    "RedriveAlarmNamePattern": "orders-*-failed",
+    **TEAM_QUEUES,
 }
 
 
@@ -27,9 +30,9 @@ def app() -> Iterator[App]:
         yield App(cloud, cloud.deploy(STACK, PARAMETERS))
 
 
-def alarm(app: App, pair: Pair) -> str:
-    """Make an alarm on the depth of the dead-letter queue, named as CloudFormation would name the stack's."""
-    name = f"{STACK}-{pair.dlq.name}DLQAlarm-X"
+def alarm(app: App, pair: Pair, name: str = "") -> str:
+    """Make an alarm on the depth of the dead-letter queue, by default named as CloudFormation names the stack's."""
+    name = name or f"{STACK}-{pair.dlq.name}DLQAlarm-X"
     app.cloud.client("cloudwatch").put_metric_alarm(
         AlarmName=name,
         Namespace="AWS/SQS",
@@ -74,6 +77,40 @@ def test_a_dead_letter_queue_whose_alarm_lasts_is_emptied_by_a_run_of_its_own(ap
     (run,) = runs(app, pair.dlq.name)
     assert json.loads(run["input"]) == {"dlq": pair.dlq.name, "rate": 100}
     assert json.loads(run["output"])["status"] == "SUCCEEDED"
+
+
+def test_an_alarm_of_your_own_starts_a_run_if_its_name_fits_the_pattern(app: App):
+    pair = app.pair()
+    alarm(app, pair, f"orders-{pair.dlq.name}-failed")
+    app.bury(pair, [{"MessageBody": "x"}])
+
+    eventually(lambda: app.depth(pair.source) == 1)
+
+    eventually(lambda: all_starts_ended(app))
+    assert len(runs(app, pair.dlq.name)) == 1
+
+
+def test_a_scheduled_start_leaves_a_queue_alone_that_a_run_is_moving(app: App):
+    pair = app.pair()
+    app.send(pair.dlq, [{"MessageBody": str(number)} for number in range(300)])
+    run = app.start({"dlq": pair.dlq.name, "destination": pair.source.name, "rate": 5})
+    eventually(lambda: app.depth(pair.dlq) < 300)
+    event = {
+        "schedule": "arn:aws:scheduler:us-east-1:000000000000:schedule/default/nightly",
+        "scheduledTime": "2026-10-09T03:00:00Z",
+        "input": {"dlq": pair.dlq.name},
+    }
+
+    start = app.workflow.start_execution(
+        stateMachineArn=app.resource("AutomaticStateMachine"), input=json.dumps(event)
+    )["executionArn"]
+
+    eventually(lambda: app.workflow.describe_execution(executionArn=start)["status"] != "RUNNING")
+    app.invoke("StopFunction", {"dlq": pair.dlq.name})
+    output = json.loads(app.workflow.describe_execution(executionArn=start)["output"])
+    assert output["reason"] == "another run is in progress"
+    assert app.ended(run).report["status"] == "STOPPED"
+    assert len(runs(app, pair.dlq.name)) == 1
 
 
 def test_an_event_that_is_delivered_twice_starts_one_run(app: App):

@@ -32,7 +32,7 @@ def without_examples(app: App) -> Iterator[App]:
     }
     schema = (SNIPPET.parent / "order.schema.json").read_text()
     app.cloud.client("ssm").put_parameter(Name=CONTRACT, Value=schema, Type="String")
-    yield App(app.cloud, app.cloud.deploy(STACK, parameters))
+    yield App(app.cloud, app.cloud.deploy(STACK, parameters), prefix="")
     app.cloud.client("cloudformation").delete_stack(StackName=STACK)
 
 

@@ -1,4 +1,4 @@
-"""Reports and alarms get to a Slack webhook; what does not get through is not lost."""
+"""Reports and alarms get to a Slack webhook and to Amazon Q Developer's topic; what doesn't get through isn't lost."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.embedded_cloud import EmbeddedCloud
-from tests.support.app import App, Queue
+from tests.support.app import TEAM_QUEUES, App, Queue
 from tests.support.eventually import eventually
 from tests.support.webhook_server import Webhook, webhook_server
 
@@ -25,7 +25,13 @@ def app(webhook: Webhook) -> Iterator[App]:
     with EmbeddedCloud.start(environment={"SSL_CERT_FILE": str(webhook.certificate)}) as cloud:
         secret = cloud.client("secretsmanager").create_secret(Name="slack-webhook", SecretString=webhook.url)
         hosts = {"SlackWebhookHosts": " ".join(webhook.hosts)}
-        parameters = {"SliceSeconds": "5", "SlackWebhookSecretArn": secret["ARN"], **hosts}
+        parameters = {
+            "SliceSeconds": "5",
+            "SlackWebhookSecretArn": secret["ARN"],
+            **hosts,
+            "AmazonQTopic": "true",
+            **TEAM_QUEUES,
+        }
         yield App(cloud, cloud.deploy(STACK, parameters))
 
 
@@ -47,6 +53,17 @@ def test_the_report_of_a_run_gets_to_the_webhook_with_its_counts(app: App, webho
     assert "mark-7319" not in text
 
 
+def test_the_report_of_a_run_gets_to_the_topic_that_amazon_q_developer_reads(app: App):
+    read, pair = app.subscribed("ChatTopic"), app.pair()
+    app.bury(pair, [{"MessageBody": "mark-7320"}])
+
+    app.redrive(pair.dlq)
+
+    text = eventually(lambda: pair.dlq.name in (found := json.dumps(app.peek(read))) and found)
+    assert "SUCCEEDED" in text
+    assert "mark-7320" not in text
+
+
 def test_an_alarm_of_the_stack_gets_to_the_webhook(app: App, webhook: Webhook):
     app.send(app.store_events.dlq, [{"MessageBody": "x"}])
 
@@ -55,20 +72,41 @@ def test_an_alarm_of_the_stack_gets_to_the_webhook(app: App, webhook: Webhook):
     assert "Fix why they failed" in json.dumps(message)
 
 
-def test_a_report_that_the_webhook_does_not_take_lies_in_a_queue_and_can_be_redriven(app: App, webhook: Webhook):
-    lost_url = app.resource("LostNoticesQueue")
-    lost = app.queue_at(lost_url)
+def test_reports_that_the_chats_do_not_take_lie_in_a_queue_and_can_be_redriven(app: App, webhook: Webhook):
+    lost, sns, topic = app.own("LostNoticesQueue"), app.cloud.client("sns"), app.resource("ChatTopic")
     empty = app.pair().dlq
     webhook.is_gone = True
+    sns.delete_topic(TopicArn=topic)
     app.redrive(empty)
 
-    messages = eventually(lambda: empty.name in (found := peek(app, lost)) and found)
+    def both_lost() -> str | None:
+        found = peek(app, lost)
+        names = [app.resource(name) for name in ("SlackWebhookFunction", "AmazonQFunction")]
+        return found if empty.name in found and all(f":function:{name}" in found for name in names) else None
+
+    messages = eventually(both_lost)
     assert "no_service" in messages
     assert webhook.url.rsplit("/", 1)[1] not in messages
 
     webhook.is_gone = False
+    assert sns.create_topic(Name=topic.rsplit(":", 1)[1])["TopicArn"] == topic
+    read = app.subscribed("ChatTopic")
     app.redrive(lost)
     eventually(lambda: posted_message(webhook, f"Redrive SUCCEEDED: {empty.name}"))
+    eventually(lambda: empty.name in peek(app, read))
+
+
+def test_a_forged_record_of_a_lost_report_is_not_delivered(app: App):
+    dlq, home = app.queue("failures"), "arn:aws:lambda:us-east-1:000000000000:function"
+    context = {"requestId": "r", "condition": "RetriesExhausted", "approximateInvokeCount": 3}
+    for name in ("SlackWebhookFunction", "AmazonQFunction"):
+        origin = {**context, "functionArn": f"{home}:{app.resource(name)}"}
+        record = {"version": "1.0", "timestamp": "t", "requestContext": origin, "requestPayload": {"Records": []}}
+        app.send(dlq, [{"MessageBody": json.dumps(record)}])
+
+    report = app.redrive(dlq).report
+
+    assert report["skipReasons"] == {"destination-not-confirmed": 2}
 
 
 def peek(app: App, queue: Queue) -> str:

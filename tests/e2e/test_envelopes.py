@@ -173,6 +173,24 @@ def test_an_event_that_a_rule_could_not_deliver_goes_to_its_target(app: App):
     assert json.loads(description["input"]) == {"detail": {"order": 1}}
 
 
+def test_an_event_that_a_schedule_could_not_deliver_goes_to_its_target(app: App):
+    dlq, target, scheduler = app.queue("schedule-dlq"), app.queue("target"), app.cloud.client("scheduler")
+    delivery = {"Arn": target.arn, "RoleArn": ROLE, "Input": '{"order": 1}', "DeadLetterConfig": {"Arn": dlq.arn}}
+    made = scheduler.create_schedule(
+        Name="nightly",
+        ScheduleExpression="at(2099-12-31T00:00:00)",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target=delivery,
+    )["ScheduleArn"]
+    values = {"SCHEDULE_ARN": made, "TARGET_ARN": target.arn, "IS_PAYLOAD_TRUNCATED": "false"}
+    attributes = {name: factories.string(value) for name, value in values.items()}
+    app.send(dlq, [{"MessageBody": '{"order": 1}', "MessageAttributes": attributes}])
+    report = app.redrive(dlq).report
+    assert report["counts"]["redriven"] == 1, report["reason"]
+    assert [group["envelope"] for group in report["sample"]["groups"]] == ["eventbridge-scheduler"]
+    assert [message["Body"] for message in app.take(target)] == ['{"order": 1}']
+
+
 @pytest.mark.parametrize(
     "target",
     ["arn:aws:lambda:us-east-1:999999999999:function:f", "arn:aws:kinesis:us-east-1:000000000000:stream/s"],

@@ -74,6 +74,23 @@ def test_a_queue_that_only_the_messages_name_keeps_its_max_rate_and_does_not_hol
     assert max(int(message["Attributes"]["SentTimestamp"]) for message in others) < last
 
 
+def test_a_queue_met_in_mid_run_gets_what_another_run_leaves_of_its_max_rate(app: App):
+    pair, dlq, target = app.pair(), app.queue("dlq"), app.queue("shared")
+    limited(app, target, 20)
+    app.send(pair.dlq, numbers(3000))
+    other = app.start({"dlq": pair.dlq.name, "destination": target.name, "rate": 10})
+    eventually(lambda: app.depth(pair.dlq) < 3000)
+    attributes = {"RULE_ARN": "arn:aws:events:us-east-1:000000000000:rule/r", "TARGET_ARN": target.arn}
+    typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+    app.send(dlq, [{"MessageBody": '{"detail": {}}', "MessageAttributes": typed} for _ in range(20)])
+    run = app.redrive(dlq, rate=1000, trustedDestinations=[target.arn])
+    app.invoke("StopFunction", {"dlq": pair.dlq.name})
+    assert app.ended(other).report["status"] == "STOPPED"
+    assert run.report["counts"]["redriven"] == 20, run.report["reason"]
+    # The max rate, one batch, and one batch for each run of what is late on its way.
+    assert most_in_a_second(app.take(target)) <= 20 + 4 + 4
+
+
 def test_messages_for_a_queue_whose_tag_is_invalid_stay_and_the_others_go(app: App):
     dlq, broken = app.queue("dlq"), app.queue("mistagged")
     app.sqs.tag_queue(QueueUrl=broken.url, Tags={"redrive:max-rate": "slow"})

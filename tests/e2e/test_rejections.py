@@ -11,20 +11,20 @@ from tests.support.eventually import eventually
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"dlq": "there-is-no-such-queue"}, "there is no queue there-is-no-such-queue"),
-        ({"dlq": "there-is-no-such-queue", "rate": 0}, "rate: expected a number from 0.1 to 10000, found 0"),
-        ({"dlq": "there-is-no-such-queue", "rate": -5}, "rate: expected a number from 0.1 to 10000, found -5"),
+        ({"dlq": "team-no-such-queue"}, "there is no queue team-no-such-queue"),
+        ({"dlq": "team-no-such-queue", "rate": 0}, "rate: expected a number from 0.1 to 10000, found 0"),
+        ({"dlq": "team-no-such-queue", "rate": -5}, "rate: expected a number from 0.1 to 10000, found -5"),
         (
-            {"dlq": "there-is-no-such-queue", "rate": "fast"},
+            {"dlq": "team-no-such-queue", "rate": "fast"},
             "rate: expected a number from 0.1 to 10000, found a string",
         ),
-        ({"dlq": "there-is-no-such-queue", "dry_run": True}, "dry_run: unknown key; did you mean dryRun?"),
+        ({"dlq": "team-no-such-queue", "dry_run": True}, "dry_run: unknown key; did you mean dryRun?"),
         (
-            {"dlq": "there-is-no-such-queue", "select": {"errorType": "Timeout*"}},
+            {"dlq": "team-no-such-queue", "select": {"errorType": "Timeout*"}},
             'select.errorType: expected a list of patterns such as ["Timeout*"], found a string',
         ),
         (
-            {"dlq": "there-is-no-such-queue", "speed": 5},
+            {"dlq": "team-no-such-queue", "speed": 5},
             "speed: unknown key (expected one of dlq, destination",
         ),
         ({}, "dlq: expected the name, ARN, or URL of a queue, found nothing"),
@@ -50,7 +50,7 @@ def test_an_invalid_input_is_refused_with_what_is_wrong(app: App, given, reason)
 
 def test_a_refusal_is_reported_to_sns_too(app: App):
     reports = app.subscribed()
-    run = app.ended(app.start({"dlq": "nowhere"}))
+    run = app.ended(app.start({"dlq": "team-nowhere"}))
     bodies = [json.loads(json.loads(message["Body"])["Message"]) for message in app.take(reports)]
     assert run.report in bodies
 

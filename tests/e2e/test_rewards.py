@@ -98,6 +98,13 @@ def rewards(app: App) -> Iterator[Rewards]:
     app.sqs.set_queue_attributes(QueueUrl=url, Attributes=before)
 
 
+def test_the_producer_owes_each_member_what_the_consumer_pays(rewards: Rewards):
+    order = {"count": 10, "members": 2, "prefix": rewards.member(1)}
+    answer = rewards.app.invoke("RewardPayoutsProducer", order)
+    rewards.done()
+    assert answer == {"sent": 10, "owed": rewards.balances()}
+
+
 def test_a_poison_message_among_nine_good_ones_is_the_only_one_that_dies(rewards: Rewards):
     rewards.send(*((rewards.body(n, n), n) for n in range(1, 10)), ("poison", 10))
     rewards.dead(1)

@@ -11,7 +11,7 @@ import pytest
 from local.cloud import STACK_NAME
 from redrive.domain.plan.run_plan import FORMAT
 from tests.e2e.conftest import CONTRACTS, PARAMETERS
-from tests.support.app import App, Pair
+from tests.support.app import TEAM, App, Pair
 from tests.support.eventually import eventually
 
 NEXT = FORMAT + 1
@@ -80,7 +80,7 @@ def test_a_run_finishes_although_the_stack_is_updated(app: App):
     pair, execution = running(app, 60)
     # More contracts, mapped in a document.
     app.put_contract("number", {"type": "number"})
-    app.put_contract("mapping", {"by-mapping-*": f"ssm:/{STACK_NAME}/contracts/number"})
+    app.put_contract("mapping", {f"{TEAM}by-mapping-*": f"ssm:/{STACK_NAME}/contracts/number"})
     app.cloud.deploy(STACK_NAME, PARAMETERS | {"QueueContracts": f"{CONTRACTS},@ssm:/{STACK_NAME}/contracts/mapping"})
     run = app.ended(execution)
     report = run.report

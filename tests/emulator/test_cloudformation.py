@@ -112,3 +112,13 @@ def test_a_function_for_another_processor_fails_the_deployment_in_one_sentence(c
     events = client.describe_stack_events(StackName=stack)["StackEvents"]
     reasons = [event["ResourceStatusReason"] for event in events if event["ResourceStatus"] == "CREATE_FAILED"]
     assert any(f"expected a function for {here}" in why and f"Architecture={here}" in why for why in reasons)
+
+
+def test_the_generated_name_of_a_parameter_can_be_put_into_an_arn(cloud):
+    parameter = {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": "on"}}
+
+    outputs = created(cloud, {"Resources": {"Switch": parameter}, "Outputs": {"Name": {"Value": {"Ref": "Switch"}}}})
+
+    found = cloud.client("ssm").get_parameter(Name=outputs["Name"])["Parameter"]
+    assert found["ARN"].endswith(f":parameter/{outputs['Name']}")
+    assert outputs["Name"].startswith("CFN-Switch-")

@@ -33,6 +33,7 @@ PARAMETERS = {
     "Examples": "false",
     # The shortest there is.
     "SliceSeconds": "5",
+    "QueueNamePattern": f"{PREFIX}*",
     "QueueContracts": f"{PREFIX}*-strict-*=ssm:/{STACK_NAME}/contracts/strict",
 }
 _RUN_SECONDS = 420.0

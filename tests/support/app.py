@@ -23,6 +23,9 @@ _COUNTS = (
     "ApproximateNumberOfMessagesNotVisible",
     "ApproximateNumberOfMessagesDelayed",
 )
+# Names of queues that the app doesn't own; a deployment with the pattern `team-*` may redrive them.
+TEAM = "team-"
+TEAM_QUEUES = {"QueueNamePattern": f"{TEAM}*"}
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 
 
@@ -57,6 +60,8 @@ class App:
 
     cloud: EmbeddedCloud
     stack: Stack
+    #: What the names of new queues begin with. The app may touch only its own queues and those of its pattern.
+    prefix: str = TEAM
 
     @cached_property
     def sqs(self) -> Any:
@@ -80,7 +85,7 @@ class App:
 
     def queue(self, name: str = "queue", *, fifo: bool = False, **attributes: str) -> Queue:
         """Create a queue with a unique name."""
-        name = f"{name}-{next(_numbers)}" + (".fifo" if fifo else "")
+        name = f"{self.prefix}{name}-{next(_numbers)}" + (".fifo" if fifo else "")
         if fifo:
             attributes["FifoQueue"] = "true"
         url = self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]

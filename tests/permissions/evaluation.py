@@ -1,0 +1,152 @@
+"""What a role may do, compared with the requests that it made.
+
+A request is denied as IAM would deny it. An action, a resource, or a value of a condition is needed if a request would
+be denied without it. The evaluation of policies itself is that of ministack, which the embedded cloud runs on. Called
+by `tests.permissions.findings`.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from local.workspace import cloud_python
+from tests.permissions.requests import ACCOUNT, PARTITION, REGION, Request
+from tests.support.definitions import listed
+
+Statement = dict[str, Any]
+_HOME = f":{REGION}:{ACCOUNT}:"
+EVERYTHING: Statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+_MULTIVALUED = {"dynamodb:LeadingKeys"}
+# What a statement on these actions can be limited to besides resources.
+_CONDITION_KEYS = {"dynamodb:": "dynamodb:LeadingKeys", "ses:": "ses:FromAddress"}
+
+
+@dataclass
+class Role:
+    """A role of a deployed stack, by its logical ID: what it may do, and what it did.
+
+    Its elements are in the words of the template, so they compare with those of the same role in other stacks.
+    """
+
+    name: str
+    statements: list[Statement]
+    #: Names of the managed policies that it has.
+    managed: Sequence[str] = ()
+    #: What stands for names of this stack, such as `${RunTable}`.
+    words: dict[str, str] = field(default_factory=dict)
+    requests: set[Request] = field(default_factory=set)
+    #: What it must not do even if another statement allows it.
+    forbidden: set[Request] = field(default_factory=set)
+
+    def in_words(self, text: str) -> str:
+        """Return a text about this role in the words of the template."""
+        for name in sorted(self.words, key=len, reverse=True):
+            text = text.replace(name, self.words[name])
+        return f"{self.name}: {text.replace(_HOME, ':')}"
+
+    def allows(self, request: Request, statements: Sequence[Statement] | None = None) -> bool:
+        """Return whether its policies, or others, allow a request."""
+        ministack = _evaluator()
+        context = ministack.EvalContext(
+            principal_arn=f"arn:{PARTITION}:sts::{ACCOUNT}:assumed-role/{self.name}/session",
+            principal_type="AssumedRole",
+            principal_account=ACCOUNT,
+            action=request.action,
+            resource_arn=request.resource,
+            region=REGION,
+            service_context={
+                key.lower(): list(values) if key in _MULTIVALUED else values[0] for key, values in request.keys
+            },
+        )
+        found = self.statements if statements is None else statements
+        about = [statement for statement in found if _may_concern(statement, request)]
+        parsed = ministack.parse_policy_document({"Statement": about})
+        return bool(ministack.evaluate(context, [parsed]).decision == "Allow")
+
+    def denied(self) -> Iterator[str]:
+        """Yield each request that its policies deny."""
+        yield from (self.in_words(str(request)) for request in self.requests if not self.allows(request))
+
+    def unprotected(self, statements: Sequence[Statement] | None = None) -> Iterator[str]:
+        """Yield each forbidden request that only the absence of a permission denies."""
+        found = [*(self.statements if statements is None else statements), EVERYTHING]
+        yield from (self.in_words(str(request)) for request in self.forbidden if self.allows(request, found))
+
+    def needed(self) -> Iterator[str]:
+        """Yield each element without which a request would be denied, or a forbidden one might be allowed."""
+        allowed = [request for request in self.requests if self.allows(request)]
+        for place, statement in enumerate(self.statements):
+            about = [request for request in allowed if self.allows(request, [statement])]
+            for element, rest in _without_each(statement):
+                changed = [*self.statements[:place], *rest, *self.statements[place + 1 :]]
+                if any(not self.allows(request, changed) for request in about) or (
+                    statement["Effect"] == "Deny" and any(self.unprotected(changed))
+                ):
+                    yield self.in_words(element)
+
+    def elements(self) -> Iterator[str]:
+        """Yield each action, resource, and value of a condition in its policies."""
+        for statement in self.statements:
+            yield from (self.in_words(element) for element, _ in _without_each(statement))
+
+    def wildcards(self) -> Iterator[str]:
+        """Yield what its policies leave open: patterns, and keys that no condition limits."""
+        for statement in self.statements:
+            if statement["Effect"] == "Deny":
+                continue
+            actions, resources = listed(statement["Action"]), listed(statement["Resource"])
+            conditions = dict(_conditions(statement))
+            for value in (*actions, *resources, *(value for values in conditions.values() for value in values)):
+                if "*" in value or "?" in value:
+                    yield self.in_words(f"{value} for {', '.join(sorted(actions))}")
+            for service, key in _CONDITION_KEYS.items():
+                if any(action.startswith(service) for action in actions) and key not in conditions:
+                    yield from (self.in_words(f"any {key} of {resource}") for resource in resources)
+
+
+def _without_each(statement: Statement) -> Iterator[tuple[str, list[Statement]]]:
+    """Yield each element of a statement in words, and the statement without it, or nothing if it was the last one."""
+    about = ("no " if statement["Effect"] == "Deny" else "") + ", ".join(sorted(listed(statement["Action"])))
+    for kind in ("Action", "Resource"):
+        for value in listed(statement[kind]):
+            rest = [each for each in listed(statement[kind]) if each != value]
+            words = f"{value} on {listed(statement['Resource'])[0]}" if kind == "Action" else f"{value} for {about}"
+            yield words, [{**statement, kind: rest}] if rest else []
+    for operator, keys in statement.get("Condition", {}).items():
+        for key, values in keys.items():
+            for value in listed(values):
+                changed = copy.deepcopy(statement)
+                changed["Condition"][operator][key] = rest = [each for each in listed(values) if each != value]
+                yield f"{key} {value} for {about}", [changed] if rest else []
+
+
+def _conditions(statement: Statement) -> Iterator[tuple[str, list[str]]]:
+    for keys in statement.get("Condition", {}).values():
+        yield from ((key, listed(values)) for key, values in keys.items())
+
+
+def _may_concern(statement: Statement, request: Request) -> bool:
+    """Return False for most statements on other actions, which saves most of the time of an evaluation."""
+    return any("*" in action or action.lower() == request.action.lower() for action in listed(statement["Action"]))
+
+
+@cache
+def _evaluator() -> Any:
+    """Return ministack's evaluation of policies, which needs nothing else of ministack.
+
+    It's the embedded cloud's, with an environment of its own.
+    """
+    environment = Path(cloud_python()).parents[1]
+    (path,) = environment.glob("lib/*/site-packages/ministack/core/iam_evaluator.py")
+    spec = importlib.util.spec_from_file_location("iam_evaluator", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
