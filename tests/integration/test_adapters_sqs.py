@@ -7,6 +7,7 @@ from botocore.stub import Stubber
 
 from redrive.adapters.sqs import Peek, Queues, sqs_client
 from redrive.domain.errors import RejectedError
+from redrive.domain.messages.queue_keys import KEY_ERRORS
 from redrive.domain.messages.queues import QueueRef
 from tests.support.moto_cloud import MotoCloud, moto_cloud
 
@@ -184,6 +185,18 @@ def test_peeking_leaves_every_message_visible(cloud, dlq):
     peeked = cloud.peek(dlq, 15)
     assert len({message["MessageId"] for message in peeked}) == len(peeked) == 15
     assert (cloud.visible(dlq), cloud.invisible(dlq)) == (25, 0)
+
+
+@pytest.mark.parametrize("code", sorted(KEY_ERRORS))
+def test_a_queue_whose_key_can_t_be_used_is_rejected_with_what_to_do(dlq, code):
+    client = sqs_client()
+    with Stubber(client) as stubber:
+        stubber.add_client_error("receive_message", code, "may name anything", http_status_code=400)
+        peeking = Queues(client).peek(Peek(dlq, 10), 5)
+        with pytest.raises(RejectedError, match=r"the KMS key that encrypts orders-dlq.*kms:Decrypt") as caught:
+            list(peeking)
+    assert code in str(caught.value)
+    assert "may name anything" not in str(caught.value)
 
 
 def test_peeking_returns_everything_a_message_has(cloud, dlq):

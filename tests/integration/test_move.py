@@ -31,7 +31,7 @@ from redrive.workflow.ports import LEASE_SECONDS, Checkpoint
 from tests.support import factories
 from tests.support.definitions import template
 from tests.support.fakes import FakeExecutions
-from tests.support.faulty_sqs import ObservedSqs, TimedSqs
+from tests.support.faulty_sqs import FaultySqs, ObservedSqs, TimedSqs
 from tests.support.moto_cloud import MOTO_SENDER, MotoCloud, in_a_moment, moto_cloud
 
 THREADS = 8
@@ -168,6 +168,20 @@ def test_deleting_the_destination_ends_the_slice_and_the_rest_stays(stage):
     result = stage.run(stage.plan(), factories.work(rate=10), client=client)
     assert result.failure is not None
     assert result.failure.startswith("orders doesn't accept messages anymore (AWS.SimpleQueueService.NonExistentQueue)")
+    assert 0 < result.counts.redriven < 60
+    assert stage.remaining() == (60 - result.counts.redriven, 0)
+
+
+def test_a_destination_whose_key_can_t_be_used_ends_the_slice_and_nothing_is_lost_or_quarantined(stage):
+    stage.cloud.send(stage.dlq, bodies(60))
+    denied = "KMS.AccessDeniedException"
+    client = FaultySqs(
+        sqs_client(THREADS, retries=False), "send_message_batch", range(1, 10), denied, sender_fault=True
+    )
+    result = stage.run(stage.plan(), factories.work(rate=10), client=client)
+    assert result.failure is not None
+    assert result.failure.startswith(f"orders doesn't accept messages anymore ({denied})")
+    assert (result.counts.failed, result.counts.quarantined, result.counts.skipped) == (0, 0, 0)
     assert 0 < result.counts.redriven < 60
     assert stage.remaining() == (60 - result.counts.redriven, 0)
 

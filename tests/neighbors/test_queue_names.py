@@ -8,6 +8,7 @@ import itertools
 import json
 import string
 from pathlib import Path
+from types import SimpleNamespace
 
 import botocore
 import botocore.session
@@ -17,9 +18,15 @@ from botocore.exceptions import EndpointProviderError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from redrive.adapters.sqs import Queues
 from redrive.domain.errors import RejectedError
-from redrive.domain.messages.queue_names import Home, parse_queue
+from redrive.domain.judging.verdicts import Redrive
+from redrive.domain.messages.queue_names import Home, is_queue_name, parse_queue
+from redrive.domain.plan.planning import plan_run
+from redrive.domain.plan.request import parse_request
+from tests.support import factories, wrapped
 
+CONTEXT = wrapped.invocation()["requestContext"]
 ACCOUNT = "210987654321"
 NAME = "orders-dlq"
 PARTITIONS = {
@@ -136,3 +143,42 @@ def test_a_name_is_read_if_it_has_the_characters_and_length_that_sqs_documents(n
             found = None
         # A URL may end with one slash.
         assert found == (name if valid else None) or found == name.removesuffix("/")
+
+
+class NoRequests:
+    """A client of SQS that makes no requests."""
+
+    meta = SimpleNamespace(partition="aws", region_name="us-east-1", endpoint_url="https://sqs.us-east-1.amazonaws.com")
+
+    def __getattr__(self, operation):
+        raise AssertionError(f"{operation} was requested")
+
+
+MALFORMED = st.one_of(
+    st.text(max_size=40),
+    st.text("ab.", min_size=1, max_size=12).map(lambda name: f"{name}.fifo.{name}"),
+    st.integers(81, 400).map("x".__mul__),
+    st.sampled_from(["\n", "\r\n", " ", "\x00", "?Action=DeleteQueue", "#x", "/", "/../b"]).map(NAME.__add__),
+    st.sampled_from(["lambda", "sns", "s3", "states", "SQS", "sqs "]).map(
+        lambda service: f"arn:aws:{service}:us-east-1:{ACCOUNT}:{NAME}"
+    ),
+    st.sampled_from(["\u0661" * 12, "1" * 11, "", "*", ACCOUNT + "\n"]).map(
+        lambda account: f"arn:aws:sqs:us-east-1:{account}:{NAME}"
+    ),
+).filter(lambda text: not is_queue_name(text))
+
+
+@settings(deadline=None, derandomize=True, max_examples=500)
+@given(text=MALFORMED, key=st.sampled_from(["dlq", "destination"]))
+def test_what_names_no_queue_is_rejected_before_anything_is_requested(text, key):
+    queues = Queues(NoRequests())
+    with pytest.raises(RejectedError) as caught:
+        # Of the two, the dead-letter queue is looked up first.
+        if key == "destination":
+            queues.find(text)
+        plan_run(parse_request({"dlq": text}), factories.execution(), queues, f"arn:aws:sqs:us-east-1:{ACCOUNT}:q")
+    assert len(str(caught.value)) < 600
+    # Named in a message, it is no place that the message can go to.
+    plan = factories.plan(sources=(), dlq=factories.queue("replay"))
+    claim = json.dumps(wrapped.lambda_record({}) | {"requestContext": {**CONTEXT, "functionArn": text}})
+    assert not isinstance(factories.judge(plan)(factories.received(claim, source=None)), Redrive)

@@ -117,8 +117,10 @@ class Evidence:
 
     def answered(self, action: Action, outcome: Outcome, now: float) -> None:
         """Take note of an answer before the lane learns of it."""
-        if isinstance(outcome, ApiError) and outcome.kind is ErrorKind.GONE:
-            self.give_up(now, outcome.code)
+        errors = [outcome] if isinstance(outcome, ApiError) else getattr(outcome, "failed", {}).values()
+        for error in errors:
+            if error.kind is ErrorKind.GONE:
+                self.give_up(now, error.code)
         match action:
             case Receive():
                 self._answered_receive(action, outcome, now)

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.adapters.error_codes import DENIED
 from redrive.domain.messages.destinations import Kind
+from redrive.domain.messages.queue_keys import KEY_ERRORS
 from redrive.domain.moving.actions import Action, ApiError, ErrorKind, Send
 
 # Common to all services.
@@ -54,9 +55,7 @@ _SQS = _Codes(
             # As the query protocol names them, which botocore reports, and as the JSON protocol does.
             *("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"),
             *("AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently"),
-            *("KMS.AccessDeniedException", "KMS.DisabledException", "KMS.InvalidStateException"),
-            *("KMS.NotFoundException", "KMS.OptInRequired"),
-            *("KmsAccessDenied", "KmsDisabled", "KmsInvalidState", "KmsNotFound", "KmsOptInRequired"),
+            *KEY_ERRORS,
         }
     ),
     limit=frozenset({"OverLimit", "AWS.SimpleQueueService.OverLimit"}),
@@ -97,21 +96,25 @@ def api_error_of(error: ClientError | BotoCoreError, action: Action) -> ApiError
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code", "Unknown")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        kind = _codes_of(action).kind(code, sender_fault=status < 500)
-        if kind is ErrorKind.GONE and code not in _CREDENTIALS and isinstance(action, Send) and action.destination.met:
-            # One that some messages go to, not the run's own: they stay, and the others go on.
-            kind = ErrorKind.REFUSED
-        return ApiError(code, kind)
+        return ApiError(code, _kind(code, action, sender_fault=status < 500))
     code = type(error).__name__
     if code in _NOT_SENT:
         return ApiError(code, ErrorKind.THROTTLED)
     return ApiError(code, ErrorKind.REFUSED if code == "ParamValidationError" else ErrorKind.UNCERTAIN)
 
 
-def entry_error_of(code: str, *, sender_fault: bool) -> ApiError:
+def entry_error_of(code: str, action: Action, *, sender_fault: bool) -> ApiError:
     """Return what a `Failed` entry of a batch means. SQS lists an entry there if it was not carried out."""
-    kind = _SQS.kind(code, sender_fault=sender_fault)
+    kind = _kind(code, action, sender_fault=sender_fault)
     return ApiError(code, ErrorKind.THROTTLED if kind is ErrorKind.UNCERTAIN else kind)
+
+
+def _kind(code: str, action: Action, *, sender_fault: bool) -> ErrorKind:
+    kind = _codes_of(action).kind(code, sender_fault=sender_fault)
+    if kind is ErrorKind.GONE and code not in _CREDENTIALS and isinstance(action, Send) and action.destination.met:
+        # One that some messages go to, not the run's own: they stay, and the others go on.
+        return ErrorKind.REFUSED
+    return kind
 
 
 def _codes_of(action: Action) -> _Codes:

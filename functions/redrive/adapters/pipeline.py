@@ -208,7 +208,7 @@ class Pipeline:
             (outbound_of(action.messages[int(entry["Id"])]), entry["MessageId"])
             for entry in answer.get("Successful", [])
         ]
-        return replace(_batch_result(answer, len(entries)), unrecorded=self._recorded(accepted))
+        return replace(_batch_result(answer, action, len(entries)), unrecorded=self._recorded(accepted))
 
     def _recorded(self, accepted: Sequence[tuple[Outbound, str]]) -> ApiError | None:
         """Record what accepted messages couldn't carry; return why that failed."""
@@ -221,25 +221,25 @@ class Pipeline:
 
     def _delete(self, action: Delete) -> BatchResult:
         entries: list[Any] = list(receipt_entries(action.handles))
-        return _batch_result(self.client.delete_message_batch(QueueUrl=self.dlq_url, Entries=entries), len(entries))
+        answer = self.client.delete_message_batch(QueueUrl=self.dlq_url, Entries=entries)
+        return _batch_result(answer, action, len(entries))
 
     def _set_visibility(self, action: SetVisibility) -> BatchResult:
         entries: list[Any] = [
             entry | {"VisibilityTimeout": seconds}
             for entry, seconds in zip(receipt_entries(action.handles), action.seconds, strict=True)
         ]
-        return _batch_result(
-            self.client.change_message_visibility_batch(QueueUrl=self.dlq_url, Entries=entries), len(entries)
-        )
+        answer = self.client.change_message_visibility_batch(QueueUrl=self.dlq_url, Entries=entries)
+        return _batch_result(answer, action, len(entries))
 
 
-def _batch_result(response: Any, entries: int) -> BatchResult:
+def _batch_result(response: Any, action: Action, entries: int) -> BatchResult:
     """Return the failed entries: all that SQS doesn't list as successful."""
     successful = {entry["Id"] for entry in response.get("Successful", [])}
     if len(successful) == entries:
         return BatchResult()
     failed = {
-        int(entry["Id"]): entry_error_of(entry["Code"], sender_fault=entry["SenderFault"])
+        int(entry["Id"]): entry_error_of(entry["Code"], action, sender_fault=entry["SenderFault"])
         for entry in response.get("Failed", [])
     }
     missing = ApiError("NotListed", ErrorKind.UNCERTAIN)

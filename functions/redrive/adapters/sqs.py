@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from redrive.adapters.error_codes import DENIED, error_code
 from redrive.adapters.trace_context import without_own_trace
 from redrive.domain.errors import NotReleasedError, RejectedError
+from redrive.domain.messages.queue_keys import KEY_ERRORS, key_remedy
 from redrive.domain.messages.queue_names import Home, QueueId, other_account, parse_queue
 from redrive.domain.messages.queues import IN_FLIGHT_LIMIT, QueueAddress, QueueRef
 from redrive.domain.plan.planning import QueueFacts
@@ -298,7 +299,10 @@ def _denied_as_rejected(name: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        if error.response["Error"]["Code"] not in DENIED:
+        code = error.response["Error"]["Code"]
+        if code in KEY_ERRORS:
+            raise RejectedError(f"{name} can't be read ({code}). {key_remedy(name)} Then start again.") from None
+        if code not in DENIED:
             raise
         raise RejectedError(
             f"This app has no permission to access the queue {name}. Deploy it with a QueueNamePattern that matches "

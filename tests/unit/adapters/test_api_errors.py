@@ -2,12 +2,15 @@
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+from botocore.loaders import Loader
 
 from redrive.adapters.api_errors import api_error_of, entry_error_of
 from redrive.adapters.pipeline import _batch_result
 from redrive.domain.messages.destinations import Destination, Kind
+from redrive.domain.messages.queue_keys import KEY_ERRORS
 from redrive.domain.moving.actions import Action, ApiError, BatchResult, Delete, ErrorKind, Receive, Send
 
+SQS_SHAPES = Loader().load_service_model("sqs", "service-2")["shapes"]
 ENDPOINT = {"endpoint_url": "https://sqs.us-east-1.amazonaws.com"}
 # SQS API reference, "Common errors" and the lists of SendMessageBatch, ReceiveMessage and DeleteMessageBatch.
 # The codes are those of the query protocol, which JSON clients get in the x-amzn-query-error header.
@@ -21,11 +24,7 @@ CODES = [
     ("AccessDenied", 403, ErrorKind.GONE),
     ("AccessDeniedException", 400, ErrorKind.GONE),
     ("InvalidClientTokenId", 403, ErrorKind.GONE),
-    ("KMS.AccessDeniedException", 400, ErrorKind.GONE),
-    ("KMS.DisabledException", 400, ErrorKind.GONE),
-    ("KMS.InvalidStateException", 400, ErrorKind.GONE),
-    ("KMS.NotFoundException", 400, ErrorKind.GONE),
-    ("KMS.OptInRequired", 400, ErrorKind.GONE),
+    *((code, 400, ErrorKind.GONE) for code in sorted(KEY_ERRORS)),
     ("OverLimit", 403, ErrorKind.LIMIT),
     ("InvalidMessageContents", 400, ErrorKind.REFUSED),
     ("BatchRequestTooLong", 400, ErrorKind.REFUSED),
@@ -124,7 +123,19 @@ def test_an_error_without_a_code_is_an_error_all_the_same():
     ],
 )
 def test_an_entry_that_failed_was_certainly_not_carried_out(code, sender_fault, kind):
-    assert entry_error_of(code, sender_fault=sender_fault) == ApiError(code, kind)
+    assert entry_error_of(code, send_to(Kind.QUEUE), sender_fault=sender_fault) == ApiError(code, kind)
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "KMS.AccessDeniedException"])
+def test_a_queue_that_only_some_messages_go_to_ends_no_run(code):
+    action = Send(Destination(Kind.QUEUE, "arn", "address", "name", 1, met=True), ())
+    refused = ApiError(code, ErrorKind.REFUSED)
+    assert api_error_of(client_error(code, 400), action) == entry_error_of(code, action, sender_fault=True) == refused
+
+
+def test_the_model_of_sqs_names_every_error_of_keys():
+    errors = {name for name, shape in SQS_SHAPES.items() if shape.get("exception") and name.startswith("Kms")}
+    assert errors - KEY_ERRORS == {"KmsThrottled"}
 
 
 def test_only_what_sqs_lists_as_successful_was_carried_out():
@@ -132,10 +143,10 @@ def test_only_what_sqs_lists_as_successful_was_carried_out():
         "Successful": [{"Id": "0"}],
         "Failed": [{"Id": "1", "Code": "InternalError", "SenderFault": False}],
     }
-    assert _batch_result(answer, 3) == BatchResult(
+    assert _batch_result(answer, send_to(Kind.QUEUE), 3) == BatchResult(
         {1: ApiError("InternalError", ErrorKind.THROTTLED), 2: ApiError("NotListed", ErrorKind.UNCERTAIN)}
     )
 
 
 def test_an_empty_answer_says_nothing_of_any_entry():
-    assert _batch_result({}, 2).failed.keys() == {0, 1}
+    assert _batch_result({}, send_to(Kind.QUEUE), 2).failed.keys() == {0, 1}

@@ -25,6 +25,16 @@ GONE = ApiError("QueueDoesNotExist", ErrorKind.GONE)
             GONE,
             r"^orders-dlq can't be read or emptied anymore \(QueueDoesNotExist\)\. Check that it exists",
         ),
+        (
+            Send(queue(factories.queue("orders")), []),
+            ApiError("KMS.AccessDeniedException", ErrorKind.GONE),
+            r"^orders doesn't accept .*encrypts orders\. .*and mover kms:Decrypt and kms:GenerateDataKey\. Then start",
+        ),
+        (
+            Receive(10, 0.0, True),
+            ApiError("KmsDisabled", ErrorKind.GONE),
+            r"^orders-dlq can't be read anymore \(KmsDisabled\)\. .*encrypts orders-dlq\. Make sure that the key is",
+        ),
         (Delete([], []), GONE, r"^orders-dlq can't be read or emptied anymore"),
         (
             Receive(10, 0.0, True),

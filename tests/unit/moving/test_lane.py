@@ -329,7 +329,17 @@ def test_pauses_between_sends_double():
         assert 0.1 * 2**number / 2 <= pause <= 0.1 * 2**number + 0.03
 
 
-@pytest.mark.parametrize("error", [REFUSED, GONE, LIMIT])
+def test_entries_that_fail_because_of_their_queue_end_the_lane_and_nothing_is_refused():
+    world = World([SEND] * 100, fate=fails("send", entry(GONE, *range(10))))
+    lane = world.lane()
+    evidence = world.play(lane)
+    assert (type(lane.failure[0]).__name__, lane.failure[1]) == ("Send", GONE)
+    assert lane.result().counts.failed == lane.result().counts.quarantined == 0
+    assert len(world.sqs.stored) == 100 - lane.result().counts.redriven >= 10
+    assert all(stored.visible_at <= evidence.ended for stored in world.sqs.stored.values())
+
+
+@pytest.mark.parametrize("error", [REFUSED, LIMIT])
 def test_an_entry_that_is_refused_stays_and_the_others_leave(error):
     world = World([SEND] * 40, fate=fails("send", entry(error, 3, 7)))
     _, result = moved(world)

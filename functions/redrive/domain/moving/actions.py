@@ -106,6 +106,15 @@ class BatchResult:
 type Outcome = Received | BatchResult | ApiError
 
 
+def gone_in(outcome: Outcome) -> ApiError | None:
+    """Return the error after which the run can't continue, or None if there is none.
+
+    An entry has it because of its queue or the queue's key: all others would fail like it, one by one.
+    """
+    errors = [outcome] if isinstance(outcome, ApiError) else getattr(outcome, "failed", {}).values()
+    return next((error for error in errors if error.kind is ErrorKind.GONE), None)
+
+
 def error_at(outcome: Outcome, place: int) -> ApiError | None:
     """Return why the entry at a place in a batch failed, or None if it succeeded."""
     if isinstance(outcome, ApiError):

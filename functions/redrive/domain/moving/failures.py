@@ -3,6 +3,7 @@
 Called at the end of a slice; the text goes into the run's report.
 """
 
+from redrive.domain.messages.queue_keys import KEY_ERRORS, key_remedy
 from redrive.domain.moving.actions import Action, ApiError, ErrorKind, Send
 from redrive.domain.names import display_name
 from redrive.domain.plan.run_plan import RunPlan
@@ -22,10 +23,15 @@ def explain(plan: RunPlan, action: Action | None, error: ApiError) -> str:
         )
     if isinstance(action, Send):
         name = display_name(action.destination.name)
+        remedy = "Restore the destination or its permissions, or name another destination, and start again."
+        if error.code in KEY_ERRORS:
+            remedy = f"{key_remedy(name)} Then start again."
         return (
             f"{name} doesn't accept messages anymore ({error.code}). What wasn't moved is still in {plan.dlq.name}. "
-            "Restore the destination or its permissions, or name another destination, and start again."
+            f"{remedy}"
         )
+    if error.code in KEY_ERRORS:
+        return f"{plan.dlq.name} can't be read anymore ({error.code}). {key_remedy(plan.dlq.name)} Then start again."
     return (
         f"{plan.dlq.name} can't be read or emptied anymore ({error.code}). Check that it exists and that this "
         "deployment may access it, and start again."

@@ -25,6 +25,7 @@ from redrive.domain.moving.actions import (
     Send,
     SetVisibility,
     error_at,
+    gone_in,
 )
 from redrive.domain.moving.counting import LaneCounts
 from redrive.domain.moving.deferral import Deferral
@@ -288,8 +289,8 @@ class Lane:
     def outcome(self, action: Action, outcome: Outcome, now: float) -> None:
         """Take note of the outcome of an action that `next` returned."""
         self._in_flight -= 1
-        if isinstance(outcome, ApiError) and outcome.kind is ErrorKind.GONE:
-            self._fail(action, outcome, now)
+        if (gone := gone_in(outcome)) is not None:
+            self._fail(action, gone, now)
         match action:
             case Receive():
                 self._intake.end(action)

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from redrive.domain.messages.queue_keys import KEY_ERRORS
+
 _TOO_LARGE = "larger than the destination accepts"
 _AGAIN = "start another run"
 _SLOWER = "throttled; start another run at a lower rate"
 _DENIED = "this deployment may not deliver to it; check its policy, its key, and the parameters of this stack"
+_KEY = "SQS can't use the key of the destination; enable it, and allow the mover's role to use it in its policy"
 _DELETED = "the destination doesn't exist anymore"
 _NO_ANSWER = f"the service gave no clear answer; {_AGAIN}"
 
@@ -38,6 +41,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "UnsupportedMediaTypeException": "the payload isn't JSON, which a function takes",
         "InvalidExecutionInput": "the payload isn't JSON, which a state machine takes",
         "InvalidName": "the name of the execution is invalid",
+        **dict.fromkeys(sorted(KEY_ERRORS), _KEY),
         "KMS.ThrottlingException": _SLOWER,
         "KmsThrottled": _SLOWER,
         "RequestThrottled": _SLOWER,
