@@ -92,6 +92,12 @@ invoke: setup-cloud ## invoke a function on the embedded cloud: make invoke EVEN
 	@test -n "$(EVENT)" || { echo "Expected an event of events/README.md: make invoke EVENT=events/plan.json"; exit 2; }
 	@$(CLOUD) -m local.invoke $(EVENT)
 
+.PHONY: verify
+verify: python ## prove that a deployed stack does what it promises: make verify STACK=sqs-redrive ARGS='--region us-east-1'
+	@test -n "$(STACK)" || { echo "Expected the name of a deployed stack: make verify STACK=sqs-redrive"; exit 2; }
+	@$(PYTHON) -m local.install cloud
+	@$(CLOUD) -m verify "$$STACK" $(ARGS)
+
 .PHONY: bench
 bench: setup ## benchmarks against peers and against the limit; writes bench/results.json and docs/design/benchmarks.md
 	@$(DEV) -m bench

@@ -7,6 +7,7 @@ import pytest
 from local.cloud import STACK_NAME
 from local.embedded_cloud import EmbeddedCloud
 from tests.support.app import TEAM, TEAM_QUEUES, App
+from verify.function_failures import function_name
 
 # Contracts by the names of queues; a test stores the contract that it needs.
 CONTRACTS = ",".join(
@@ -18,11 +19,13 @@ CONTRACTS = ",".join(
         f"{TEAM}broken-*=ssm:/{STACK_NAME}/contracts/broken",
     )
 )
+VERIFY_PREFIX = f"{TEAM}verify"
 # What may be delivered to besides queues: a test creates the one that it needs.
 HOME = "us-east-1:000000000000"
 DESTINATIONS = {
     "DestinationFunctionArns": ",".join(
-        f"arn:aws:lambda:{HOME}:function:on-order-{what}" for what in ("placed", "lost", "shipped")
+        f"arn:aws:lambda:{HOME}:function:{name}"
+        for name in ("on-order-lost", "on-order-shipped", function_name(VERIFY_PREFIX))
     ),
     "DestinationStateMachineArns": f"arn:aws:states:{HOME}:stateMachine:orders-flow",
 }

@@ -57,27 +57,6 @@ def bodies(app: App, queue: Queue) -> list:
     return sorted((json.loads(message["Body"]) for message in app.take(queue)), key=str)
 
 
-def test_a_function_that_failed_gets_its_events_again_from_its_on_failure_destination(app: App):
-    failures, results = app.queue("failures"), app.queue("results")
-    function = Function(app, "on-order-placed", results)
-    function.client.put_function_event_invoke_config(
-        FunctionName=function.name,
-        MaximumRetryAttempts=0,
-        DestinationConfig={"OnFailure": {"Destination": failures.arn}},
-    )
-    events = [{"order": number, "price": 1.50} for number in range(7)]
-    for event in events:
-        function.invoke(event)
-    eventually(lambda: app.depth(failures) == 7)
-    function.recover()
-    run = app.redrive(failures)
-    assert run.report["status"] == "SUCCEEDED"
-    assert run.report["counts"]["redriven"] == 7
-    eventually(lambda: app.depth(results) == 7)
-    assert bodies(app, results) == sorted(events, key=str)
-    assert app.depth(failures) == 0
-
-
 def test_a_function_that_fails_again_is_reported_as_bounced_and_its_messages_stay(app: App):
     failures = app.queue("failures")
     function = Function(app, "on-order-lost", app.queue("results"))
