@@ -93,7 +93,7 @@ invoke: setup-cloud ## invoke a function on the embedded cloud: make invoke EVEN
 	@$(CLOUD) -m local.invoke $(EVENT)
 
 .PHONY: verify
-verify: python ## prove that a deployed stack does what it promises: make verify STACK=sqs-redrive ARGS='--region us-east-1'
+verify: python ## prove that a deployed stack does what it promises, anywhere: make verify STACK=sqs-redrive
 	@test -n "$(STACK)" || { echo "Expected the name of a deployed stack: make verify STACK=sqs-redrive"; exit 2; }
 	@$(PYTHON) -m local.install cloud
 	@$(CLOUD) -m verify "$$STACK" $(ARGS)
