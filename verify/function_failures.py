@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from verify.stage import Stage
 
 # Fails while its variable says so; then it sends its event to a queue.
-_CODE = """\
+CODE = """\
 import json, os, boto3
 
 class DownError(Exception):
@@ -99,7 +99,7 @@ def _create(stage: Stage, name: str, queues: list[str], variables: dict[str, str
     role = stage.owned.role(_TRUST, policy, stage.stack.parameters.get("PermissionsBoundary", ""))
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
-        archive.writestr("index.py", _CODE)
+        archive.writestr("index.py", CODE)
     _eventually(
         stage,
         "the function to be created",

@@ -34,7 +34,7 @@ _PAUSES_SECONDS = (1, 2, 0)
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue that the verification made."""
+    """A queue, by all its names."""
 
     name: str
     url: str

@@ -9,20 +9,9 @@ import pytest
 from tests.support import factories, wrapped
 from tests.support.app import App, Queue
 from tests.support.eventually import eventually
+from verify.function_failures import CODE
 
 ROLE = "arn:aws:iam::000000000000:role/any"
-# Fails as long as its variable says so; then it sends its event to a queue.
-FUNCTION = """
-import json, os, boto3
-
-class DownError(Exception):
-    pass
-
-def handler(event, context):
-    if os.environ["DOWN"] == "yes":
-        raise DownError("the downstream is down")
-    boto3.client("sqs").send_message(QueueUrl=os.environ["RESULTS"], MessageBody=json.dumps(event))
-"""
 
 
 class Function:
@@ -33,28 +22,20 @@ class Function:
         self.client = app.cloud.client("lambda")
         package = io.BytesIO()
         with zipfile.ZipFile(package, "w") as archive:
-            archive.writestr("app.py", FUNCTION)
+            archive.writestr("index.py", CODE)
         self.arn = self.client.create_function(
             FunctionName=name,
             Runtime="python3.13",
             Role=ROLE,
-            Handler="app.handler",
+            Handler="index.handler",
             Code={"ZipFile": package.getvalue()},
             Timeout=10,
             Environment={"Variables": {"DOWN": "yes", "RESULTS": results.url}},
             **configuration,
         )["FunctionArn"]
 
-    def recover(self) -> None:
-        variables = {"DOWN": "no", "RESULTS": self.results.url}
-        self.client.update_function_configuration(FunctionName=self.name, Environment={"Variables": variables})
-
     def invoke(self, event: dict) -> None:
         self.client.invoke(FunctionName=self.name, InvocationType="Event", Payload=json.dumps(event))
-
-
-def bodies(app: App, queue: Queue) -> list:
-    return sorted((json.loads(message["Body"]) for message in app.take(queue)), key=str)
 
 
 def test_a_function_that_fails_again_is_reported_as_bounced_and_its_messages_stay(app: App):

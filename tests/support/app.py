@@ -16,6 +16,10 @@ from typing import Any
 from local.cloud import STACK_NAME
 from local.embedded_cloud import EmbeddedCloud, Stack
 from tests.support.eventually import eventually
+from verify.owned import Queue
+from verify.stage import Pair
+
+__all__ = ["TRACE", "App", "Pair", "Queue", "Run"]
 
 _numbers = itertools.count(1)
 _COUNTS = (
@@ -27,23 +31,6 @@ _COUNTS = (
 TEAM = "team-"
 TEAM_QUEUES = {"QueueNamePattern": f"{TEAM}*"}
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
-
-
-@dataclass(frozen=True)
-class Queue:
-    """A queue of the emulator."""
-
-    name: str
-    url: str
-    arn: str
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A queue and its dead-letter queue."""
-
-    source: Queue
-    dlq: Queue
 
 
 @dataclass(frozen=True)
