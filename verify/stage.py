@@ -216,7 +216,8 @@ class Stage:
     def end_runs(self) -> None:
         """Stop the runs that this scenario has left behind, and wait until they have ended."""
         for execution, dlq in list(self._executions.items()):
-            if dlq:
+            # On the quarantine, the run that would be stopped may be someone else's.
+            if dlq.startswith(self.owned.prefix):
                 # Answered with an error if the run has ended or not begun.
                 self.stop_run(dlq)
             with suppress(MismatchError):

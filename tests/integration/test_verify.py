@@ -16,7 +16,7 @@ from tests.support.moto_cloud import moto_cloud
 from verify import __main__ as command
 from verify.aws import Aws
 from verify.cost import Amounts, dollars, total
-from verify.errors import MismatchError, SkippedError
+from verify.errors import InterruptedByUserError, MismatchError, SkippedError
 from verify.owned import TAG, Owned
 from verify.runner import Result, Verification
 from verify.scenarios import SCENARIOS, Scenario
@@ -125,7 +125,7 @@ def denied(stage: Stage) -> str:
 
 def verification(*plays: Any) -> Verification:
     aws = command.Aws()
-    scenarios = [Scenario(one.__name__, one, Amounts()) for one in plays]
+    scenarios = [Scenario(f"scenario-{letter}", one, Amounts()) for letter, one in zip("abcdef", plays, strict=False)]
     return Verification(aws, find_stack(aws.cloudformation, "redrive"), "redrive-verify", scenarios)
 
 
@@ -290,6 +290,71 @@ def test_what_cannot_be_removed_is_listed_with_the_command_that_removes_it(
     assert command.main(["redrive", "--yes"]) == 1
     assert "Not removed: role r: " in capsys.readouterr().out
     assert queues() == ["quarantine"]
+
+
+def lost(stage: Stage) -> str:
+    queue = stage.queue("one")
+    stage.send(queue, stage.messages(3))
+    (message,) = stage.aws.sqs.receive_message(QueueUrl=queue.url, MaxNumberOfMessages=1)["Messages"]
+    stage.aws.sqs.delete_message(QueueUrl=queue.url, ReceiptHandle=message["ReceiptHandle"])
+    stage.balance(queue)
+    return "never"
+
+
+def in_the_wrong_queue(stage: Stage) -> str:
+    one, other = stage.queue("one"), stage.queue("other")
+    stage.send(one, messages := stage.messages(3))
+    stage.ledger.expect(other.name, messages)
+    stage.balance(one, other)
+    return "never"
+
+
+def sent_twice(stage: Stage) -> str:
+    queue = stage.queue("one")
+    messages = stage.messages(3)
+    stage.send(queue, messages)
+    stage.send(queue, messages[:1])
+    stage.balance(queue)
+    return "never"
+
+
+@pytest.mark.parametrize(
+    ("one", "problem"),
+    [
+        (lost, "1 message missing from"),
+        (in_the_wrong_queue, "3 messages in"),
+        (sent_twice, "1 message there more than"),
+    ],
+)
+def test_a_scenario_whose_messages_do_not_balance_fails(deploy: Deploy, one: Any, problem: str):
+    deploy()
+    (outcome,) = verification(one).play(lambda _: None)
+    assert outcome.result is Result.FAILED
+    assert outcome.detail.startswith(problem)
+    assert queues() == ["quarantine"]
+
+
+@pytest.mark.parametrize(
+    ("dlq", "stopped"), [("redrive-verify-0a1b-dlq", True), ("https://sqs.us-east-1.amazonaws.com/1/quarantine", False)]
+)
+def test_a_run_that_is_left_behind_is_stopped_unless_it_may_be_somebody_elses(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch, dlq: str, stopped: bool
+):
+    calls: list[str] = []
+
+    def interrupted(stage: Stage) -> str:
+        workflow = SimpleNamespace(
+            start_execution=lambda **_: {"executionArn": "run"},
+            describe_execution=lambda **_: {"status": "SUCCEEDED", "output": "{}"},
+        )
+        monkeypatch.setattr(stage.aws, "workflow", workflow)
+        monkeypatch.setattr(stage, "stop_run", calls.append)
+        stage.start({"dlq": dlq})
+        raise InterruptedByUserError
+
+    deploy()
+    verification(interrupted).play(lambda _: None)
+    assert calls == ([dlq] if stopped else [])
 
 
 @pytest.mark.parametrize(
