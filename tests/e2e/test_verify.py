@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from local.cloud import STACK_NAME
+from tests.e2e.conftest import VERIFY_PREFIX
 from tests.support.app import App
 from verify import cost
-from verify.__main__ import DEFAULT_PREFIX
 from verify.aws import Aws
 from verify.function_failures import function_name
 from verify.owned import leftovers
@@ -44,8 +44,8 @@ def verified(app: App) -> Iterator[Verified]:
             environment.setenv(name, value)
         aws = Aws()
         stack = find_stack(aws.cloudformation, STACK_NAME)
-        stack.require_pattern_for(DEFAULT_PREFIX)
-        verification = Verification(aws, stack, DEFAULT_PREFIX, SCENARIOS)
+        stack.require_pattern_for(VERIFY_PREFIX)
+        verification = Verification(aws, stack, VERIFY_PREFIX, SCENARIOS)
 
         def count(model: Any, **_: Any) -> None:
             requests[model.name] += 1
@@ -62,7 +62,7 @@ def test_scenario(verified: Verified, scenario: Scenario):
 
 
 def test_nothing_is_left_in_the_account_or_the_quarantine(verified: Verified, app: App):
-    assert leftovers(verified.aws, DEFAULT_PREFIX, function_name(DEFAULT_PREFIX)) == []
+    assert leftovers(verified.aws, VERIFY_PREFIX, function_name(VERIFY_PREFIX)) == []
     assert app.depth(app.quarantine) == 0
 
 

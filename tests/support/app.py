@@ -19,7 +19,7 @@ from tests.support.eventually import eventually
 from verify.owned import Queue
 from verify.stage import Pair
 
-__all__ = ["TRACE", "App", "Pair", "Queue", "Run"]
+__all__ = ["TEAM", "TEAM_QUEUES", "TRACE", "App", "Pair", "Queue", "Run"]
 
 _numbers = itertools.count(1)
 _COUNTS = (
