@@ -86,7 +86,8 @@ def test_a_run_finishes_although_the_stack_is_updated(app: App):
     report = run.report
     assert report["status"] == "SUCCEEDED"
     # The embedded cloud ends a function that is updated while it runs, which Lambda doesn't.
-    assert report["counts"]["redriven"] <= 60 <= report["counts"]["redriven"] + report["unaccounted"]
+    redriven = report["counts"]["redriven"]
+    assert redriven - report["duplicatesPossible"] <= 60 <= redriven + report["unaccounted"]
     check_delivered(app, pair, 60, report["duplicatesPossible"])
 
     mapped = app.pair("by-mapping")
