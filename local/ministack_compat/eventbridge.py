@@ -97,7 +97,7 @@ def invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str,
         }
         text = _ATTRIBUTE.sub(lambda found: attributes.get(found[1], found[0]), target["Input"])
         target = {**target, "Input": text}
-    if ":stateMachine:" in target["Arn"]:
+    if ":stateMachine:" in target["Arn"] and "RoleArn" in target:
         call_recorder.record(
             {"role": target["RoleArn"]}, "stepfunctions", "StartExecution", {"stateMachineArn": target["Arn"]}
         )

@@ -41,7 +41,7 @@ class Stack:
         """Return the role that made a call, unless it's of another stack."""
         resources, types = self.description["resources"], self.description["types"]
         if "role" in call:
-            name = call["role"].rsplit("/", 1)[1]
+            name = call["role"].rpartition("/")[2]
             found = [logical for logical, physical in resources.items() if physical == name]
             return self.roles.get(found[0]) if found else None
         for logical, physical in resources.items():
