@@ -14,7 +14,7 @@ import pytest
 from local.cloud import STACK_NAME
 from local.embedded_cloud import EmbeddedCloud
 from local.workspace import ROOT
-from tests.support.app import App, Queue
+from tests.support.app import TEAM_QUEUES, App, Queue
 from tests.support.eventually import eventually
 
 LIMIT = 40
@@ -50,7 +50,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     path: Path = tmp_path_factory.mktemp("lower")
     (path / "sitecustomize.py").write_text(LOWER)
     with EmbeddedCloud.start(wait_scale=0.1, environment={"PYTHONPATH": f"{path}:{ROOT}"}) as cloud:
-        yield App(cloud, cloud.deploy(STACK_NAME, {"SliceSeconds": "5"}))
+        yield App(cloud, cloud.deploy(STACK_NAME, {"SliceSeconds": "5", **TEAM_QUEUES}))
 
 
 def hold(app: App, queue: Queue, number: int) -> list[dict[str, Any]]:
