@@ -30,16 +30,23 @@ setup-cloud: python
 setup-all: python
 	@$(PYTHON) -m local.install cloud sam dev snippets
 
-.PHONY: lock verify-package sbom
+.PHONY: lock package verify-package sbom audit
 # --upgrade for the newest versions of everything that no .in file pins.
 ARGS ?=
 lock: setup ## lock requirements/*.in, with hashes: make lock ARGS='--upgrade-package urllib3'
 	@$(PYTHON) -m local.install uv
 	@$(DEV) -m tools.lock $(ARGS)
+ARCHITECTURE ?= arm64
+package: setup-cloud ## sam build, compared with the locked hashes: make package ARCHITECTURE=x86_64
+	@.venvs/sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	@$(PYTHON) -m tools.verify_package
 verify-package: python ## compare what sam build made with the locked hashes, file by file
 	@$(PYTHON) -m tools.verify_package
 sbom: setup ## list what Lambda gets, with licenses, and write SBOMs (CycloneDX) to build/
 	@$(DEV) -m tools.sbom
+audit: python ## known vulnerabilities in what Lambda gets, according to PyPI
+	@$(PYTHON) -m local.install audit
+	@.venvs/audit/bin/pip-audit --requirement functions/requirements.txt --require-hashes --disable-pip --strict
 
 .PHONY: demo scenario
 demo: setup-cloud ## the main job on the embedded cloud: messages fail, are redriven, and every one is accounted for

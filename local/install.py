@@ -26,7 +26,7 @@ VENVS = ROOT / ".venvs"
 REQUIREMENTS = ROOT / "requirements"
 _BUILD_LOCK = REQUIREMENTS / "build.txt"
 # Megabytes on disk, measured on Linux.
-SIZES_MB = {"cloud": 95, "sam": 225, "dev": 355, "snippets": 700, "peers": 45, "uv": 50}
+SIZES_MB = {"cloud": 95, "sam": 225, "dev": 355, "snippets": 700, "peers": 45, "uv": 50, "audit": 35}
 # Packages that have no wheel. pip would build them with the newest setuptools, so that of build.txt is installed first.
 _WITHOUT_WHEEL = {"dev": "yattag", "peers": "sqs-mover"}
 _LINE_SECONDS = 5.0
