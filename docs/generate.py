@@ -17,8 +17,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 from pydantic import BaseModel
 
+from redrive.command.exits import MEANINGS, Exit
+from redrive.command.main import COMMANDS, cli
 from redrive.domain.moving.results import Counts
 from redrive.domain.plan.request import RedriveRequest
 from redrive.domain.rules.repair import AttributeRule, Repair
@@ -213,6 +216,22 @@ def _mail_summary() -> str:
     return f"```text\n{text.partition('\n\nQuarantined, by reason')[0]}\n```"
 
 
+def _commands() -> str:
+    parts = []
+    context = click.Context(cli, info_name="redrive", max_content_width=100)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        text = command.get_help(click.Context(command, info_name=name, parent=context, max_content_width=100))
+        parts.append(f"### redrive {name}\n\n```text\n{text}\n```")
+    return "\n\n".join(parts)
+
+
+def _exit_codes() -> str:
+    rows = [f"| {code.value} | {MEANINGS[code]} |" for code in Exit]
+    return "\n".join(["| code | meaning |", "| --- | --- |", *rows, "| 130 | Interrupted with Ctrl-C. |"])
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "input": lambda: _model(RedriveRequest, defaults=True),
     "select": lambda: _model(Selection, "select.", defaults=True),
@@ -228,6 +247,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "example": lambda: _model(Example, "sample.groups[].example."),
     "sizes": lambda: _model(Sizes, "sample.sizes."),
     "parameters": _parameters,
+    "commands": _commands,
+    "exit-codes": _exit_codes,
     "outputs": _outputs,
     "metrics": _metrics,
     "mail": _mail,

@@ -42,6 +42,10 @@ _RELEASE_ATTEMPTS = 5
 PEEK_THREADS = 16
 # Consecutive empty long polls after which the queue counts as empty.
 _EMPTY_POLLS = 2
+_DEPLOYMENT_REMEDY = (
+    "This app has no permission to access the queue {name}. Deploy it with a QueueNamePattern that matches the queue's "
+    "name, or choose another queue."
+)
 
 
 def sqs_client(connections: int = 10, *, retries: bool = True) -> SQSClient:
@@ -68,10 +72,23 @@ def sqs_client(connections: int = 10, *, retries: bool = True) -> SQSClient:
 
 
 class Queues:
-    """The queues of one account and region."""
+    """The queues of one account and region.
 
-    def __init__(self, client: SQSClient, pause: Callable[[float], None] = time.sleep) -> None:
+    Parameters
+    ----------
+    client : SQSClient
+        Makes the requests.
+    pause : Callable[[float], None]
+        Waits for so many seconds.
+    remedy : str
+        What to do if access to a queue is denied; `{name}` stands for the queue's name.
+    """
+
+    def __init__(
+        self, client: SQSClient, pause: Callable[[float], None] = time.sleep, remedy: str = _DEPLOYMENT_REMEDY
+    ) -> None:
         self._client = client
+        self._remedy = remedy
         meta = client.meta
         self._home = Home(meta.partition, meta.region_name, meta.endpoint_url)
         self._pause = pause
@@ -87,7 +104,7 @@ class Queues:
         """
         asked = parse_queue(given, self._home)
         try:
-            with _denied_as_rejected(asked.name):
+            with self._denied_as_rejected(asked.name):
                 # Of this account: a queue of another can't be redriven, as this app's roles name only their own.
                 found = self._ref(self._client.get_queue_url(QueueName=asked.name)["QueueUrl"])
         except ClientError as error:
@@ -131,7 +148,7 @@ class Queues:
         pages = self._client.get_paginator("list_dead_letter_source_queues").paginate(QueueUrl=queue.url)
         sources = []
         for url in [url for page in pages for url in page.get("queueUrls", [])]:
-            with _denied_as_rejected(url.rsplit("/", 1)[1]):
+            with self._denied_as_rejected(url.rsplit("/", 1)[1]):
                 sources.append(self._ref(url))
         return tuple(sources)
 
@@ -144,7 +161,7 @@ class Queues:
             If they can't be read.
         """
         try:
-            with _denied_as_rejected(queue.name):
+            with self._denied_as_rejected(queue.name):
                 return self._client.list_queue_tags(QueueUrl=queue.url).get("Tags", {})
         except (ClientError, BotoCoreError) as error:
             raise RejectedError(
@@ -177,7 +194,7 @@ class Queues:
         # While a FIFO group has a message in flight, SQS returns no others of the group, so more threads don't help.
         threads = 1 if peek.most is not None or peek.queue.fifo else PEEK_THREADS
         try:
-            with ThreadPoolExecutor(threads) as pool, _denied_as_rejected(peek.queue.name):
+            with ThreadPoolExecutor(threads) as pool, self._denied_as_rejected(peek.queue.name):
                 while len(handles) < limit and empty_polls < _EMPTY_POLLS and time.monotonic() < ends_at:
                     batch_size = min(10, limit - len(handles))
                     batches = pool.map(
@@ -286,28 +303,24 @@ class Queues:
                 "endpoint of SQS the app's functions use."
             )
 
+    @contextmanager
+    def _denied_as_rejected(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in KEY_ERRORS:
+                raise RejectedError(f"{name} can't be read ({code}). {key_remedy(name)} Then start again.") from None
+            if code not in DENIED:
+                raise
+            raise RejectedError(self._remedy.format(name=name)) from None
+
     def _ref(self, url: str) -> QueueRef:
         names: list[Any] = ["QueueArn", "MaximumMessageSize"]
         attributes = self._client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         arn, max_bytes = attributes["QueueArn"], int(attributes["MaximumMessageSize"])
         name = arn.rsplit(":", 1)[1]
         return QueueRef(name=name, arn=arn, url=url, fifo=name.endswith(".fifo"), max_bytes=max_bytes)
-
-
-@contextmanager
-def _denied_as_rejected(name: str) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in KEY_ERRORS:
-            raise RejectedError(f"{name} can't be read ({code}). {key_remedy(name)} Then start again.") from None
-        if code not in DENIED:
-            raise
-        raise RejectedError(
-            f"This app has no permission to access the queue {name}. Deploy it with a QueueNamePattern that matches "
-            "the queue's name, or choose another queue."
-        ) from None
 
 
 def receipt_entries(handles: Iterable[str]) -> Iterator[dict[str, str]]:

@@ -93,7 +93,13 @@ class ExecutionInputs(ExecutionDirectory, Protocol):
         """Return the input of an execution, character for character."""
 
 
-def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirectory, quarantine_arn: str) -> RunPlan:
+# Of a dry run without a deployment, which has no quarantine and sends nothing.
+_NO_QUARANTINE = QueueRef(name="none", arn="", url="", fifo=False, max_bytes=1_048_576)
+
+
+def plan_run(
+    request: RedriveRequest, execution: Execution, queues: QueueDirectory, quarantine_arn: str | None
+) -> RunPlan:
     """Return the plan of a run.
 
     Parameters
@@ -104,8 +110,8 @@ def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirecto
         The execution that the run is; its start separates old messages from new ones.
     queues : QueueDirectory
         The account's queues.
-    quarantine_arn : str
-        The queue where messages go that must not be redriven.
+    quarantine_arn : str | None
+        The queue where messages go that must not be redriven; None for a dry run without a deployment.
 
     Raises
     ------
@@ -114,7 +120,7 @@ def plan_run(request: RedriveRequest, execution: Execution, queues: QueueDirecto
     """
     dlq = find_queue(queues, request.dlq, "dlq")
     sources = queues.sources(dlq)
-    quarantine = find_queue(queues, quarantine_arn, "quarantine")
+    quarantine = _NO_QUARANTINE if quarantine_arn is None else find_queue(queues, quarantine_arn, "quarantine")
     destination = None if request.destination is None else find_queue(queues, request.destination, "destination")
     if destination is not None:
         _check_destination(dlq, destination, quarantine)

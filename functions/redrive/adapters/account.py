@@ -1,0 +1,181 @@
+"""One account and Region as an operator's credentials see it: its dead-letter queues, what feeds and consumes them.
+
+Used by the `redrive` command only; the Lambda functions know their queues by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import batched
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from redrive.adapters.error_codes import DENIED
+from redrive.adapters.sqs import Queues
+from redrive.domain.messages.arns import arn_name
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
+    from mypy_boto3_sqs import SQSClient
+
+_THREADS = 16
+_CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 5},
+    connect_timeout=5,
+    read_timeout=30,
+    max_pool_connections=_THREADS,
+)
+# Of one request (CloudWatch API reference, GetMetricData).
+_METRICS_AT_ONCE = 500
+_NO_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+_REMEDY = (
+    "These credentials don't allow access to the queue {name}. Ask for sqs:ReceiveMessage, "
+    "sqs:ChangeMessageVisibility, sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ListDeadLetterSourceQueues, and "
+    "sqs:ListQueueTags on it, or choose another queue."
+)
+
+
+@dataclass
+class ListedQueue:
+    """A queue of the account. Counts are approximate; retention is in seconds."""
+
+    name: str
+    arn: str
+    url: str
+    messages: int
+    in_flight: int
+    retention: int
+    #: ARN of its own dead-letter queue.
+    dead_letter_queue: str | None
+    #: Names of the queues whose dead-letter queue it is.
+    sources: list[str] = field(default_factory=list)
+    #: Names of the functions that consume these queues; None if event source mappings can't be listed.
+    consumers: list[str] | None = None
+    #: How many visible messages there were an hour ago; None if CloudWatch doesn't say.
+    hour_ago: int | None = None
+
+
+class Account:
+    """The account and Region that a profile leads to.
+
+    Parameters
+    ----------
+    profile, region : str | None
+        As in the AWS CLI; None for what the environment says.
+    """
+
+    def __init__(self, profile: str | None = None, region: str | None = None) -> None:
+        given = profile is not None or region is not None
+        default = None if given else boto3.DEFAULT_SESSION
+        self._session = default or boto3.Session(profile_name=profile, region_name=region)
+
+    def use(self) -> None:
+        """Let every client that is made from now on use this account."""
+        boto3.DEFAULT_SESSION = self._session
+
+    @property
+    def region(self) -> str:
+        """The Region, such as eu-west-1."""
+        return self.sqs.meta.region_name
+
+    @cached_property
+    def sqs(self) -> SQSClient:
+        """A client for `_THREADS` threads."""
+        return self._session.client("sqs", config=_CONFIG)
+
+    @cached_property
+    def queues(self) -> Queues:
+        """The queues as the steps of a run see them."""
+        return Queues(self.sqs, remedy=_REMEDY)
+
+    def names(self, prefix: str = "") -> list[str]:
+        """Return the names of the queues that begin with a prefix, at most 1,000."""
+        found = self.sqs.list_queues(QueueNamePrefix=prefix, MaxResults=1000).get("QueueUrls", [])
+        return [url.rsplit("/", 1)[1] for url in found]
+
+    def listed(self) -> list[ListedQueue]:
+        """Return all queues with what they are for one another, in the order of SQS."""
+        pages = self.sqs.get_paginator("list_queues").paginate(PaginationConfig={"PageSize": 1000})
+        urls = [url for page in pages for url in page.get("QueueUrls", [])]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            queues = [queue for queue in pool.map(self._listed, urls) if queue is not None]
+        sources = defaultdict(list)
+        for queue in queues:
+            if queue.dead_letter_queue is not None:
+                sources[queue.dead_letter_queue].append(queue)
+        consumers = self._consumers()
+        for queue in queues:
+            queue.sources = [source.name for source in sources[queue.arn]]
+            if consumers is not None:
+                named = {name for source in sources[queue.arn] for name in consumers.get(source.arn, ())}
+                queue.consumers = sorted(named)
+        return queues
+
+    def add_depth_an_hour_ago(self, queues: Iterable[ListedQueue], now: datetime) -> None:
+        """Ask CloudWatch how many messages were in queues of the account an hour ago; denied is as unknown."""
+        client = self._session.client("cloudwatch", config=_CONFIG)
+        with suppress(ClientError, BotoCoreError):
+            for some in batched(queues, _METRICS_AT_ONCE, strict=False):
+                queries: list[MetricDataQueryTypeDef] = [
+                    {"Id": f"q{place}", "MetricStat": _depth_of(queue.name)} for place, queue in enumerate(some)
+                ]
+                answer = client.get_metric_data(
+                    MetricDataQueries=queries,
+                    StartTime=now - timedelta(minutes=65),
+                    EndTime=now - timedelta(minutes=55),
+                )
+                for result in answer["MetricDataResults"]:
+                    if values := result.get("Values"):
+                        some[int(result.get("Id", "q0")[1:])].hour_ago = int(values[0])
+
+    def _listed(self, url: str) -> ListedQueue | None:
+        """Return a queue, or None if it was deleted meanwhile or may not be read."""
+        try:
+            attributes = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _NO_QUEUE | DENIED:
+                return None
+            raise
+        policy: Mapping[str, Any] = json.loads(attributes.get("RedrivePolicy") or "{}")
+        return ListedQueue(
+            name=url.rsplit("/", 1)[1],
+            arn=attributes["QueueArn"],
+            url=url,
+            messages=int(attributes.get("ApproximateNumberOfMessages", "0")),
+            in_flight=int(attributes.get("ApproximateNumberOfMessagesNotVisible", "0")),
+            retention=int(attributes.get("MessageRetentionPeriod", "345600")),
+            dead_letter_queue=policy.get("deadLetterTargetArn"),
+        )
+
+    def _consumers(self) -> dict[str, list[str]] | None:
+        """Return the functions that consume each queue, by the queue's ARN; None if they can't be listed."""
+        found = defaultdict(list)
+        try:
+            pages = (
+                self._session.client("lambda", config=_CONFIG).get_paginator("list_event_source_mappings").paginate()
+            )
+            for mapping in (mapping for page in pages for mapping in page["EventSourceMappings"]):
+                source, function = mapping.get("EventSourceArn", ""), mapping.get("FunctionArn", "")
+                found[source].append(arn_name(function) or function)
+        except (ClientError, BotoCoreError):
+            return None
+        return found
+
+
+def _depth_of(name: str) -> Any:
+    metric = {
+        "Namespace": "AWS/SQS",
+        "MetricName": "ApproximateNumberOfMessagesVisible",
+        "Dimensions": [{"Name": "QueueName", "Value": name}],
+    }
+    return {"Metric": metric, "Period": 300, "Stat": "Maximum"}

@@ -1,0 +1,91 @@
+"""How a command ends: its exit code, and what an error of the operator's or of AWS means to a person."""
+
+from __future__ import annotations
+
+import errno
+from enum import IntEnum
+
+# Whatever botocore raises before or instead of a request, with what to do.
+_REMEDIES = {
+    "NoCredentialsError": "No AWS credentials were found. Sign in (aws sso login), or set AWS_PROFILE or --profile.",
+    "PartialCredentialsError": "The AWS credentials are incomplete. Check the profile, or sign in (aws sso login).",
+    "TokenRetrievalError": "The session of AWS IAM Identity Center has expired. Sign in again: aws sso login",
+    "SSOTokenLoadError": "There is no session of AWS IAM Identity Center. Sign in: aws sso login",
+    "UnauthorizedSSOTokenError": "The session of AWS IAM Identity Center has expired. Sign in again: aws sso login",
+    "CredentialRetrievalError": "The credential process of this profile failed. Run it by itself to see why.",
+    "NoRegionError": "No AWS Region is set. Set AWS_REGION, or use --region.",
+    "InvalidRegionError": "The Region isn't valid. Expected a code such as eu-west-1 in --region or AWS_REGION.",
+    "ProfileNotFound": "The profile isn't in your AWS configuration. List those that are: aws configure list-profiles",
+}
+_UNREACHABLE = {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"} | {
+    "SSLError",
+    "ProxyConnectionError",
+}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_WRONG = {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidSecurity", "SignatureDoesNotMatch"} | {
+    "InvalidSignatureException",
+    "InvalidAccessKeyId",
+    "AuthFailure",
+    "MissingAuthenticationToken",
+}
+_DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException"}
+
+
+class Exit(IntEnum):
+    """The exit codes of every command."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    HALTED = 3
+    REJECTED = 4
+    STOPPED = 5
+    #: The command did what it should, and something is left to do.
+    LEFT = 6
+
+
+MEANINGS = {
+    Exit.DONE: "Done.",
+    Exit.FAILED: "Failed: the message says why and what to do.",
+    Exit.USAGE: "Wrong usage: an option, an argument, or a file that it names.",
+    Exit.HALTED: "The run halted before its end.",
+    Exit.REJECTED: "Rejected before anything moved.",
+    Exit.STOPPED: "An operator stopped the run.",
+    Exit.LEFT: "Done, and something is left to do: for `look`, messages that a run wouldn't redrive.",
+}
+
+
+class CommandError(Exception):
+    """A command can't do what it was asked to. The text says what was expected, what was found, and what to do."""
+
+    def __init__(self, text: str, exit_code: Exit = Exit.FAILED) -> None:
+        super().__init__(text)
+        self.exit = exit_code
+
+
+def explained(error: Exception) -> CommandError | None:
+    """Return what an error means to an operator, or None if it is a defect of this command."""
+    if isinstance(error, CommandError):
+        return error
+    name = type(error).__name__
+    if name in {"RejectedError", "NotReleasedError"}:
+        return CommandError(str(error), Exit.REJECTED if name == "RejectedError" else Exit.FAILED)
+    if name in _REMEDIES:
+        return CommandError(_REMEDIES[name])
+    if name in _UNREACHABLE:
+        return CommandError(f"AWS can't be reached ({name}). Check the network, the Region, and AWS_ENDPOINT_URL.")
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT}:
+        return CommandError(f"A file can't be written: {error.strerror}. Free some space, or choose another place.")
+    response = getattr(error, "response", None)
+    return _of_aws(response, getattr(error, "operation_name", "a request")) if isinstance(response, dict) else None
+
+
+def _of_aws(response: dict[str, dict[str, str]], operation: str) -> CommandError:
+    code = response.get("Error", {}).get("Code", "Unknown")
+    if code in _EXPIRED:
+        return CommandError("The AWS credentials have expired. Sign in again (aws sso login), or renew them.")
+    if code in _WRONG:
+        return CommandError(f"AWS doesn't accept the credentials ({code}). Check the profile and the Region.")
+    if code in _DENIED:
+        return CommandError(f"These credentials don't allow {operation} ({code}). Ask for that permission.")
+    return CommandError(f"AWS answered {operation} with {code}. Try again; if it stays, check the Region.")

@@ -1,0 +1,93 @@
+"""The entry point of the `redrive` command: options that all commands share, and what an error looks like.
+
+A command's module is imported when the command runs, so `redrive --help` imports neither boto3 nor pydantic.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module, metadata
+from typing import Any
+
+import click
+
+from redrive.command.exits import Exit, explained
+from redrive.command.output import Output
+from redrive.command.shared import shared
+
+# Name, and what it is for. The module of the same name has a click command `command`.
+COMMANDS = {
+    "queues": "List dead-letter queues, those with messages first.",
+    "look": "Show what is in a dead-letter queue, without moving anything.",
+}
+
+
+class Commands(click.Group):
+    """The commands, imported when they are needed."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names, in the order in which an operator needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """Return a command, or None if there is none of that name."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"redrive.command.{name}").command
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _version() -> str:
+    try:
+        return metadata.version("sqs-redrive")
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(_version(), prog_name="redrive")
+@shared
+def cli() -> None:
+    """Look into dead-letter queues of Amazon SQS and redrive them safely.
+
+    Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage,
+    3 halted, 4 rejected, 5 stopped, 6 something is left.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and exit with one of the codes of `Exit`."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    try:
+        result: Any = cli.main(arguments, prog_name="redrive", standalone_mode=False, obj=Output())
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return Exit.USAGE
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python would complain again when it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except Exception as error:
+        known = explained(error)
+        if known is None:
+            raise
+        click.echo(f"redrive: {known}", err=True)
+        return known.exit
+    return int(result) if isinstance(result, int) else Exit.DONE

@@ -1,0 +1,96 @@
+"""What a command prints: results to standard output, everything else to standard error.
+
+Nothing that comes from a message or from AWS reaches the terminal with control characters in it, which could move the
+cursor, hide text, or send keystrokes. Colors appear on a terminal only, and never with NO_COLOR.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Where output isn't a terminal, lines stay whole, so that grep and awk find what they look for.
+_WIDTH_OF_FILES = 400
+#: Version of the JSON that `--json` prints. It changes if a key is renamed, removed, or means something else.
+JSON_VERSION = 1
+
+
+@dataclass
+class Output:
+    """Where a command prints, and which account it works in."""
+
+    as_json: bool = False
+    quiet: bool = False
+    profile: str | None = None
+    region: str | None = None
+
+    @cached_property
+    def console(self) -> Console:
+        """Standard output. rich is imported when something is printed."""
+        from rich.console import Console  # noqa: PLC0415
+
+        width = None if sys.stdout.isatty() else _WIDTH_OF_FILES
+        return Console(highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
+
+    def document(self, **parts: Any) -> None:
+        """Print one JSON document."""
+        print(json.dumps({"version": JSON_VERSION, **parts}, indent=2))  # noqa: T201
+
+    def text(self, line: str = "", style: str | None = None) -> None:
+        """Print a line of the result."""
+        self.console.print(plain(line), style=style)
+
+    def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> None:
+        """Print a table.
+
+        Parameters
+        ----------
+        titles : Sequence[str]
+            The titles of the columns.
+        rows : Iterable[Sequence[str]]
+            The cells, row by row.
+        numbers : Iterable[int]
+            Places of the columns that are aligned to the right.
+        """
+        from rich.table import Table  # noqa: PLC0415
+
+        right = set(numbers)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for place, title in enumerate(titles):
+            table.add_column(title, justify="right" if place in right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(plain(cell) for cell in row))
+        self.console.print(table)
+
+    def say(self, text: str) -> None:
+        """Tell the operator something that isn't part of the result: progress, advice, what to run next."""
+        if not self.quiet:
+            print(plain(text), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def plain(text: str) -> str:
+    """Return a text without what a terminal would act on or show in another order: each such character becomes `�`."""
+    return "".join("�" if unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else sign for sign in text)
+
+
+def ago(seconds: float) -> str:
+    """Return a span of time as a person says it: `45 s`, `12 min`, `3 h`, `2 d 5 h`."""
+    seconds = max(0.0, seconds)
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes and hours < 6 else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"

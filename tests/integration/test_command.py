@@ -1,0 +1,234 @@
+"""The command without a stack: what it shows of an account, and that looking changes nothing."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from redrive.command.main import COMMANDS, run
+from redrive.domain.messages.queues import QueueRef
+from tests.support.moto_cloud import MotoCloud, moto_cloud
+
+MARK = "zqxj"
+
+
+@pytest.fixture(autouse=True)
+def settings_of_aws(monkeypatch):
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture
+def cloud() -> Iterator[MotoCloud]:
+    with moto_cloud() as made:
+        yield made
+
+
+@pytest.fixture
+def dlq(cloud) -> QueueRef:
+    found = cloud.queue("orders-dlq")
+    cloud.queue("orders", dlq=found)
+    return found
+
+
+def printed(capsys, *arguments: str, exit_code: int = 0) -> str:
+    """Run the command and return what it printed to standard output."""
+    assert run(list(arguments)) == exit_code
+    return str(capsys.readouterr().out)
+
+
+# queues
+
+
+def test_dead_letter_queues_with_messages_come_first(cloud, dlq, capsys):
+    empty = cloud.queue("a-dlq")
+    cloud.queue("a", dlq=empty)
+    cloud.queue("b", dlq=empty)
+    cloud.send(dlq, ["1"] * 12)
+
+    lines = printed(capsys, "queues").splitlines()
+
+    assert [line.split()[:2] for line in lines[1:]] == [["orders-dlq", "12"], ["a-dlq", "0"]]
+    assert "a, b" in lines[2]
+    assert "4 d" in lines[1] or "3 d 23 h" in lines[1]
+
+
+def test_listing_queues_leaves_messages_visible(cloud, dlq, capsys):
+    cloud.send(dlq, [str(number) for number in range(25)])
+    printed(capsys, "queues")
+    assert (cloud.visible(dlq), cloud.invisible(dlq)) == (25, 0)
+
+
+def test_without_a_peek_no_message_is_received(cloud, dlq, capsys):
+    cloud.send(dlq, ["1"])
+    cloud.calls.clear()
+    printed(capsys, "queues", "--no-peek")
+    assert "sqs:ReceiveMessage" not in cloud.calls
+
+
+def test_a_queue_with_a_redrive_policy_of_its_own_is_not_received_from(cloud, capsys):
+    last = cloud.queue("last-dlq")
+    middle = cloud.queue("middle-dlq", dlq=last)
+    cloud.queue("first", dlq=middle)
+    cloud.send(middle, ["1"])
+    cloud.calls.clear()
+    printed(capsys, "queues")
+    assert "sqs:ReceiveMessage" not in cloud.calls
+
+
+def test_queues_cost_about_one_call_each(cloud, capsys):
+    for number in range(40):
+        cloud.queue(f"q{number}", dlq=cloud.queue(f"q{number}-dlq"))
+    cloud.calls.clear()
+    printed(capsys, "queues")
+    assert len(cloud.calls) <= 1.1 * 80
+
+
+@pytest.mark.usefixtures("dlq")
+def test_all_queues_can_be_listed(capsys):
+    assert "orders " in printed(capsys, "queues", "--all")
+    assert "\norders " not in printed(capsys, "queues")
+
+
+@pytest.mark.usefixtures("cloud")
+def test_an_account_without_queues_is_said(capsys):
+    assert run(["queues"]) == 0
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert "No dead-letter queue in us-east-1" in found.err
+
+
+def test_json_has_a_version_and_the_same_facts(cloud, dlq, capsys):
+    cloud.send(dlq, ["1", "2"])
+    document = json.loads(printed(capsys, "queues", "--json"))
+    assert document["version"] == 1
+    assert document["region"] == "us-east-1"
+    [queue] = document["queues"]
+    assert (queue["name"], queue["messages"], queue["sources"]) == ("orders-dlq", 2, ["orders"])
+    assert 0 < queue["firstExpiresInSeconds"] <= 345_600
+
+
+# look
+
+
+def test_looking_shows_groups_and_moves_nothing(cloud, dlq, capsys):
+    cloud.send(dlq, [json.dumps({"order_id": MARK, "quantity": 1})] * 20)
+    shown = printed(capsys, "look", "orders-dlq", "--sample", "5")
+    assert "orders-dlq: about 20 messages" in shown
+    assert "100%" in shown
+    assert "orders" in shown
+    assert MARK not in shown
+    assert (cloud.visible(dlq), cloud.invisible(dlq)) == (20, 0)
+
+
+def test_looking_never_sends_or_deletes(cloud, dlq, capsys):
+    cloud.send(dlq, ["1"] * 3)
+    cloud.calls.clear()
+    printed(capsys, "look", "orders-dlq", "--full")
+    assert not {"sqs:SendMessage", "sqs:DeleteMessage"} & set(cloud.calls)
+
+
+def test_a_contract_in_a_file_shows_what_breaks_it(cloud, dlq, capsys):
+    cloud.send(dlq, [json.dumps({"order_id": "1", "quantity": 1})] * 3 + [json.dumps({"order_id": "1"})])
+    arguments = ("look", "orders-dlq", "--full", "--contract", "docs/snippets/order.schema.json")
+    shown = printed(capsys, *arguments, exit_code=6)
+    assert "quarantined: contract-violated" in shown or "quarantined" in shown
+    assert "25%" in shown
+    named = ("look", "orders-dlq", "--full", "--contract", "others=docs/snippets/order.schema.json")
+    assert "quarantined" not in printed(capsys, *named)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "can't be read"),
+        ("{", "found no JSON"),
+        ('{"type": 1}', "isn't a JSON Schema"),
+        ("[" * 100_000, "found no JSON"),
+    ],
+)
+@pytest.mark.usefixtures("dlq")
+def test_a_contract_that_cannot_be_used_is_refused_before_anything_is_received(cloud, capsys, tmp_path, text, expected):
+    file = tmp_path / "contract.json"
+    if text is not None:
+        file.write_text(text)
+    cloud.calls.clear()
+    assert run(["look", "orders-dlq", "--contract", str(file)]) == 2
+    assert expected in capsys.readouterr().err
+    assert cloud.calls == []
+
+
+@pytest.mark.usefixtures("dlq")
+def test_an_unknown_queue_is_rejected_with_the_nearest_names(capsys):
+    assert run(["look", "order-dlq"]) == 4
+    error = capsys.readouterr().err
+    assert "there is no queue order-dlq" in error
+    assert "The nearest: orders-dlq" in error
+
+
+@pytest.mark.usefixtures("dlq")
+def test_a_source_queue_is_rejected_with_its_dead_letter_queue(capsys):
+    assert run(["look", "orders"]) == 4
+    assert "orders-dlq" in capsys.readouterr().err
+
+
+def test_the_report_is_there_as_json(cloud, dlq, capsys):
+    cloud.send(dlq, ["1"] * 4)
+    document = json.loads(printed(capsys, "--json", "look", "orders-dlq"))
+    assert document["report"]["status"] == "DRY_RUN"
+    assert document["report"]["sample"]["sampled"] == 4
+    assert sum(document["arrivals"]["counts"]) == 4
+
+
+@pytest.mark.usefixtures("dlq")
+def test_an_empty_queue_is_said(capsys):
+    assert run(["look", "orders-dlq"]) == 0
+    assert "It is empty." in capsys.readouterr().err
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    bodies=st.lists(
+        st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=50),
+        min_size=1,
+        max_size=10,
+    )
+)
+def test_whatever_messages_contain_the_terminal_gets_no_control_characters(bodies, capsys):
+    accepted = [
+        body
+        for body in bodies
+        if all(sign in "\t\n\r" or sign >= " " for sign in body) and not set(body) & {"\ufffe", "\uffff"}
+    ]
+    with moto_cloud() as cloud:
+        found = cloud.queue("orders-dlq")
+        cloud.queue("orders", dlq=found)
+        cloud.send(found, [f"{body}\x9b31m<b>{MARK}" for body in accepted] or ["1"])
+        assert run(["look", "orders-dlq", "--full"]) in {0, 6}
+    shown = capsys.readouterr()
+    assert MARK not in shown.out + shown.err
+    assert not [sign for sign in shown.out if sign != "\n" and not sign.isprintable()]
+
+
+# What every command has
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    text = printed(capsys, name, "--help")
+    for option in ("--profile", "--region", "--json", "--quiet"):
+        assert option in text
+
+
+@pytest.mark.parametrize("arguments", [["bogus"], ["look"], ["look", "a", "--sample", "0"], ["queues", "--nope"]])
+def test_wrong_usage_is_said_in_one_line_and_exits_with_2(arguments, capsys):
+    assert run(arguments) == 2
+    assert "Error: " in capsys.readouterr().err
+
+
+def test_a_missing_profile_is_no_traceback(capsys):
+    assert run(["queues", "--profile", "no-such-profile"]) == 1
+    assert "aws configure list-profiles" in capsys.readouterr().err

@@ -1,0 +1,118 @@
+"""What a command prints is safe to show in a terminal, and says what an error means."""
+
+import errno
+import json
+import re
+import subprocess
+import sys
+import unicodedata
+
+import botocore.exceptions
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from redrive.command.exits import CommandError, Exit, explained
+from redrive.command.output import Output, ago, plain
+from redrive.domain.errors import RejectedError
+
+# ECMA-48: the introducers of control sequences, and whatever moves the cursor. Unicode Standard Annex #9: overrides.
+ACTS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+@given(text=st.text(st.characters()) | st.text(st.sampled_from("\x1b[31m]0;\x07\x9b\u202e\u2066ab\r\n\t\x7f")))
+def test_nothing_that_a_terminal_acts_on_is_printed(text):
+    printed = plain(text)
+    assert not ACTS.search(printed)
+    assert len(printed) == len(text)
+    for before, after in zip(text, printed, strict=True):
+        if unicodedata.category(before)[0] in "LNPSM" or before == " ":
+            assert after == before
+
+
+def test_a_table_neutralizes_its_cells(capsys):
+    Output().table(["NAME"], [["a\x1b]0;owned\x07b"]])
+    assert capsys.readouterr().out.splitlines()[1] == "a�]0;owned�b"
+
+
+def test_markup_is_shown_as_it_is(capsys):
+    Output().text("[bold red]x[/] :smile:")
+    assert capsys.readouterr().out == "[bold red]x[/] :smile:\n"
+
+
+def test_quiet_leaves_the_results(capsys):
+    output = Output(quiet=True)
+    output.say("advice")
+    output.document(queues=[])
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert json.loads(printed.out) == {"version": 1, "queues": []}
+
+
+@given(seconds=st.floats(0, 1e9))
+def test_a_span_of_time_is_said_in_at_most_two_units(seconds):
+    said = ago(seconds)
+    assert re.fullmatch(r"\d+ (s|min|h|d)( \d+ (min|h))?", said)
+    units = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+    value = sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+) (\w+)", said))
+    # Rounded down to the smaller unit, and to whole hours from six hours on.
+    assert value <= seconds + 0.5 < value + max(60, 0.17 * seconds) + 1
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (botocore.exceptions.NoCredentialsError(), "aws sso login"),
+        (botocore.exceptions.NoRegionError(), "--region"),
+        (botocore.exceptions.ProfileNotFound(profile="x"), "aws configure list-profiles"),
+        (botocore.exceptions.EndpointConnectionError(endpoint_url="https://x"), "AWS_ENDPOINT_URL"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (CommandError("As it is."), "As it is."),
+    ],
+)
+def test_an_error_says_what_to_do(error, expected):
+    found = explained(error)
+    assert found is not None
+    assert expected in str(found)
+    assert found.exit is Exit.FAILED
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("ExpiredToken", "have expired"),
+        ("RequestExpired", "have expired"),
+        ("InvalidClientTokenId", "doesn't accept the credentials"),
+        ("AccessDenied", "don't allow ListQueues"),
+        ("AccessDeniedException", "don't allow ListQueues"),
+        ("InternalError", "with InternalError"),
+    ],
+)
+def test_what_aws_answers_is_said_without_its_text(code, expected):
+    answer = {"Error": {"Code": code, "Message": "zqxj"}}
+    found = explained(botocore.exceptions.ClientError(answer, "ListQueues"))
+    assert found is not None
+    assert expected in str(found)
+    assert "zqxj" not in str(found)
+
+
+def test_a_rejection_has_its_own_exit_code():
+    found = explained(RejectedError("dlq: there is no queue a."))
+    assert found is not None
+    assert found.exit is Exit.REJECTED
+
+
+@pytest.mark.parametrize("error", [KeyError("body"), ValueError("x"), OSError(errno.EBADF, "x")])
+def test_a_defect_is_not_explained_away(error):
+    assert explained(error) is None
+
+
+def test_help_imports_neither_aws_nor_models():
+    code = "import sys; from redrive.command.main import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "functions"}
+    )
+    loaded = set(done.stderr.split())
+    assert "click" in loaded
+    assert not loaded & {"boto3", "botocore", "pydantic", "rich"}
+    assert re.search(r"^  look +Show", done.stdout, re.MULTILINE)
