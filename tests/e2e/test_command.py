@@ -17,12 +17,12 @@ from tests.support.definitions import ROOT
 SECONDS = 60
 COMMAND = [sys.executable, "-c", "from redrive.command.main import main; main()"]
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
-COLOR = re.compile(r"\x1b\[[0-9;]*(?:3|4|9|10)[0-7]m")
 
 
 def environment(app, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "NO_COLOR"))}
-    return kept | app.cloud.environment() | {"PYTHONPATH": str(ROOT / "functions"), "TERM": "xterm-256color"} | more
+    found = kept | app.cloud.environment | {"PYTHONPATH": str(ROOT / "functions"), "TERM": "xterm-256color"} | more
+    return {name: value for name, value in found.items() if value}
 
 
 def in_terminal(app, *arguments: str, columns: int = 80) -> tuple[int, str]:
@@ -99,18 +99,18 @@ def test_a_reader_that_stops_reading_is_no_error(app):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+NO_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}, "AWS can't be reached"),
         ({"AWS_PROFILE": "no-such-profile"}, "aws configure list-profiles"),
-        (
-            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nowhere"},
-            "No AWS credentials were found",
-        ),
+        (NO_CREDENTIALS | {"HOME": "/nowhere"}, "No AWS credentials were found"),
         ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "", "HOME": "/nowhere"}, "--region"),
     ],
-)  # fmt: skip
+)
 def test_an_environment_that_leads_nowhere_is_said_in_one_line(app, changes, expected):
     done = in_pipe(app, "queues", **changes)
     assert done.returncode == 1

@@ -6,6 +6,7 @@ Used by the `redrive` command only; the Lambda functions know their queues by na
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -75,7 +76,9 @@ class Account:
     """
 
     def __init__(self, profile: str | None = None, region: str | None = None) -> None:
-        given = profile is not None or region is not None
+        # The other SDKs' name for it, which botocore doesn't read (AWS SDKs and Tools reference guide, "AWS Region").
+        region = region or os.environ.get("AWS_REGION") or None
+        given = profile is not None or region not in {None, getattr(boto3.DEFAULT_SESSION, "region_name", None)}
         default = None if given else boto3.DEFAULT_SESSION
         self._session = default or boto3.Session(profile_name=profile, region_name=region)
 

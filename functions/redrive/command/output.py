@@ -37,8 +37,13 @@ class Output:
         """Standard output. rich is imported when something is printed."""
         from rich.console import Console  # noqa: PLC0415
 
+        class Terminal(Console):
+            def on_broken_pipe(self) -> None:
+                # rich would exit with 1.
+                raise BrokenPipeError
+
         width = None if sys.stdout.isatty() else _WIDTH_OF_FILES
-        return Console(highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
+        return Terminal(highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
 
     def document(self, **parts: Any) -> None:
         """Print one JSON document."""

@@ -52,7 +52,8 @@ def command(output: Output, every: bool, peek: bool) -> None:
         return
     output.table(_TITLES, (_row(queue, expire.get(queue.arn)) for queue in found), numbers=(1, 2, 3, 4))
     if full:
-        output.say(f"\nLook into the first one: redrive look {full[0].name}")
+        output.say("")
+        output.say(f"Look into the first one: redrive look {full[0].name}")
 
 
 def _expire(account: Account, queues: list[ListedQueue], now: datetime) -> dict[str, float]:
