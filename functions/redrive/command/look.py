@@ -236,10 +236,12 @@ def _print(output: Output, report: Report, sent: list[int]) -> None:
     if sample.other_groups:
         output.text(f"... and {sample.in_other_groups:,} messages in {sample.other_groups:,} smaller groups")
     # What needs a person comes first.
-    shown = sorted((group for group in sample.groups if group.example), key=lambda group: group.verdict == "redrivable")
-    if shown and (example := shown[0].example):
+    problems_first = sorted(
+        (group for group in sample.groups if group.example), key=lambda group: group.verdict == "redrivable"
+    )
+    if problems_first and (example := problems_first[0].example):
         output.text()
-        output.text(f"One that is {_verdict(shown[0])}, masked:", style="bold")
+        output.text(f"One that is {_verdict(problems_first[0])}, masked:", style="bold")
         output.text(json.dumps(example.body, ensure_ascii=False))
     for sentence in sample.explanations:
         output.say(sentence)
