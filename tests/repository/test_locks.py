@@ -13,7 +13,7 @@ from tests.support.definitions import ROOT
 from tools.lock import locks
 
 LOCKS = locks()
-NODE = ROOT / "requirements" / "peers-node"
+NPM_LOCKS = sorted((ROOT / "requirements").glob("*/package-lock.json"))
 HASH = re.compile(r" --hash=sha256:[0-9a-f]{64}")
 each_lock = pytest.mark.parametrize("lock", LOCKS.values())
 each_pair = pytest.mark.parametrize(("source", "lock"), LOCKS.items())
@@ -76,7 +76,7 @@ def test_the_tests_run_with_the_versions_that_lambda_gets():
     assert versions("functions/requirements.txt").items() <= versions("requirements/dev.txt").items()
 
 
-@pytest.mark.parametrize("environment", ["cloud", "dev", "sam"])
+@pytest.mark.parametrize("environment", ["cloud", "dev", "node", "sam"])
 def test_exactly_the_lock_is_installed(environment):
     packages = list((ROOT / ".venvs" / environment).glob("lib/python3.*/site-packages"))
     assert len(packages) == 1
@@ -88,9 +88,10 @@ def test_exactly_the_lock_is_installed(environment):
     assert installed == versions(f"requirements/{environment}.txt")
 
 
-def test_the_lock_of_node_packages_has_hashes_and_does_not_say_where_they_come_from():
-    packages = json.loads((NODE / "package-lock.json").read_text())["packages"]
-    wanted = json.loads((NODE / "package.json").read_text())["dependencies"]
+@pytest.mark.parametrize("lock", NPM_LOCKS, ids=lambda lock: lock.parent.name)
+def test_the_lock_of_node_packages_has_hashes_and_does_not_say_where_they_come_from(lock):
+    packages = json.loads(lock.read_text())["packages"]
+    wanted = json.loads(lock.with_name("package.json").read_text())["dependencies"]
     assert packages.pop("")["dependencies"] == wanted
     assert not [name for name, package in packages.items() if not package["integrity"].startswith("sha512-")]
     assert not [name for name, package in packages.items() if "resolved" in package]

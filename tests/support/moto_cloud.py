@@ -160,10 +160,10 @@ class MotoCloud:
 
 
 @contextmanager
-def moto_cloud() -> Iterator[MotoCloud]:
-    """Provide an empty account."""
+def moto_cloud(*, runs_workflows: bool = False) -> Iterator[MotoCloud]:
+    """Provide an empty account; it keeps the executions of state machines that are started, and may run them."""
     with (
-        mock_aws(),
+        mock_aws(config={"stepfunctions": {"execute_state_machine": runs_workflows}}),
         patch.object(SQSBackend, "send_message_batch", _with_system_attributes),
         patch.object(SQSResponse, "call_action", _one_at_a_time),
     ):
