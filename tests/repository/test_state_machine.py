@@ -178,12 +178,6 @@ def test_every_placeholder_is_substituted_and_every_substitution_is_used(name):
     assert used == substitutions(name).keys()
 
 
-def test_the_query_language_is_jsonata_throughout():
-    assert {definition(name)["QueryLanguage"] for name in DEFINITIONS} == {"JSONata"}
-    paths = {"InputPath", "OutputPath", "ResultPath", "Parameters", "ResultSelector", "ItemsPath"}
-    assert not [state.name for state in EVERY_STATE if paths & state.fields.keys()]
-
-
 @each_state
 def test_every_state_has_a_comment(state):
     assert len(state.fields.get("Comment", "")) > 10
@@ -335,18 +329,6 @@ def test_every_field_of_a_variable_exists_in_what_the_variable_holds(state):
                 assert path[1] in known[path[0]], expression
             if path[:2] == ("plan", "request"):
                 assert set(path[2:3]) <= keys_of(RedriveRequest), expression
-
-
-@each_state
-def test_results_are_read_where_there_are_any_and_errors_only_in_a_catch(state):
-    for where, expression in state.own_expressions():
-        parts = {path[1] for path in read(expression).paths if path[0] == "states" and len(path) > 1}
-        assert parts <= {"input", "context", "result", "errorOutput"}
-        if "result" in parts:
-            assert where[0] in {"Assign", "Output"}
-            assert state.fields["Type"] in {"Task", "Map"}
-        if "errorOutput" in parts:
-            assert where[0] == "Catch"
 
 
 @each_file

@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,13 @@ def evaluate_in_python(expression: str, variables: Mapping[str, Any]) -> Any:
 def _evaluated_in_python(expression: str, variables: Mapping[str, Any]) -> Any:
     bindings = {name: Utils.NULL_VALUE if value is None else value for name, value in variables.items()}
     try:
-        parsed = Jsonata(expression)
-        parsed.register_lambda("parse", json.loads)
-        return parsed.evaluate(None, bindings)
+        return _parsed(expression).evaluate(None, bindings)
     except (JException, ValueError, TypeError) as error:
         raise EvaluationError(str(getattr(error, "error", None) or error)) from error
+
+
+@cache
+def _parsed(expression: str) -> Any:
+    parsed = Jsonata(expression)
+    parsed.register_lambda("parse", lambda text=None: None if text is None else json.loads(text))
+    return parsed
