@@ -64,19 +64,7 @@ class Home:
         boto3.client("ssm").put_parameter(Name="store-events-outage", Value=stores, Type="String", Overwrite=True)
 
     def alarm(self, state: str) -> None:
-        name = sample("automatic")["trigger"]["detail"]["alarmName"]
-        client = boto3.client("cloudwatch")
-        client.put_metric_alarm(
-            AlarmName=name,
-            Namespace="AWS/SQS",
-            MetricName="ApproximateNumberOfMessagesVisible",
-            Statistic="Maximum",
-            Period=60,
-            EvaluationPeriods=1,
-            Threshold=1,
-            ComparisonOperator="GreaterThanOrEqualToThreshold",
-        )
-        client.set_alarm_state(AlarmName=name, StateValue=state, StateReason="set by the test")
+        self.cloud.alarm(sample("automatic")["trigger"]["detail"]["alarmName"], state)
 
     def fill(self) -> None:
         """Send nine good events and three without a store."""

@@ -36,6 +36,8 @@ class Account:
         sns.subscribe(TopicArn=TOPIC, Protocol="sqs", Endpoint=self.inbox.arn)
         self.redrive = workflows.create("redrive")
         self.automatic = workflows.create("automatic")
+        # Every answer of a function, with the function and the step.
+        self.answers: list[tuple[str, str | None, Any]] = []
         self.instead: Callable[[str, Any], Any] = lambda _name, _event: None
         self._handlers = {
             name: load(functions()[f"{name}Function"]) for name in ("Coordinator", "Sampler", "Mover", "Automatic")
@@ -43,8 +45,9 @@ class Account:
 
     def invoke(self, name: str, event: Any) -> Any:
         """Call a function, unless `instead` answers or raises."""
-        answer = self.instead(name, event)
-        return self._handlers[name](event) if answer is None else answer
+        answer = self.instead(name, event) or self._handlers[name](event)
+        self.answers.append((name, event.get("step"), answer))
+        return answer
 
     def fill(self, good: int = 9, bad: int = 3) -> None:
         """Send events that have a store, and some that don't."""
@@ -88,3 +91,10 @@ def new_account(jsonata: Reference) -> Iterator[Account]:
     with moto_cloud(runs_workflows=True) as cloud, interpreter(jsonata.evaluate, invoke) as workflows:
         accounts.append(Account(cloud, workflows))
         yield accounts[0]
+
+
+@pytest.fixture
+def account(jsonata: Reference) -> Iterator[Account]:
+    """An account without messages."""
+    with new_account(jsonata) as made:
+        yield made

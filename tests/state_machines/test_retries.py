@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.state_machines.conftest import Account, new_account
+from tests.state_machines.conftest import new_account
 from tests.support.definitions import definition
 from tests.support.interpreter import Finished, Functions, Interpreter, TaskError, interpreter
 from tests.support.moto_cloud import moto_cloud
@@ -55,29 +55,19 @@ RETRIERS = [
 @pytest.fixture(scope="module")
 def answers(jsonata) -> dict[tuple[str, str | None], Any]:
     """What each function answered, step by step, in a run with two executions and in an automatic one."""
-    found: dict[tuple[str, str | None], Any] = {}
-
-    def note(account: Account):
-        def invoke(name, event):
-            step = event.get("step")
-            answer = account._handlers[name](event)
-            key = (name, answer["next"] if name == "Automatic" or step == "tally" else step)
-            found.setdefault(key, answer)
-            return answer
-
-        return invoke
-
     with new_account(jsonata) as account, pytest.MonkeyPatch.context() as patching:
         patching.setattr("redrive.handlers.coordinator.MAX_HISTORY_EVENTS", 1)
         patching.setattr("redrive.domain.runs.tally.MAX_WAITS", 1)
-        account.instead = note(account)
         account.fill()
         account.take(3)
         assert account.run().status == "SUCCEEDED"
         account.fill()
         for number, given in enumerate([{}, sample("automatic-schedule")["trigger"]]):
             assert account.workflows.run(account.automatic, given, f"run-{number}").status == "SUCCEEDED"
-    return found
+    return {
+        (name, answer["next"] if name == "Automatic" or step == "tally" else step): answer
+        for name, step, answer in account.answers
+    }
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import batched
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from unittest.mock import patch
 
 import boto3
@@ -132,6 +132,21 @@ class MotoCloud:
     def invisible(self, queue: QueueRef) -> int:
         """Return the number of messages in flight."""
         return self.queues.facts(queue).in_flight
+
+    def alarm(self, name: str, state: Literal["ALARM", "OK"]) -> None:
+        """Create an alarm on a queue, if there is none yet, and set its state."""
+        client = boto3.client("cloudwatch")
+        client.put_metric_alarm(
+            AlarmName=name,
+            Namespace="AWS/SQS",
+            MetricName="ApproximateNumberOfMessagesVisible",
+            Statistic="Maximum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1,
+            ComparisonOperator="GreaterThanOrEqualToThreshold",
+        )
+        client.set_alarm_state(AlarmName=name, StateValue=state, StateReason="set by the test")
 
     def table(self, name: str, key: str) -> None:
         """Create a table whose partition key is a string."""
