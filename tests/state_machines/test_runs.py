@@ -83,6 +83,19 @@ def test_a_run_waits_for_messages_in_flight_elsewhere_as_often_as_the_tally_says
 
 
 @pytest.mark.usefixtures("short_histories")
+def test_what_the_functions_answer_is_passed_on_in_variables_alone(account):
+    account.fill()
+    account.take(3)
+    account.run()
+    for execution in account.workflows.executions(account.redrive):
+        entered = [event["stateEnteredEventDetails"] for event in execution.events if "StateEntered" in event["type"]]
+        inputs = {each["name"]: json.loads(each["input"]) for each in entered}
+        del inputs["Begin"]
+        assert inputs.pop("MoveSlice").keys() == {"plan", "work"}
+        assert {json.dumps(each) for each in inputs.values()} == {"{}"}
+
+
+@pytest.mark.usefixtures("short_histories")
 def test_a_long_run_continues_in_new_executions_and_reports_once_as_a_whole(account):
     account.fill()
     account.take(3)
