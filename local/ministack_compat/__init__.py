@@ -16,6 +16,7 @@ MODULES = (
     "message_move",
     "lambda_runtime",
     "lambda_async",
+    "recursion",
     "event_source_mapping",
     "step_functions",
     "step_functions_map",

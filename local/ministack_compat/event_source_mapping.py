@@ -12,7 +12,7 @@ from typing import Any
 from ministack.services import lambda_svc
 
 from local import call_recorder
-from local.ministack_compat import fit
+from local.ministack_compat import fit, recursion
 from local.ministack_compat.message_store import Message
 from local.ministack_compat.sqs import delete_for_lambda
 
@@ -79,7 +79,10 @@ def run_batch(
     _delete(queue_url, [message for message in batch if message["id"] not in offered])
     batch = [message for message in batch if message["id"] in offered]
 
-    outcome = lambda_svc._execute_function(function, event)
+    arn = function["config"]["FunctionArn"]
+    looped = recursion.begin(arn, event["Records"])
+    error = {"error": True, "body": {"errorType": "RecursiveInvocationException"}}
+    outcome = error if looped else lambda_svc._execute_function(function, event)
     if outcome.get("error"):
         mapping["LastProcessingResult"] = "FAILED"
         lambda_svc.logger.info("%s failed with a batch: %s", mapping.get("FunctionArn"), outcome.get("body"))

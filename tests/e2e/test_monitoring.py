@@ -11,7 +11,7 @@ from local.embedded_cloud import EmbeddedCloud
 from redrive.runtime.metrics import NAMESPACE as REDRIVE
 from tests.support import factories
 from tests.support.app import TRACE, App, Queue
-from tests.support.cloud_resources import make_function, make_queue, subscribe_function
+from tests.support.cloud_resources import make_function, subscribe_function
 from tests.support.dashboard import Dashboard
 from tests.support.eventually import eventually
 
@@ -134,8 +134,7 @@ def test_the_deployed_dashboard_shows_alarms_and_resources_that_exist(app: App):
 
 
 def test_a_redriven_message_reaches_its_consumer_with_the_trace_it_was_sent_with(app: App):
-    dlq = make_queue(app.cloud)
-    source = make_queue(app.cloud, dlq=dlq, VisibilityTimeout="2")
+    pair = app.pair(VisibilityTimeout="2")
     consumer = make_function(
         app.cloud,
         """
@@ -149,12 +148,12 @@ def test_a_redriven_message_reaches_its_consumer_with_the_trace_it_was_sent_with
         """,
         Timeout=2,
     )
-    subscribe_function(app.cloud, source, consumer)
+    subscribe_function(app.cloud, pair.source, consumer)
     header = {"AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}}
-    source.send("traced", MessageSystemAttributes=header)
-    eventually(lambda: dlq.depth()[0] == 1)
+    app.send(pair.source, [{"MessageBody": "traced", "MessageSystemAttributes": header}])
+    eventually(lambda: app.visible(pair.dlq) == 1)
 
-    run = app.redrive(app.queue_at(dlq.url))
+    run = app.redrive(pair.dlq)
     assert run.report["counts"]["redriven"] == 1
 
     logs = app.cloud.client("logs")

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support import factories
 from tests.support.app import TRACE, App
+from tests.support.cloud_resources import make_function, subscribe_function
 from tests.support.eventually import eventually
 
 EVERY_KIND_OF_ATTRIBUTE = {
@@ -49,6 +50,43 @@ def test_with_fresh_traces_messages_in_a_loop_are_reported_and_go_back_with_noth
     del message["MessageAttributes"]["redrive"]
     assert message["MessageAttributes"] == EVERY_KIND_OF_ATTRIBUTE
     assert message["Attributes"]["MessageGroupId"] == "tenant"
+
+
+def test_what_lambda_dropped_as_a_loop_is_dropped_again_until_it_goes_back_with_a_fresh_trace(app: App):
+    pair = app.pair(VisibilityTimeout="2")
+    # It sends what it gets to itself, until it is corrected: what has been redriven is only processed.
+    consumer = make_function(
+        app.cloud,
+        """
+        import boto3, os
+
+        def handle(event, context):
+            [record] = event["Records"]
+            redriven = "redrive" in record["messageAttributes"]
+            print("processed" if redriven else "sent on")
+            if not redriven:
+                boto3.client("sqs").send_message(QueueUrl=os.environ["QUEUE"], MessageBody=record["body"])
+        """,
+        Timeout=2,
+        TracingConfig={"Mode": "Active"},
+        Environment={"Variables": {"QUEUE": pair.source.url}},
+    )
+    subscribe_function(app.cloud, pair.source, consumer, BatchSize=1)
+    logs = app.cloud.client("logs")
+
+    def printed(text: str) -> int:
+        events = logs.filter_log_events(logGroupName=f"/aws/lambda/{consumer}")["events"]
+        return [event["message"].strip() for event in events].count(text)
+
+    app.send(pair.source, [{"MessageBody": "around and around"}])
+    eventually(lambda: app.visible(pair.dlq) == 1)
+    assert printed("sent on") == 16
+    assert app.redrive(pair.dlq).report["counts"]["redriven"] == 1
+    eventually(lambda: app.visible(pair.dlq) == 1)
+    assert printed("processed") == 0
+    assert app.redrive(pair.dlq, traceHeader="fresh").report["counts"]["redriven"] == 1
+    eventually(lambda: printed("processed") == 1)
+    eventually(lambda: app.depth(pair.source) + app.depth(pair.dlq) == 0)
 
 
 def test_the_report_goes_to_sns_with_attributes_for_filter_policies_and_a_readable_subject(app: App):

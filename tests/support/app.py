@@ -82,11 +82,12 @@ class App:
         found = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
         return Queue(url.rsplit("/", 1)[1], url, found["QueueArn"])
 
-    def pair(self, name: str = "source", *, fifo: bool = False, dlq: Queue | None = None) -> Pair:
+    def pair(self, name: str = "source", *, fifo: bool = False, dlq: Queue | None = None, **attributes: str) -> Pair:
         """Create a queue with a dead-letter queue that receives a message after one receive."""
         dlq = dlq or self.queue("dlq", fifo=fifo)
         policy = json.dumps({"deadLetterTargetArn": dlq.arn, "maxReceiveCount": 1})
-        return Pair(self.queue(name, fifo=fifo, RedrivePolicy=policy, VisibilityTimeout="0"), dlq)
+        attributes = {"RedrivePolicy": policy, "VisibilityTimeout": "0", **attributes}
+        return Pair(self.queue(name, fifo=fifo, **attributes), dlq)
 
     @cached_property
     def store_events(self) -> Pair:
