@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import Any
 
@@ -30,7 +31,8 @@ class Aws:
 
     def __init__(self, region: str | None = None, profile: str | None = None, endpoint_url: str | None = None) -> None:
         try:
-            self._session = boto3.Session(region_name=region, profile_name=profile)
+            # AWS_REGION is the other SDKs' name for it, which botocore doesn't read.
+            self._session = boto3.Session(region_name=region or os.environ.get("AWS_REGION"), profile_name=profile)
         except BotoCoreError as error:
             raise VerifyError(f"{error}. Pass a profile of your AWS configuration with --profile.") from None
         if not self._session.region_name:

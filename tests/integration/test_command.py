@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterator
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -79,6 +81,38 @@ def test_a_queue_with_a_redrive_policy_of_its_own_is_not_received_from(cloud, ca
     assert "sqs:ReceiveMessage" not in cloud.calls
 
 
+def test_a_work_queue_is_never_received_from(cloud, capsys):
+    cloud.send(cloud.queue("payments"), ["1"])
+    cloud.calls.clear()
+    printed(capsys, "queues", "--all")
+    assert "sqs:ReceiveMessage" not in cloud.calls
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["AccessDenied", "KMS.AccessDeniedException", "KMS.ThrottlingException", "AWS.SimpleQueueService.NonExistentQueue"],
+)
+def test_one_queue_that_cannot_be_read_costs_only_its_own_cell(cloud, dlq, capsys, code):
+    other = cloud.queue("team-b-dlq")
+    cloud.queue("team-b", dlq=other)
+    cloud.send(dlq, ["1"])
+    cloud.send(other, ["1"])
+
+    def fail(params, **_):
+        if params["QueueUrl"] == other.url:
+            raise ClientError({"Error": {"Code": code, "Message": ""}}, "ReceiveMessage")
+
+    events = boto3.DEFAULT_SESSION.events
+    events.register("provide-client-params.sqs.ReceiveMessage", fail)
+    try:
+        assert run(["queues"]) == 0
+    finally:
+        events.unregister("provide-client-params.sqs.ReceiveMessage", fail)
+    found = capsys.readouterr()
+    assert [line.split()[0] for line in found.out.splitlines()[1:]] == ["orders-dlq", "team-b-dlq"]
+    assert "Not looked into, because access is denied or SQS didn't answer: team-b-dlq" in found.err
+
+
 def test_queues_cost_about_one_call_each(cloud, capsys):
     for number in range(40):
         cloud.queue(f"q{number}", dlq=cloud.queue(f"q{number}-dlq"))
@@ -137,8 +171,10 @@ def test_a_contract_in_a_file_shows_what_breaks_it(cloud, dlq, capsys):
     shown = printed(capsys, *arguments, exit_code=6)
     assert "quarantined: contract-violated" in shown or "quarantined" in shown
     assert "25%" in shown
-    named = ("look", "orders-dlq", "--full", "--contract", "others=docs/snippets/order.schema.json")
-    assert "quarantined" not in printed(capsys, *named)
+    assert run(["look", "orders-dlq", "--full", "--contract", "others=docs/snippets/order.schema.json"]) == 0
+    found = capsys.readouterr()
+    assert "quarantined" not in found.out
+    assert "No message would go to others" in found.err
 
 
 @pytest.mark.parametrize(

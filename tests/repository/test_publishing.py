@@ -3,16 +3,20 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.support.definitions import ROOT, TEMPLATE, template
 from tests.support.rendering import transformed
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+DEPLOY = ROOT / ".github" / "workflows" / "deploy.yml"
 METADATA = template()["Metadata"]["AWS::ServerlessRepo::Application"]
 # AWS Serverless Application Repository developer guide, "CreateApplication".
 PATTERNS = {
@@ -93,10 +97,81 @@ def test_every_check_runs_on_every_change():
 
 
 def test_the_deployment_is_verified_where_it_was_deployed():
-    commands = [step["run"] for step in steps(ROOT / ".github" / "workflows" / "deploy.yml") if "run" in step]
-    assert commands[0] == "make package"
-    assert "sam deploy" in commands[1]
-    assert commands[2:] == ["make verify ARGS=--yes"]
+    package, deploy, verify = [step["run"] for step in steps(DEPLOY) if "run" in step]
+    assert package == "make package"
+    assert "sam deploy" in deploy
+    assert '-m verify "$STACK" --yes' in verify
+
+
+def played(script: str, directory: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a step of a workflow as GitHub does, with its tools replaced by those in a directory."""
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script],
+        cwd=directory,
+        env={"PATH": f"{directory}:/usr/bin:/bin", "PYTHONPATH": str(ROOT), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def tool(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/bash\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, 0), (1, 1), (2, 2), (3, 0), (130, 130)])
+def test_scenarios_that_were_skipped_are_a_warning_and_no_failure(tmp_path, status, expected):
+    [_package, _deploy, verify] = [step["run"] for step in steps(DEPLOY) if "run" in step]
+    tool(tmp_path / ".venvs/cloud/bin/python", f"exit {status}")
+    done = played(verify, tmp_path, STACK="sqs-redrive")
+    assert done.returncode == expected
+    assert ("::warning::" in done.stdout) == (status == 3)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    parameters=st.dictionaries(
+        st.from_regex(r"[A-Za-z][A-Za-z0-9]{0,10}", fullmatch=True),
+        st.text(st.characters(codec="ascii", min_codepoint=32, max_codepoint=126))
+        | st.sampled_from(["*", "$(id)", " --x"]),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_parameters_reach_sam_as_they_are(tmp_path, parameters):
+    [_package, deploy, _verify] = [step["run"] for step in steps(DEPLOY) if "run" in step]
+    tool(tmp_path / ".venvs/sam/bin/sam", 'printf "%s\\0" "$@" > arguments')
+    tool(tmp_path / "python", f'exec {sys.executable} "$@"')
+    done = played(deploy, tmp_path, STACK="a b", ARCHITECTURE="arm64", PARAMETERS=json.dumps(parameters))
+    assert done.returncode == 0, done.stderr
+    arguments = (tmp_path / "arguments").read_text().split("\0")[:-1]
+    place = arguments.index("--parameter-overrides")
+    assert arguments[:3] == ["deploy", "--stack-name", "a b"]
+    *passed, architecture = arguments[place + 1 :]
+    assert architecture == "Architecture=arm64"
+    read = dict(override.split("=", 1) for override in passed)
+    assert {name: json.loads(value) for name, value in read.items()} == parameters
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Examples=false", "[]", '{"a b": "c"}', '{"--x": "c"}', '{"A": 1}', '{"A": "b\\nc"}']
+)
+def test_parameters_that_are_none_end_the_deployment_before_it_begins(tmp_path, text):
+    [_package, deploy, _verify] = [step["run"] for step in steps(DEPLOY) if "run" in step]
+    tool(tmp_path / ".venvs/sam/bin/sam", "touch called")
+    tool(tmp_path / "python", f'exec {sys.executable} "$@"')
+    done = played(deploy, tmp_path, STACK="s", ARCHITECTURE="arm64", PARAMETERS=text)
+    assert done.returncode == 1
+    assert "error: Expected" in done.stderr
+    assert not (tmp_path / "called").exists()
+
+
+def test_the_parameters_by_default_are_those_that_verify_needs():
+    inputs = yaml.safe_load(DEPLOY.read_text())[True]["workflow_dispatch"]["inputs"]
+    assert json.loads(inputs["parameters"]["default"]).keys() <= template()["Parameters"].keys()
+    assert inputs["architecture"]["options"] == template()["Parameters"]["Architecture"]["AllowedValues"]
 
 
 @pytest.mark.parametrize("name", PATTERNS)

@@ -23,13 +23,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.adapters.error_codes import DENIED
 from redrive.adapters.sqs import Queues
+from redrive.domain.errors import NotReleasedError, RejectedError
 from redrive.domain.messages.arns import arn_name
+from redrive.domain.messages.queues import QueueRef
+from redrive.workflow.ports import Peek
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
     from mypy_boto3_sqs import SQSClient
 
 _THREADS = 16
+# The most that a queue can take (SQS developer guide, "Message quotas").
+MAX_BYTES = 1_048_576
 _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 5},
     connect_timeout=5,
@@ -80,6 +85,8 @@ class Account:
         region = region or os.environ.get("AWS_REGION") or None
         given = profile is not None or region not in {None, getattr(boto3.DEFAULT_SESSION, "region_name", None)}
         default = None if given else boto3.DEFAULT_SESSION
+        #: Queues whose messages couldn't be looked at.
+        self.unreadable: list[str] = []
         self._session = default or boto3.Session(profile_name=profile, region_name=region)
 
     def use(self) -> None:
@@ -99,7 +106,21 @@ class Account:
     @cached_property
     def queues(self) -> Queues:
         """The queues as the steps of a run see them."""
-        return Queues(self.sqs, remedy=_REMEDY)
+        return Queues(self.sqs, remedy=_REMEDY, key_users="whoever has these credentials")
+
+    def first_sent(self, queue: ListedQueue, most: int) -> float | None:
+        """Return when the oldest of some messages was sent, in seconds since 1970, and make them visible again.
+
+        None if none could be received; if that was an error, the queue's name is in `unreadable` from then on.
+        """
+        fifo = queue.name.endswith(".fifo")
+        reference = QueueRef(name=queue.name, arn=queue.arn, url=queue.url, fifo=fifo, max_bytes=MAX_BYTES)
+        try:
+            received = list(self.queues.peek(Peek(reference, most), seconds=5))
+        except (RejectedError, NotReleasedError, ClientError, BotoCoreError):
+            self.unreadable.append(queue.name)
+            return None
+        return min((int(message["Attributes"]["SentTimestamp"]) / 1000 for message in received), default=None)
 
     def names(self, prefix: str = "") -> list[str]:
         """Return the names of the queues that begin with a prefix, at most 1,000."""

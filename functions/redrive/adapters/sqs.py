@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from redrive.adapters.error_codes import DENIED, error_code
 from redrive.adapters.trace_context import without_own_trace
 from redrive.domain.errors import NotReleasedError, RejectedError
-from redrive.domain.messages.queue_keys import KEY_ERRORS, key_remedy
+from redrive.domain.messages.queue_keys import KEY_ERRORS, KEY_USERS, key_remedy
 from redrive.domain.messages.queue_names import Home, QueueId, other_account, parse_queue
 from redrive.domain.messages.queues import IN_FLIGHT_LIMIT, QueueAddress, QueueRef
 from redrive.domain.plan.planning import QueueFacts
@@ -82,13 +82,20 @@ class Queues:
         Waits for so many seconds.
     remedy : str
         What to do if access to a queue is denied; `{name}` stands for the queue's name.
+    key_users : str
+        Who needs a queue's KMS key.
     """
 
     def __init__(
-        self, client: SQSClient, pause: Callable[[float], None] = time.sleep, remedy: str = _DEPLOYMENT_REMEDY
+        self,
+        client: SQSClient,
+        pause: Callable[[float], None] = time.sleep,
+        remedy: str = _DEPLOYMENT_REMEDY,
+        key_users: str = KEY_USERS,
     ) -> None:
         self._client = client
         self._remedy = remedy
+        self._key_users = key_users
         meta = client.meta
         self._home = Home(meta.partition, meta.region_name, meta.endpoint_url)
         self._pause = pause
@@ -310,7 +317,8 @@ class Queues:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code in KEY_ERRORS:
-                raise RejectedError(f"{name} can't be read ({code}). {key_remedy(name)} Then start again.") from None
+                remedy = key_remedy(name, self._key_users)
+                raise RejectedError(f"{name} can't be read ({code}). {remedy} Then start again.") from None
             if code not in DENIED:
                 raise
             raise RejectedError(self._remedy.format(name=name)) from None

@@ -65,7 +65,7 @@ def command(  # noqa: PLR0917
     """
     from redrive.adapters.account import Account  # noqa: PLC0415
 
-    find_contract = _contracts(contracts)
+    find_contract, unused = _contracts(contracts)
     account = Account(output.profile, output.region)
     account.use()
     given: dict[str, Any] = {"dlq": queue, "dryRun": True}
@@ -77,12 +77,14 @@ def command(  # noqa: PLR0917
         output.document(report=json.loads(report.model_dump_json()), arrivals=_arrivals(sent))
     else:
         _print(output, report, sent)
+    for name in sorted(unused):
+        output.say(f"No message would go to {name}, so its contract wasn't used.")
     sample = report.sample
     return Exit.LEFT if sample and (sample.quarantined or sample.skipped) else Exit.DONE
 
 
-def _contracts(given: Iterable[str]) -> Callable[[str], MessageContract | None]:
-    """Return how to find a contract by the name of a queue or function.
+def _contracts(given: Iterable[str]) -> tuple[Callable[[str], MessageContract | None], set[str]]:
+    """Return how to find a contract by the name of a queue or function, and the names that nobody asked for yet.
 
     Raises
     ------
@@ -95,7 +97,13 @@ def _contracts(given: Iterable[str]) -> Callable[[str], MessageContract | None]:
     for text in given:
         name, sign, file = text.partition("=")
         by_name[name if sign else ""] = _contract(Path(file if sign else text))
-    return lambda name: by_name.get(name, by_name.get(""))
+    unused = by_name.keys() - {""}
+
+    def find(name: str) -> MessageContract | None:
+        unused.discard(name)
+        return by_name.get(name, by_name.get(""))
+
+    return find, unused
 
 
 def _contract(file: Path) -> MessageContract:

@@ -51,6 +51,9 @@ def command(output: Output, every: bool, peek: bool) -> None:
         )
         return
     output.table(_TITLES, (_row(queue, expire.get(queue.arn)) for queue in found), numbers=(1, 2, 3, 4))
+    if account.unreadable:
+        unreadable = ", ".join(account.unreadable)
+        output.say(f"Not looked into, because access is denied or SQS didn't answer: {unreadable}")
     if full:
         output.say("")
         output.say(f"Look into the first one: redrive look {full[0].name}")
@@ -60,28 +63,15 @@ def _expire(account: Account, queues: list[ListedQueue], now: datetime) -> dict[
     """Return in how many seconds the first of the messages looked at expires, by the queue's ARN."""
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
-    # Receiving from a queue that has a redrive policy may push messages on.
-    safe = [queue for queue in queues if queue.dead_letter_queue is None]
+    # Work queues belong to their consumers, and receiving from a queue that has a redrive policy may push messages on.
+    safe = [queue for queue in queues if queue.sources and queue.dead_letter_queue is None]
     with ThreadPoolExecutor(16) as pool:
-        oldest = pool.map(lambda queue: _oldest(account, queue), safe)
+        first = pool.map(lambda queue: account.first_sent(queue, min(_PEEKED_AT, queue.messages)), safe)
         return {
             queue.arn: sent + queue.retention - now.timestamp()
-            for queue, sent in zip(safe, oldest, strict=True)
+            for queue, sent in zip(safe, first, strict=True)
             if sent is not None
         }
-
-
-def _oldest(account: Account, queue: ListedQueue) -> float | None:
-    """Return when the oldest of some messages was sent, in seconds since 1970; None if none could be received."""
-    from redrive.domain.messages.queues import QueueRef  # noqa: PLC0415
-    from redrive.workflow.ports import Peek  # noqa: PLC0415
-
-    reference = QueueRef(
-        name=queue.name, arn=queue.arn, url=queue.url, fifo=queue.name.endswith(".fifo"), max_bytes=1_048_576
-    )
-    most = min(_PEEKED_AT, queue.messages)
-    received = account.queues.peek(Peek(reference, most), seconds=5)
-    return min((int(message["Attributes"]["SentTimestamp"]) / 1000 for message in received), default=None)
 
 
 def _row(queue: ListedQueue, expires: float | None) -> tuple[str, ...]:

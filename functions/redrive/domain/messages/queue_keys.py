@@ -19,12 +19,16 @@ KEY_ERRORS = frozenset(
 )
 
 
-def key_remedy(queue: str) -> str:
-    """Return what lets SQS use the key of a queue for this deployment: two sentences.
+#: Who needs the keys of a deployment's queues.
+KEY_USERS = "the roles of this stack's sampler and mover"
+
+
+def key_remedy(queue: str, users: str = KEY_USERS) -> str:
+    """Return what lets SQS use the key of a queue for its users: two sentences.
 
     SQS developer guide, "Key management": who receives needs kms:Decrypt, who sends kms:GenerateDataKey as well.
     """
     return (
         f"SQS can't use the KMS key that encrypts {display_name(queue)}. Make sure that the key is enabled, and that "
-        "its policy allows the roles of this stack's sampler and mover kms:Decrypt and kms:GenerateDataKey."
+        f"its policy allows {users} kms:Decrypt and kms:GenerateDataKey."
     )
