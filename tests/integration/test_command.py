@@ -201,14 +201,55 @@ def test_a_contract_that_cannot_be_used_is_refused_before_anything_is_received(c
 def test_an_unknown_queue_is_rejected_with_the_nearest_names(capsys):
     assert run(["look", "order-dlq"]) == 4
     error = capsys.readouterr().err
-    assert "there is no queue order-dlq" in error
-    assert "The nearest: orders-dlq" in error
+    assert "There is no queue order-dlq in us-east-1. The nearest: orders-dlq" in error
 
 
 @pytest.mark.usefixtures("dlq")
 def test_a_source_queue_is_rejected_with_its_dead_letter_queue(capsys):
     assert run(["look", "orders"]) == 4
     assert "orders-dlq" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("dlq")
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("orders", "redrive look orders-dlq"),
+        ("arn:aws:sqs:eu-west-1:123456789012:orders-dlq", "Pass --region eu-west-1."),
+        ("arn:aws:sqs:us-east-1:210987654321:orders-dlq", "Pass a --profile of that account."),
+    ],
+)
+def test_a_refusal_says_what_to_do_in_a_terminal(capsys, given, expected):
+    assert run(["look", given]) == 4
+    error = capsys.readouterr().err
+    assert expected in error
+    assert "Deploy" not in error
+    assert "Start the run" not in error
+
+
+@pytest.mark.usefixtures("dlq")
+@pytest.mark.parametrize("arguments", [["look", ""], ["look", "orders-dlq", "--full", "--sample", "5"]])
+def test_arguments_that_contradict_or_say_nothing_are_wrong_usage(capsys, arguments):
+    assert run(arguments) == 2
+    assert "Error: " in capsys.readouterr().err
+
+
+def test_a_contract_is_given_by_pattern_as_in_a_stack(cloud, dlq, capsys):
+    cloud.send(dlq, ["no json"])
+    schema = "docs/snippets/order.schema.json"
+    assert "quarantined" in printed(capsys, "look", "orders-dlq", "--contract", f"or*={schema}", exit_code=6)
+
+
+def test_not_all_of_a_fifo_queue_can_be_seen_and_it_says_so(cloud, capsys):
+    found = cloud.queue("f-dlq.fifo")
+    cloud.queue("f.fifo", dlq=found)
+    entries = [
+        {"MessageBody": str(number), "MessageGroupId": "one", "MessageDeduplicationId": str(number)}
+        for number in range(12)
+    ]
+    cloud.send(found, entries)
+    assert run(["look", "f-dlq.fifo", "--full"]) == 0
+    assert "--full" not in capsys.readouterr().err
 
 
 def test_the_report_is_there_as_json(cloud, dlq, capsys):

@@ -68,16 +68,18 @@ def explained(error: Exception) -> CommandError | None:
     if isinstance(error, CommandError):
         return error
     name = type(error).__name__
+    found = CommandError(_REMEDIES[name]) if name in _REMEDIES else None
     if name in {"RejectedError", "NotReleasedError"}:
-        return CommandError(str(error), Exit.REJECTED if name == "RejectedError" else Exit.FAILED)
-    if name in _REMEDIES:
-        return CommandError(_REMEDIES[name])
-    if name in _UNREACHABLE:
-        return CommandError(f"AWS can't be reached ({name}). Check the network, the Region, and AWS_ENDPOINT_URL.")
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT}:
-        return CommandError(f"A file can't be written: {error.strerror}. Free some space, or choose another place.")
-    response = getattr(error, "response", None)
-    return _of_aws(response, getattr(error, "operation_name", "a request")) if isinstance(response, dict) else None
+        found = CommandError(str(error), Exit.REJECTED if name == "RejectedError" else Exit.FAILED)
+    elif name in _UNREACHABLE:
+        found = CommandError(f"AWS can't be reached ({name}). Check the network, the Region, and AWS_ENDPOINT_URL.")
+    elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT}:
+        found = CommandError(f"A file can't be written: {error.strerror}. Free some space, or choose another place.")
+    elif isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):
+        found = CommandError("AWS_ENDPOINT_URL isn't a URL. Expected one such as http://127.0.0.1:4566, or unset it.")
+    elif isinstance(response := getattr(error, "response", None), dict):
+        found = _of_aws(response, getattr(error, "operation_name", "a request"))
+    return found
 
 
 def _of_aws(response: dict[str, dict[str, str]], operation: str) -> CommandError:

@@ -7,6 +7,7 @@ nothing; messages become visible again at once.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,10 @@ _PROGRESS_EVERY = 1_000
 @click.command("look", short_help="Show what is in a dead-letter queue, without moving anything.")
 @click.argument("queue")
 @click.option(
-    "--sample", "size", type=click.IntRange(1, 1000), default=_SAMPLE, help=f"Messages to look at. Default: {_SAMPLE}."
+    "--sample",
+    "size",
+    type=click.IntRange(1, 1000),
+    help=f"Messages to look at. Default: {_SAMPLE}.",
 )
 @click.option("--full", is_flag=True, help="Look at all messages, up to 120,000.")
 @click.option("--destination", metavar="QUEUE", help="Judge as if all messages went to this queue.")
@@ -54,7 +58,7 @@ _PROGRESS_EVERY = 1_000
 def command(  # noqa: PLR0917
     output: Output,
     queue: str,
-    size: int,
+    size: int | None,
     full: bool,
     destination: str | None,
     contracts: tuple[str, ...],
@@ -65,18 +69,22 @@ def command(  # noqa: PLR0917
     """
     from redrive.adapters.account import Account  # noqa: PLC0415
 
+    if full and size is not None:
+        raise click.UsageError("--full looks at all messages and --sample at some. Pass one of them.")
+    if not queue:
+        raise click.UsageError("Expected the name, ARN, or URL of a queue, found an empty text.")
     find_contract, unused = _contracts(contracts)
     account = Account(output.profile, output.region)
     account.use()
     given: dict[str, Any] = {"dlq": queue, "dryRun": True}
-    given |= {"fullScan": True} if full else {"sampleSize": size}
+    given |= {"fullScan": True} if full else {"sampleSize": size or _SAMPLE}
     given |= {"destination": destination} if destination is not None else {}
     sent: list[int] = []
     report = _looked(account, given, find_contract, output, sent)
     if output.as_json:
         output.document(report=json.loads(report.model_dump_json()), arrivals=_arrivals(sent))
     else:
-        _print(output, report, sent)
+        _print(output, report, sent, full=full)
     for name in sorted(unused):
         output.say(f"No message would go to {name}, so its contract wasn't used.")
     sample = report.sample
@@ -93,6 +101,8 @@ def _contracts(given: Iterable[str]) -> tuple[Callable[[str], MessageContract | 
     """
     from pathlib import Path  # noqa: PLC0415
 
+    from redrive.contracts.wildcards import matches  # noqa: PLC0415
+
     by_name: dict[str, MessageContract] = {}
     for text in given:
         name, sign, file = text.partition("=")
@@ -100,8 +110,10 @@ def _contracts(given: Iterable[str]) -> tuple[Callable[[str], MessageContract | 
     unused = by_name.keys() - {""}
 
     def find(name: str) -> MessageContract | None:
-        unused.discard(name)
-        return by_name.get(name, by_name.get(""))
+        # As in QueueContracts: an exact name takes precedence over a pattern.
+        pattern = name if name in by_name else next((each for each in by_name if each and matches(each, name)), "")
+        unused.discard(pattern)
+        return by_name.get(pattern)
 
     return find, unused
 
@@ -115,7 +127,7 @@ def _contract(file: Path) -> MessageContract:
     try:
         return SchemaContract(file.name, json.loads(file.read_bytes(), parse_float=Decimal))
     except OSError as error:
-        raise CommandError(f"--contract: {file} can't be read: {error.strerror}.", Exit.USAGE) from None
+        raise CommandError(f"--contract: {str(file)!r} can't be read: {error.strerror}.", Exit.USAGE) from None
     except InvalidSchemaError as error:
         raise CommandError(f"--contract: {file} isn't a JSON Schema that can be used: {error}", Exit.USAGE) from None
     except (ValueError, RecursionError):
@@ -149,7 +161,7 @@ def _looked(
     try:
         plan = plan_run(parse_request(given), execution, queues, quarantine_arn=None)
     except RejectedError as error:
-        raise CommandError(f"{error}{_nearest(account, given['dlq'], str(error))}", Exit.REJECTED) from None
+        raise CommandError(_in_a_terminal(account, given["dlq"], str(error)), Exit.REJECTED) from None
     check_contracts(plan, find_contract)
     errors: list[str] = []
     found = sample(
@@ -212,18 +224,25 @@ class _Watched:
             yield message
 
 
-def _nearest(account: Account, given: str, error: str) -> str:
-    """Return a sentence with the names that are nearest to one that doesn't exist."""
+def _in_a_terminal(account: Account, given: str, error: str) -> str:
+    """Return why the plan refuses a queue, with what to do in a terminal instead of in the input of a run."""
     from difflib import get_close_matches  # noqa: PLC0415
 
-    if "there is no queue" not in error:
-        return ""
-    names = account.names()
-    near = get_close_matches(given.rsplit("/", 1)[-1].rsplit(":", 1)[-1], names, n=3, cutoff=0.5)
-    return f" The nearest: {', '.join(near)}." if near else ""
+    if "there is no queue" in error:
+        names = account.names()
+        near = get_close_matches(given.rsplit("/", 1)[-1].rsplit(":", 1)[-1], names, n=3, cutoff=0.5)
+        nearest = f" The nearest: {', '.join(near)}." if near else ""
+        return f"There is no queue {given} in {account.region}.{nearest} List them: redrive queues --all"
+    if found := re.search(r'Start (?:the|a) run with \{"dlq": "([^"]+)"\}', error):
+        sentence = error[: found.start()].removeprefix("dlq: ").strip()
+        return f"{sentence} Look into that one: redrive look {found[1]}"
+    if found := re.search(r", where this app is deployed, found (\S+) in ((the account )?\S+)\. Deploy", error):
+        there = "a --profile of that account" if found[3] else f"--region {found[2]}"
+        return f"{found[1]} is in {found[2]}. Pass {there}."
+    return error.removeprefix("dlq: ")
 
 
-def _print(output: Output, report: Report, sent: list[int]) -> None:
+def _print(output: Output, report: Report, sent: list[int], *, full: bool) -> None:
     sample = report.sample
     assert sample is not None  # a dry run that wasn't rejected has one
     output.text(f"{report.dlq}: about {report.counts.remaining:,} messages", style="bold")
@@ -253,7 +272,7 @@ def _print(output: Output, report: Report, sent: list[int]) -> None:
         output.text(json.dumps(example.body, ensure_ascii=False))
     for sentence in sample.explanations:
         output.say(sentence)
-    _advise(output, report)
+    _advise(output, report, full=full)
 
 
 def _row(group: SampleGroup) -> tuple[str, ...]:
@@ -274,16 +293,21 @@ def _ages(report: Report) -> str:
     oldest = ago((now - sample.oldest_sent_at).total_seconds())
     newest = ago((now - sample.newest_sent_at).total_seconds())
     expiring = f" SQS drops {sample.near_expiry:,} of them within a day." if sample.near_expiry else ""
-    return f"Sent {newest} to {oldest} ago.{expiring}"
+    span = oldest if newest == oldest else f"{newest} to {oldest}"
+    return f"Sent {span} ago.{expiring}"
 
 
-def _advise(output: Output, report: Report) -> None:
+def _advise(output: Output, report: Report, *, full: bool) -> None:
     sample = report.sample
     assert sample is not None
     output.say("")
     if sample.quarantined or sample.skipped:
-        output.say("What the reasons mean and what to do: docs/reference/reasons.md")
-    if not sample.complete:
+        output.say("docs/reference/reasons.md says what the reasons mean and what to do.")
+    if sample.fifo_groups and not sample.complete:
+        output.say(
+            "SQS returns no more of a FIFO group while one of its messages is in flight, so not all can be seen."
+        )
+    elif not sample.complete and not full:
         output.say(f"Look at all of them: redrive look {report.dlq} --full")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module, metadata
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,6 +22,9 @@ COMMANDS = {
     "queues": "List dead-letter queues, those with messages first.",
     "look": "Show what is in a dead-letter queue, without moving anything.",
 }
+
+
+_INTERRUPTED = 130
 
 
 class Commands(click.Group):
@@ -54,7 +58,7 @@ def _version() -> str:
 @click.version_option(_version(), prog_name="redrive")
 @shared
 def cli() -> None:
-    """Look into dead-letter queues of Amazon SQS and redrive them safely.
+    """Look into dead-letter queues of Amazon SQS, without moving anything.
 
     Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage,
     3 halted, 4 rejected, 5 stopped, 6 something is left.
@@ -68,26 +72,42 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
+    if sys.stdout is None:
+        # Closed by whoever started the command, so nobody wants its output.
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     try:
         result: Any = cli.main(arguments, prog_name="redrive", standalone_mode=False, obj=Output())
         sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as error:
+    except Exception as error:
+        code = _code_of(error)
+        if code is None:
+            raise
+        return code
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        return _INTERRUPTED
+    except SystemExit as error:
+        # click ends like this if its output is closed.
+        return Exit.DONE if isinstance(error.__context__, OSError) else Exit.FAILED
+    return int(result) if isinstance(result, int) else Exit.DONE
+
+
+def _code_of(error: Exception) -> int | None:
+    """Say what an error means, and return the exit code; None for a defect of this command."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return Exit.USAGE
-    except click.ClickException as error:
+    if isinstance(error, click.ClickException):
         error.show()
         return Exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
+    if isinstance(error, click.Abort):
         click.echo("Interrupted.", err=True)
-        return 130
-    except BrokenPipeError:
+        return _INTERRUPTED
+    if isinstance(error, BrokenPipeError):
         # Whoever read the output has seen enough. Python would complain again when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
-    except Exception as error:
-        known = explained(error)
-        if known is None:
-            raise
+    known = explained(error)
+    if known is not None:
         click.echo(f"redrive: {known}", err=True)
-        return known.exit
-    return int(result) if isinstance(result, int) else Exit.DONE
+    return None if known is None else known.exit

@@ -67,12 +67,16 @@ class Output:
         """
         from rich.table import Table  # noqa: PLC0415
 
-        right = set(numbers)
+        rows = [[plain(cell) for cell in row] for row in rows]
+        # A column without a value says nothing, and takes the width of its title from the others.
+        kept = [place for place in range(len(titles)) if place == 0 or any(row[place] for row in rows)]
+        right = {kept.index(place) for place in numbers if place in kept}
+        titles = [titles[place] for place in kept]
         table = Table(box=None, pad_edge=False, header_style="bold")
         for place, title in enumerate(titles):
             table.add_column(title, justify="right" if place in right else "left", overflow="fold")
         for row in rows:
-            table.add_row(*(plain(cell) for cell in row))
+            table.add_row(*(row[place] for place in kept))
         self.console.print(table)
 
     def say(self, text: str) -> None:
