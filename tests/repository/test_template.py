@@ -165,18 +165,6 @@ def test_the_guide_says_where_the_resource_is_anything():
         assert named in paragraph
 
 
-def test_services_act_with_the_roles_for_resources_of_this_account_only():
-    trusts = {
-        name: found
-        for name, resource in transformed()["Resources"].items()
-        if resource["Type"] == "AWS::IAM::Role"
-        for found in resource["Properties"]["AssumeRolePolicyDocument"]["Statement"]
-    }
-    assert len(trusts) > 10
-    account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
-    assert {name for name, found in trusts.items() if found.get("Condition") != account} == set()
-
-
 def test_every_function_reaches_only_its_rows_of_the_runs_table():
     prefixes: dict[str, set[str]] = {}
     for function in FUNCTIONS.values():
@@ -469,27 +457,31 @@ def test_every_queue_is_encrypted(queue):
     assert QUEUES[queue].get("SqsManagedSseEnabled") is True or "KmsMasterKeyId" in QUEUES[queue]
 
 
-def test_every_queue_refuses_plain_http():
-    refusing = {
-        reference["Ref"]
-        for policy in resources("AWS::SQS::QueuePolicy").values()
-        for found in statements(policy)
-        if found["Effect"] == "Deny" and found["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-        for reference in policy["Queues"]
+def refusing_plain_http(kind, targets, action):
+    """Return the names of the queues or topics that refuse everybody's plain HTTP."""
+    refusal = {
+        "Sid": "RefusePlainHttp",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": action,
+        "Resource": "*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
-    assert refusing == QUEUES.keys()
+    return {
+        reference["Ref"]
+        for policy in resources(kind).values()
+        if refusal in policy["PolicyDocument"]["Statement"]
+        for reference in policy[targets]
+    }
+
+
+def test_every_queue_refuses_plain_http():
+    assert refusing_plain_http("AWS::SQS::QueuePolicy", "Queues", "sqs:*") == QUEUES.keys()
 
 
 def test_every_topic_is_encrypted_and_refuses_plain_http():
     topics = resources("AWS::SNS::Topic")
-    refusing = {
-        reference["Ref"]
-        for policy in resources("AWS::SNS::TopicPolicy").values()
-        for found in statements(policy)
-        if found["Effect"] == "Deny" and found["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-        for reference in policy["Topics"]
-    }
-    assert refusing == topics.keys()
+    assert refusing_plain_http("AWS::SNS::TopicPolicy", "Topics", "sns:Publish") == topics.keys()
     assert all("KmsMasterKeyId" in topic for topic in topics.values())
 
 
