@@ -77,6 +77,8 @@ def find_stack(cloudformation: Any, name: str) -> Stack:
     VerifyError
         There is none, or it isn't of this app or not completely deployed.
     """
+    if not name:
+        raise VerifyError("Expected the name of a stack, found an empty text.")
     try:
         (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:

@@ -96,7 +96,7 @@ class Stage:
 
     def until_depth(self, queue: Queue, count: int) -> None:
         """Wait until a queue has so many messages."""
-        self.until(lambda: self.depth(queue.url) == count, f"{count} messages in {queue.name}")
+        self._until_count(lambda: self.depth(queue.url), count, queue)
 
     # Messages
 
@@ -132,11 +132,25 @@ class Stage:
     def let_die(self, pair: Pair, dead: int) -> None:
         """Receive from a queue until its dead-letter queue has so many messages."""
 
-        def all_dead() -> bool:
+        def received() -> int:
             self.aws.sqs.receive_message(QueueUrl=pair.source.url, MaxNumberOfMessages=10, VisibilityTimeout=0)
-            return self.depth(pair.dlq.url) == dead
+            return self.depth(pair.dlq.url)
 
-        self.until(all_dead, f"{dead} messages in {pair.dlq.name}", pause=0.05)
+        self._until_count(received, dead, pair.dlq, pause=0.05)
+
+    def _until_count(self, count: Callable[[], int], wanted: int, queue: Queue, pause: float = _POLL_SECONDS) -> None:
+        """Wait until a queue has so many messages, and say how many there were if it doesn't come to that."""
+        found = 0
+
+        def reached() -> bool:
+            nonlocal found
+            found = count()
+            return found == wanted
+
+        try:
+            self.until(reached, f"{wanted} messages in {queue.name}", pause=pause)
+        except MismatchError as error:
+            raise MismatchError(f"{error} There were {found} at the end.") from None
 
     def take(self, queue: Queue) -> None:
         """Receive and delete every message of a queue of ours, and enter them in the ledger."""
