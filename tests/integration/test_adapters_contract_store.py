@@ -4,10 +4,10 @@ import json
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError, ReadTimeoutError
 
 from redrive.adapters.contract_store import ContractStore
-from redrive.domain.errors import RejectedError
+from redrive.domain.errors import RejectedError, UnavailableError
 from tests.support.moto_cloud import moto_cloud
 
 SCHEMA = {"type": "object", "required": ["id"]}
@@ -105,6 +105,71 @@ def test_an_invalid_schema_is_rejected_with_the_location_of_the_error(text, expe
     assert message.startswith("The contract of orders at s3://schemas/order.json is invalid:")
     assert expected in message
     assert "xff" not in message
+
+
+# Failed reads
+
+
+def answered(code: str, status: int = 400) -> ClientError:
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetParameter")
+
+
+class FailingOnce:
+    """A client of SSM or S3 whose first request fails."""
+
+    def __init__(self, client, error):
+        self._client, self._errors = client, [error]
+
+    def __getattr__(self, name):
+        if self._errors:
+            raise self._errors.pop()
+        return getattr(self._client, name)
+
+
+def failing_once(monkeypatch, service: str, error: Exception) -> None:
+    client = FailingOnce(boto3.client(service), error)
+    monkeypatch.setattr("redrive.adapters.contract_store.boto3.client", lambda *_args, **_options: client)
+
+
+SETTINGS = {
+    "ssm": ("orders=ssm:/stack/contracts/order", "orders=ssm:/stack/contracts/order,@ssm:/stack/contracts/mapping"),
+    "s3": ("orders=s3://schemas/order.json", "orders=s3://schemas/order.json,@s3://schemas/mapping.json"),
+}
+
+
+@pytest.mark.parametrize(("service", "setting"), [(service, one) for service, both in SETTINGS.items() for one in both])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (answered("ThrottlingException"), UnavailableError),
+        (answered("TooManyRequestsException", 429), UnavailableError),
+        (answered("SlowDown", 503), UnavailableError),
+        (answered("InternalServerError", 500), UnavailableError),
+        (answered("RequestTimeout"), UnavailableError),
+        (answered("ExpiredTokenException"), UnavailableError),
+        (EndpointConnectionError(endpoint_url="https://ssm"), UnavailableError),
+        (ReadTimeoutError(endpoint_url="https://ssm"), UnavailableError),
+        (answered("AccessDeniedException"), RejectedError),
+        (answered("AccessDenied", 403), RejectedError),
+        (answered("ParameterNotFound"), RejectedError),
+        (answered("NoSuchKey", 404), RejectedError),
+        (answered("InvalidKeyId"), RejectedError),
+        (ParamValidationError(report="no bucket"), RejectedError),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or str(value)[:60],
+)
+def test_only_a_definite_answer_refuses_a_contract_and_a_failed_read_is_repeated(
+    monkeypatch, service, setting, error, expected
+):
+    for name, text in (("order", json.dumps(SCHEMA)), ("mapping", "{}")):
+        put_parameter(f"/stack/contracts/{name}", text)
+        put_object(f"{name}.json", text)
+    failing_once(monkeypatch, service, error)
+    store = ContractStore(setting, ACCOUNT)
+    with pytest.raises(expected, match=r"can't be read from .*: \w+\. .*(start the run again|may read)\.") as caught:
+        store.find("orders")
+    assert type(caught.value) is expected
+    assert store.find("orders").body_schema == SCHEMA
 
 
 # Mappings

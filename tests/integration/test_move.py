@@ -16,7 +16,8 @@ from redrive.adapters.pipeline import Pipeline
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import sqs_client
-from redrive.domain.errors import LockLostError, RejectedError, SupersededError
+from redrive.domain.errors import LockLostError, RejectedError, SupersededError, UnavailableError
+from redrive.domain.judging.judge import Judge
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.message import MAX_BATCH_ENTRIES, MAX_BYTES
 from redrive.domain.messages.provenance import ATTRIBUTE, Provenance
@@ -184,6 +185,29 @@ def test_a_destination_whose_key_can_t_be_used_ends_the_slice_and_nothing_is_los
     assert (result.counts.failed, result.counts.quarantined, result.counts.skipped) == (0, 0, 0)
     assert 0 < result.counts.redriven < 60
     assert stage.remaining() == (60 - result.counts.redriven, 0)
+
+
+def test_a_contract_that_cannot_be_read_now_ends_the_attempt_and_the_next_one_moves_the_rest_once(stage):
+    stage.cloud.send(stage.dlq, bodies(60))
+    plan = stage.plan()
+    judged = iter(range(1000))
+    ask = Judge.judge
+
+    def judge(self: Judge, message: Any) -> Any:
+        if next(judged) == 25:
+            raise UnavailableError("The contract of orders can't be read now.")
+        return ask(self, message)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Judge, "judge", judge)
+        with pytest.raises(UnavailableError):
+            stage.run(plan)
+    visible, invisible = stage.remaining()
+    assert (stage.cloud.visible(stage.orders) + visible, invisible) == (60, 0)
+    result = stage.run(plan)
+    assert (result.counts.redriven, result.duplicates_possible, result.unaccounted) == (60, 0, 0)
+    assert (stage.cloud.visible(stage.orders), stage.remaining()) == (60, (0, 0))
+    assert stage.pauses == [LEASE_SECONDS]
 
 
 def test_a_run_without_the_lock_moves_nothing(stage):

@@ -10,21 +10,11 @@ from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from redrive.adapters.error_codes import DENIED
+from redrive.adapters.error_codes import CREDENTIALS, DENIED, THROTTLED
 from redrive.domain.messages.destinations import Kind
 from redrive.domain.messages.queue_keys import KEY_ERRORS
 from redrive.domain.moving.actions import Action, ApiError, ErrorKind, Send
 
-# Common to all services.
-_THROTTLED = {"ThrottlingException", "Throttling", "RequestThrottled", "RequestThrottledException"} | {
-    # Of the runs table, which is read along with messages (DynamoDB developer guide, "Error handling").
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-}
-_CREDENTIALS = {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "InvalidSecurity"} | {
-    "UnrecognizedClientException",
-    "InvalidSignatureException",
-}
 # The request didn't leave this machine.
 _NOT_SENT = {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"}
 
@@ -39,11 +29,11 @@ class _Codes:
 
     def kind(self, code: str, *, sender_fault: bool) -> ErrorKind:
         """Return what a code means."""
-        if code in self.throttled or code in _THROTTLED:
+        if code in self.throttled or code in THROTTLED:
             return ErrorKind.THROTTLED
         if code in self.limit:
             return ErrorKind.LIMIT
-        if code in self.gone or code in DENIED or code in _CREDENTIALS:
+        if code in self.gone or code in DENIED or code in CREDENTIALS:
             return ErrorKind.GONE
         return ErrorKind.REFUSED if sender_fault else ErrorKind.UNCERTAIN
 
@@ -111,7 +101,7 @@ def entry_error_of(code: str, action: Action, *, sender_fault: bool) -> ApiError
 
 def _kind(code: str, action: Action, *, sender_fault: bool) -> ErrorKind:
     kind = _codes_of(action).kind(code, sender_fault=sender_fault)
-    if kind is ErrorKind.GONE and code not in _CREDENTIALS and isinstance(action, Send) and action.destination.met:
+    if kind is ErrorKind.GONE and code not in CREDENTIALS and isinstance(action, Send) and action.destination.met:
         # One that some messages go to, not the run's own: they stay, and the others go on.
         return ErrorKind.REFUSED
     return kind

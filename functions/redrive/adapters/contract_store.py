@@ -14,10 +14,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from redrive.adapters.error_codes import error_code
+from redrive.adapters.error_codes import error_code, is_transient
 from redrive.contracts.contract import MessageContract
 from redrive.contracts.registry import PYTHON, ContractMapping, UnknownContractError, python_contract
-from redrive.domain.errors import RejectedError
+from redrive.domain.errors import RedriveError, RejectedError, UnavailableError
 
 # A schema is compiled in each slice; more than this isn't a contract but a catalog.
 _MAX_BYTES = 512 * 1024
@@ -49,7 +49,9 @@ class ContractStore:
         Raises
         ------
         RejectedError
-            If the mapping or the contract can't be read, or the contract isn't one that messages can be judged with.
+            If the mapping or the contract doesn't exist, may not be read, or is malformed.
+        UnavailableError
+            If it can't be read at the moment. The next call reads it again.
         """
         location = self.mapping().location(name)
         if location is None:
@@ -66,7 +68,9 @@ class ContractStore:
         Raises
         ------
         RejectedError
-            If that can't be read, or is malformed.
+            If a document doesn't exist or may not be read, or the mapping is malformed.
+        UnavailableError
+            If a document can't be read at the moment.
         """
         if self._mapping is None:
             try:
@@ -79,10 +83,7 @@ class ContractStore:
         try:
             text = _read(location, self._account, _MAX_MAPPING_BYTES)
         except (ClientError, BotoCoreError) as error:
-            raise RejectedError(
-                f"The mapping of contracts can't be read from {location}: {error_code(error)}. Put the JSON document "
-                "there, or correct QueueContracts; docs/guides/contracts.md lists what this deployment may read."
-            ) from None
+            raise _unreadable("The mapping of contracts", "JSON document", location, error) from None
         if len(text) > _MAX_MAPPING_BYTES:
             raise RejectedError(
                 f"The mapping of contracts at {location} has more than {_MAX_MAPPING_BYTES} bytes, which is the limit. "
@@ -110,10 +111,7 @@ def _json_schema(location: str, name: str, account: str) -> MessageContract:
         # Its numbers are exact too: as a float, 0.1 is a little more.
         return SchemaContract(location, json.loads(text, parse_float=Decimal))
     except (ClientError, BotoCoreError) as error:
-        raise RejectedError(
-            f"The contract of {name} can't be read from {location}: {error_code(error)}. Put the JSON Schema there, or "
-            "correct QueueContracts; docs/guides/contracts.md lists what this deployment may read."
-        ) from None
+        raise _unreadable(f"The contract of {name}", "JSON Schema", location, error) from None
     except (InvalidSchemaError, ValueError, RecursionError) as error:
         # For documents that aren't JSON, the error would quote a part.
         problem = str(error) if isinstance(error, InvalidSchemaError) else "the document is not JSON"
@@ -121,6 +119,19 @@ def _json_schema(location: str, name: str, account: str) -> MessageContract:
             f"The contract of {name} at {location} is invalid: {problem}. Correct the JSON Schema and start the run "
             "again."
         ) from None
+
+
+def _unreadable(what: str, kind: str, location: str, error: ClientError | BotoCoreError) -> RedriveError:
+    problem = f"{what} can't be read from {location}: {error_code(error)}."
+    if is_transient(error):
+        return UnavailableError(
+            f"{problem} Expected the {kind}, but the service can't return it now. What wasn't moved is still in the "
+            "queue. Wait until the service answers, then start the run again."
+        )
+    return RejectedError(
+        f"{problem} Put the {kind} there, or correct QueueContracts; docs/guides/contracts.md lists what this "
+        "deployment may read."
+    )
 
 
 def _read(location: str, account: str, max_bytes: int) -> bytes:

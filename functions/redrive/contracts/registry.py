@@ -6,6 +6,7 @@ Used when a run is planned, sampled, and moved. A contract is imported or loaded
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -16,10 +17,21 @@ from redrive.contracts.wildcards import matches
 
 # A pydantic contract in the package: python:MODULE:NAME.
 PYTHON = "python:"
-# A JSON Schema in an SSM parameter or an S3 object.
-JSON_SCHEMA = ("ssm:", "s3://")
+# A JSON document in an SSM parameter (SSM API reference, PutParameter: characters of names; GetParameter: a version or
+# a label after a colon) or in an S3 object (S3 user guide, "General purpose bucket naming rules").
+_LOCATION = re.compile(r"ssm:[A-Za-z0-9_.:/-]*[A-Za-z0-9_.-]|s3://[a-z0-9.-]{3,63}/[^\x00-\x1f\x7f]+")
 # Before the location of a JSON document with more of the mapping: @ssm:PARAMETER or @s3://BUCKET/KEY.
 _DOCUMENT = "@"
+# SQS API reference, CreateQueue; names of functions are shorter, and the stack delivers to no state machine whose name
+# has other characters (template.yaml, DestinationStateMachineArns).
+_NAME_CHARACTERS = re.compile(r"[A-Za-z0-9_.*-]")
+_MAX_NAME = 80
+_NAMES = (
+    "the name of a queue or function: up to 80 letters, digits, hyphens, underscores, and wildcards *, with .fifo at "
+    "the end of a FIFO queue's"
+)
+# As much of the parameter as an error repeats.
+_MAX_EXCERPT = 40
 _EXAMPLE = '{"orders-*": "ssm:/sqs-redrive/contracts/order"}'
 
 
@@ -38,7 +50,7 @@ class ContractMapping:
     """Which contract each queue or function has."""
 
     #: Name, which may hold the wildcard `*`, and location: `python:MODULE:NAME`, `ssm:PARAMETER`, or
-    #: `s3://BUCKET/KEY`.
+    #: `s3://BUCKET/KEY`. Each name can be one of a queue or a function.
     pairs: tuple[tuple[str, str], ...]
 
     @classmethod
@@ -65,15 +77,20 @@ class ContractMapping:
             name, sign, location = pair.partition("=")
             if not (name and sign and location):
                 raise UnknownContractError(
-                    f"QueueContracts holds '{pair}'. Expected NAME=LOCATION, such as "
+                    f"QueueContracts holds {_excerpt(pair)}. Expected NAME=LOCATION, such as "
                     "orders-*=ssm:/sqs-redrive/contracts/order, separated by commas. Correct the parameter and deploy "
                     "again."
                 )
-            if not location.startswith((PYTHON, *JSON_SCHEMA)):
+            if problem := _problem_of(name):
                 raise UnknownContractError(
-                    f"QueueContracts gives {name} the contract '{location}'. Expected ssm:PARAMETER, s3://BUCKET/KEY, "
-                    "or python:MODULE:NAME for a contract in this app's package. Correct the parameter and deploy "
-                    "again."
+                    f"QueueContracts holds the name {_excerpt(name)}, which {problem}. Expected {_NAMES}. Correct the "
+                    "parameter and deploy again."
+                )
+            if not (location.startswith(PYTHON) or _LOCATION.fullmatch(location)):
+                raise UnknownContractError(
+                    f"QueueContracts gives {name} the contract {_excerpt(location)}. Expected ssm:PARAMETER, "
+                    "s3://BUCKET/KEY, or python:MODULE:NAME for a contract in this app's package. Correct the "
+                    "parameter and deploy again."
                 )
             pairs.append((name, location))
         return cls(tuple(pairs))
@@ -90,10 +107,10 @@ def _pairs_at(location: str, read: Callable[[str], bytes]) -> Iterator[tuple[str
 
     It can't name contracts in Python: whoever may write it should not choose which module is imported.
     """
-    if not location.startswith(JSON_SCHEMA):
+    if not _LOCATION.fullmatch(location):
         raise UnknownContractError(
-            f"QueueContracts names the mapping '{location}'. Expected @ssm:PARAMETER or @s3://BUCKET/KEY. Correct the "
-            "parameter and deploy again."
+            f"QueueContracts names the mapping {_excerpt(location)}. Expected @ssm:PARAMETER or @s3://BUCKET/KEY. "
+            "Correct the parameter and deploy again."
         )
     try:
         document = json.loads(read(location), object_pairs_hook=_Object)
@@ -103,9 +120,9 @@ def _pairs_at(location: str, read: Callable[[str], bytes]) -> Iterator[tuple[str
         raise _wrong(location, "it isn't a JSON object")
     names: set[str] = set()
     for place, (name, contract) in enumerate(document.members, 1):
-        if not name.strip() or name in names:
-            raise _wrong(location, f"the name of its member {place} is {'there twice' if name in names else 'empty'}")
-        if not isinstance(contract, str) or not contract.startswith(JSON_SCHEMA):
+        if problem := "is there twice" if name in names else _problem_of(name):
+            raise _wrong(location, f"the name of its member {place} {problem}")
+        if not isinstance(contract, str) or not _LOCATION.fullmatch(contract):
             raise _wrong(location, f"the value of its member {place} isn't ssm:PARAMETER or s3://BUCKET/KEY")
         names.add(name)
         yield name, contract
@@ -113,9 +130,29 @@ def _pairs_at(location: str, read: Callable[[str], bytes]) -> Iterator[tuple[str
 
 def _wrong(location: str, problem: str) -> UnknownContractError:
     return UnknownContractError(
-        f"The mapping of contracts at {location} is invalid: {problem}. Expected the locations of JSON Schemas by the "
-        f"names of queues and functions, such as {_EXAMPLE}. Correct the document and start the run again."
+        f"The mapping of contracts at {location} is invalid: {problem}. Expected locations of JSON Schemas, "
+        f"such as {_EXAMPLE}, each by {_NAMES}. Correct the document and start the run again."
     )
+
+
+def _problem_of(name: str) -> str | None:
+    """Return why a name with wildcards can't match that of any queue or function, or None if it can."""
+    if not name:
+        return "is empty"
+    for place, character in enumerate(name[: _MAX_NAME + 1], 1):
+        if not _NAME_CHARACTERS.fullmatch(character):
+            return f"has the character {character!a} at place {place}"
+    if len(name) > _MAX_NAME:
+        return f"has {len(name)} characters"
+    before, dot, suffix = name.partition(".")
+    if dot and not (before and matches(suffix, "fifo")):
+        return "has a dot that can't be that of .fifo"
+    return None
+
+
+def _excerpt(text: str) -> str:
+    """Return the beginning of a text in quotation marks, with escapes for what can't be seen."""
+    return ascii(text[:_MAX_EXCERPT]) + ("..." if len(text) > _MAX_EXCERPT else "")
 
 
 def python_contract(location: str) -> Contract[Any, Any]:

@@ -49,6 +49,10 @@ class NotReleasedError(RedriveError):
     """Messages that a run kept invisible could not be made visible again; trying again may help."""
 
 
+class UnavailableError(RedriveError):
+    """A contract or a mapping can't be read at the moment; trying again may help, so the workflow repeats the step."""
+
+
 class UnexpectedError(RedriveError):
     """Something failed that nothing here expects. The text has the form that `unexpected` gives it."""
 

@@ -97,6 +97,9 @@ class Mover:
             If another run has the queue.
         SupersededError
             If another attempt at the slice has taken the lane's place.
+        RedriveError
+            If the judge raised it, such as UnavailableError for a contract that can't be read now. By then, the lane
+            has finished its open requests and released its messages, so another attempt can take over.
         """
         log_error = self.error_log()
         runner = self.lane_runner(Memory(plan, self.facts, self.movers), log_error)
@@ -148,11 +151,12 @@ class Mover:
         def heartbeat() -> bool:
             nonlocal blocked
             now, notes = runner.clock(), lane.notes()
-            granted = lane.committed + settings.in_hand + int(work.rate)
+            granted = 0 if lane.finished else lane.committed + settings.in_hand + int(work.rate)
             granted = granted if settings.quota is None else min(settings.quota, granted)
             # Those of a FIFO queue may arrive twice, too: in the quarantine, which is a standard queue.
             in_hand = 0 if lane.finished else settings.in_hand
-            checkpoint = Checkpoint(reached(), in_hand, before.taken + granted, lane.finished)
+            finished = lane.finished and judge.error is None
+            checkpoint = Checkpoint(reached(), in_hand, before.taken + granted, finished)
             self.checkpoints.record_sent(plan, work, notes.undeleted, notes.settled)
             # Before anything is kept invisible: an attempt that has lost its place must not hide messages, and the one
             # that has taken it must know the groups that wait for them.
@@ -172,6 +176,8 @@ class Mover:
             # Whatever ended it: what was sent must not be sent again.
             self.checkpoints.record_sent(plan, work, sorted(lane.undeleted))
             raise
+        if judge.error is not None:
+            raise judge.error
         return reached()
 
 

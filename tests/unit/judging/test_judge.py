@@ -7,7 +7,7 @@ import pytest
 
 from examples.store_events.contract import STORE_EVENT
 from redrive.contracts.json_schema import SchemaContract
-from redrive.domain.errors import LockLostError, RejectedError
+from redrive.domain.errors import LockLostError, RejectedError, UnavailableError
 from redrive.domain.judging.judge import Judge
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip
 from redrive.domain.messages.destinations import Kind, quarantine, queue
@@ -577,8 +577,23 @@ def test_errors_of_the_run_end_it():
     def find_queue(_arn: str) -> None:
         raise LockLostError("another run has the queue")
 
+    judged = judge(find_queue=find_queue)
     with pytest.raises(LockLostError):
-        judge(find_queue=find_queue)(factories.received(source="deleted"))
+        judged.judge(factories.received(source="deleted"))
+    assert judged(factories.received(source="deleted")) is None
+    assert isinstance(judged.error, LockLostError)
+
+
+def test_a_contract_that_cannot_be_read_now_is_no_messages_fate_and_is_read_again():
+    answers = iter([UnavailableError("later"), RejectedError("never"), RejectedError("never")])
+
+    def find_contract(_name: str) -> None:
+        raise next(answers)
+
+    judged = judge(find_contract)
+    assert judged(factories.received()) is None
+    assert isinstance(judged.error, UnavailableError)
+    assert judged(factories.received()) == Skip(Reason.CONTRACT_UNUSABLE)
 
 
 def test_a_message_that_could_not_be_read_stays():

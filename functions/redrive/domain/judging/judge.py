@@ -56,7 +56,8 @@ class Judge:
         The run.
     find_contract : Callable[[str], MessageContract | None]
         The contract for the name of a queue or function; None if it has none, so that a message is judged on its
-        envelope alone. RejectedError if it has one that can't be used.
+        envelope alone. RejectedError if it has one that can't be used, which is the fate of its messages; any other
+        RedriveError, such as UnavailableError, is the run's.
     authority : Authority
         Where messages may go.
     movers : frozenset[str]
@@ -76,6 +77,8 @@ class Judge:
         request = plan.request
         #: What verdicts leave open, each once and in a sentence for an operator; nothing from a message.
         self.explanations: dict[str, None] = {}
+        #: The run's error that kept a message from being judged.
+        self.error: RedriveError | None = None
         self._plan = plan
         self._max_redrives = request.max_redrives
         self._keeps_trace = request.trace_header is TraceHeader.KEEP
@@ -89,9 +92,16 @@ class Judge:
         self._selects = None if request.select is None else Selector(request.select, plan.started_at)
         self._repair = None if request.repair is None else Repairer(request.repair)
 
-    def __call__(self, received: ReceivedMessage) -> Verdict:
-        """Return the verdict on one message."""
-        return self.judge(received).verdict
+    def __call__(self, received: ReceivedMessage) -> Verdict | None:
+        """Return the verdict on one message, or None if `error` kept it from being judged.
+
+        A lane has requests under way, so it must come to its end before the error is raised.
+        """
+        try:
+            return self.judge(received).verdict
+        except RedriveError as error:
+            self.error = error
+            return None
 
     def judge(self, received: ReceivedMessage) -> Judgment:
         """Return the verdict on one message, with what it is based on.

@@ -40,8 +40,8 @@ class Hand:
         The dead-letter queue is a FIFO queue.
     alone : bool
         No other lane receives from the queue.
-    judge : Callable[[ReceivedMessage], Verdict]
-        The verdict on one message.
+    judge : Callable[[ReceivedMessage], Verdict | None]
+        The verdict on one message; None if none can be judged anymore, for a reason that isn't the message's.
     intake : Intake
         Where quota and bytes are counted.
     counts : LaneCounts
@@ -61,7 +61,7 @@ class Hand:
         *,
         fifo: bool,
         alone: bool,
-        judge: Callable[[ReceivedMessage], Verdict],
+        judge: Callable[[ReceivedMessage], Verdict | None],
         intake: Intake,
         counts: LaneCounts,
         sent_before: Iterable[str],
@@ -102,12 +102,10 @@ class Hand:
     def take_in(self, message: ReceivedMessage, visible_until: float, now: float) -> None:
         """Take a received message in hand and judge it, unless that is decided without a judge."""
         message_id = message.message_id
-        held = self._messages.get(message_id)
-        if held is not None:
+        if (held := self._messages.get(message_id)) is not None:
             self._seen_again(held, message, visible_until)
             return
-        kept = self.keeping.kept(message_id)
-        if kept is not None and visible_until < kept.visible_until:
+        if (kept := self.keeping.kept(message_id)) is not None and visible_until < kept.visible_until:
             # The answer to an earlier receive, overtaken by the one whose handle holds the message.
             return
         held = self._messages[message_id] = InHand(message, visible_until, now)
@@ -126,7 +124,10 @@ class Hand:
             self._skip(held, Reason.GROUP_WAITS, now)
         else:
             held.verdict = self._judge(message)
-            if isinstance(held.verdict, Skip):
+            if held.verdict is None:
+                self.give_up(now)
+                self._advance(held, Event.GIVEN_BACK, now)
+            elif isinstance(held.verdict, Skip):
                 self._skip(held, held.verdict.reason, now)
             elif isinstance(held.verdict, Redrive) and self.buffers.line(held) in self.blocked:
                 self._skip(held, Reason.GROUP_WAITS, now)
@@ -171,8 +172,7 @@ class Hand:
 
     def to_extend(self) -> deque[InHand]:
         """Return the messages to keep invisible for longer, without those that were sent or released meanwhile."""
-        if self._extending:
-            self._extending = deque(held for held in self._extending if held.needs_time(ended=self.ended))
+        self._extending = deque(held for held in self._extending if held.needs_time(ended=self.ended))
         return self._extending
 
     def expired(self, held: InHand, now: float) -> None:

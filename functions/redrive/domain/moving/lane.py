@@ -51,8 +51,8 @@ class Lane:
     ----------
     settings : LaneSettings
         What the lane needs to know.
-    judge : Callable[[ReceivedMessage], Verdict]
-        The verdict on one message.
+    judge : Callable[[ReceivedMessage], Verdict | None]
+        The verdict on one message; None ends the lane early.
     rate_limiter : RateLimiter
         Its rate may change while messages move.
     sent_before : Iterable[str]
@@ -68,7 +68,7 @@ class Lane:
     def __init__(
         self,
         settings: LaneSettings,
-        judge: Callable[[ReceivedMessage], Verdict],
+        judge: Callable[[ReceivedMessage], Verdict | None],
         rate_limiter: RateLimiter,
         sent_before: Iterable[str],
         jitter: Callable[[], float],
