@@ -218,11 +218,11 @@ def _mail_summary() -> str:
 
 def _commands() -> str:
     parts = []
-    context = click.Context(cli, info_name="redrive", max_content_width=100)
+    context = click.Context(cli, info_name="redrive", **cli.context_settings)
     for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None
-        text = command.get_help(click.Context(command, info_name=name, parent=context, max_content_width=100))
+        text = command.get_help(click.Context(command, info_name=name, parent=context))
         parts.append(f"### redrive {name}\n\n```text\n{text}\n```")
     return "\n\n".join(parts)
 
