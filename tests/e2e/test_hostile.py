@@ -29,8 +29,9 @@ def attacks(number: int) -> list[dict[str, Any]]:
     size = 0
     while len(found) < number:
         message = hostile(bits.randbytes(SCRIPT_BYTES), len(found), fifo=False, moved_of_4=0)
-        size += len(json.dumps(message, default=repr))
-        if size < 900_000 and acceptable(message):
+        length = len(json.dumps(message, default=repr))
+        if size + length < 900_000 and acceptable(message):
+            size += length
             found.append({"MessageBody": message["Body"], "MessageAttributes": message["MessageAttributes"]})
     return found
 
