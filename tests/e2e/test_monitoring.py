@@ -10,7 +10,7 @@ from local.cloud import STACK_NAME
 from local.embedded_cloud import EmbeddedCloud
 from redrive.runtime.metrics import NAMESPACE as REDRIVE
 from tests.support import factories
-from tests.support.app import TRACE, App, Queue
+from tests.support.app import TEAM_QUEUES, TRACE, App, Queue
 from tests.support.cloud_resources import make_function, subscribe_function
 from tests.support.dashboard import Dashboard
 from tests.support.eventually import eventually
@@ -30,7 +30,7 @@ COUNTS = {
 def app() -> Iterator[App]:
     """The app on a cloud of its own: runs of other tests would raise its alarms."""
     with EmbeddedCloud.start(alarm_scale=ALARM_SCALE) as cloud:
-        yield App(cloud, cloud.deploy(STACK_NAME, {"SliceSeconds": "5", "QueueNamePattern": "queue-*"}))
+        yield App(cloud, cloud.deploy(STACK_NAME, {"SliceSeconds": "5", **TEAM_QUEUES}))
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_quarantined_message_raises_the_alarm_of_the_quarantine(app: App, quar
 
 def test_a_run_that_is_refused_raises_the_alarm_of_failed_runs(app: App):
     subscriber = app.subscribed("AlarmTopic")
-    assert app.ended(app.start({"dlq": "queue-nowhere"})).report["status"] == "REJECTED"
+    assert app.ended(app.start({"dlq": "team-nowhere"})).report["status"] == "REJECTED"
     eventually(lambda: ("RedriveFailedAlarm", "ALARM") in notices(app, subscriber))
     assert app.total(REDRIVE, "RunsEnded", dlq="none", status="REJECTED") == 1
 

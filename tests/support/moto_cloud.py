@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
+from moto.dynamodb.responses import DynamoHandler
 from moto.sqs.models import DEFAULT_SENDER_ID, SQSBackend
 from moto.sqs.responses import SQSResponse
 
@@ -46,7 +47,9 @@ def _note_call(model: Any, params: dict[str, Any], **_: Any) -> None:
 
 _send_message_batch = SQSBackend.send_message_batch
 _call_action = SQSResponse.call_action
+_call_dynamodb = DynamoHandler.call_action
 _sqs_lock = threading.RLock()
+_dynamodb_lock = threading.RLock()
 _calls: list[str] = []
 # One session for all accounts, because a session reads the models of its services only once.
 _SESSION = boto3.Session()
@@ -70,6 +73,13 @@ def _one_at_a_time(response: SQSResponse) -> Any:
     # bring each other's messages back.
     with _sqs_lock:
         return _call_action(response)
+
+
+def _one_item_at_a_time(handler: DynamoHandler) -> Any:
+    # DynamoDB checks a condition and writes in one step (DynamoDB developer guide, "Condition expressions"). moto 5.2.5
+    # does so in the caller's thread, and another one may write between.
+    with _dynamodb_lock:
+        return _call_dynamodb(handler)
 
 
 class MotoCloud:
@@ -181,6 +191,7 @@ def moto_cloud(*, runs_workflows: bool = False) -> Iterator[MotoCloud]:
         mock_aws(config={"stepfunctions": {"execute_state_machine": runs_workflows}}),
         patch.object(SQSBackend, "send_message_batch", _with_system_attributes),
         patch.object(SQSResponse, "call_action", _one_at_a_time),
+        patch.object(DynamoHandler, "call_action", _one_item_at_a_time),
     ):
         # moto replaces the default session, and restores it at the end.
         boto3.DEFAULT_SESSION = _SESSION
