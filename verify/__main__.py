@@ -7,6 +7,7 @@ Exit status: 0 if every scenario passed; 1 if one failed, or something couldn't 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -81,12 +82,13 @@ def _verify(aws: Aws, options: argparse.Namespace) -> int:
     stack = find_stack(aws.cloudformation, options.stack)
     stack.require_pattern_for(options.prefix)
     verification = Verification(aws, stack, options.prefix, [one for one in SCENARIOS if one.name in requested])
-    _announce(aws, stack, options.prefix, verification)
     if not verification.playable:
+        _say(*(f"Skipped: {name}: {reason}." for name, reason in verification.obstacles.items()))
         raise VerifyError("Every scenario is skipped, so there is nothing to verify. The reasons are above.")
+    _announce(aws, stack, options.prefix, verification)
     if not (options.yes or _agreed()):
         raise VerifyError("You didn't agree, so nothing was created. Answer y, or pass --yes.")
-    print()
+    _print()
     with _interrupting(verification) as signals:
         outcomes = verification.play(_show_one)
     unplayed = [one.name for one in SCENARIOS if one.name not in requested]
@@ -101,15 +103,20 @@ def _announce(aws: Aws, stack: Stack, prefix: str, verification: Verification) -
     names = {scenario.name for scenario in verification.playable}
     function = f", the function {function_name(prefix)} and a role for it" if "function-failures" in names else ""
     through = "; three messages pass through the quarantine" if "quarantine-and-back" in names else ""
+    alarms = ""
+    if names & {"refusals", "stop", "quarantine-and-back"}:
+        alarms = (
+            " Runs that are refused on purpose set off the alarm on failed runs, and the quarantine's alarm may go "
+            "off. Tell whoever is on call."
+        )
     listed = ", ".join(f"{service} {cost:.3f}" for service, cost in costs.items())
     _say(
         f"Stack {stack.name}, account {stack.account}, {stack.region}, at {aws.endpoint}.",
         f"This creates {amounts.queues} queues named {prefix}-{verification.run_id}-*{function}, all with the tag "
-        f"{TAG}={verification.run_id}. It sends about {amounts.messages} messages of its own, starts {amounts.runs} "
-        f"runs, and removes everything it has created at the end. It changes no other queue{through}.",
-        f"Each run publishes a report to {stack.outputs.get('ReportTopicArn', 'the report topic')}. Runs that are "
-        "refused on purpose set off the alarm on failed runs, and the quarantine's alarm may go off: tell whoever is "
-        "on call.",
+        f"{TAG}={verification.run_id}. It sends about {amounts.messages} messages of its own and starts about "
+        f"{amounts.runs} runs, which takes a minute or two, and removes everything it has created at the end. It "
+        f"changes no other queue{through}.",
+        f"Each run publishes a report to {stack.outputs.get('ReportTopicArn', 'the report topic')}.{alarms}",
         f"It costs at most ${ceil(sum(costs.values()) * 100) / 100:.2f} at the prices of us-east-1 ({listed}).",
     )
     for name, reason in verification.obstacles.items():
@@ -151,14 +158,14 @@ def _interrupting(verification: Verification) -> Iterator[list[int]]:
 def _show_one(outcome: Outcome) -> None:
     first, *more = textwrap.wrap(outcome.detail, _WIDTH - 40, break_on_hyphens=False) or [""]
     lines = [f"{outcome.scenario:<22}{outcome.result:<9}{outcome.seconds:>5.0f} s  {first}"]
-    print("\n".join(lines + [" " * 40 + line for line in more]), flush=True)
+    _print("\n".join(lines + [" " * 40 + line for line in more]))
 
 
 def _summary(outcomes: Sequence[Outcome]) -> int:
     counts = Counter(outcome.result for outcome in outcomes)
     skipped = [outcome.scenario for outcome in outcomes if outcome.result is Result.SKIPPED]
     left = {thing: reason for outcome in outcomes for thing, reason in outcome.left.items()}
-    print()
+    _print()
     _say(f"{counts[Result.PASSED]} passed, {counts[Result.FAILED]} failed, {counts[Result.SKIPPED]} skipped.")
     if skipped:
         _say(f"Not verified, because skipped: {', '.join(skipped)}. A skipped scenario isn't a passed one.")
@@ -170,9 +177,9 @@ def _summary(outcomes: Sequence[Outcome]) -> int:
 
 def _show_left(left: dict[Thing, str]) -> None:
     if not left:
-        print("Everything that was created is removed.")
+        _print("Everything that was created is removed.")
     for thing, reason in left.items():
-        print(f"Not removed: {thing}: {reason}\n  Remove it with: {thing.command}")
+        _print(f"Not removed: {thing}: {reason}\n  Remove it with: {thing.command}")
 
 
 def _clean_up(aws: Aws, options: argparse.Namespace) -> int:
@@ -192,7 +199,15 @@ def _clean_up(aws: Aws, options: argparse.Namespace) -> int:
 
 def _say(*paragraphs: str) -> None:
     for paragraph in paragraphs:
-        print(textwrap.fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False))
+        _print(textwrap.fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False))
+
+
+def _print(text: str = "") -> None:
+    """Print a text. If nobody reads it anymore, what was created must be removed all the same."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class Stack:
         advice = f"Deploy it with QueueNamePattern={','.join([*patterns, f'{prefix}-*'])}"
         if usable := [pattern for pattern in patterns if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,22}\*", pattern)]:
             beginning = usable[0].removesuffix("*").removesuffix("-")
-            advice += f", or pass --prefix {beginning}-verify"
+            advice += f", or pass --prefix {beginning if beginning.endswith('-verify') else f'{beginning}-verify'}"
         raise VerifyError(
             f"Expected the stack {self.name} to have a QueueNamePattern for queues named {prefix}-*, found {found}. "
             f"{advice}. Nothing was created."
