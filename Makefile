@@ -4,8 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.13
 DEV := .venvs/dev/bin/python
 CLOUD := .venvs/cloud/bin/python
-# End-to-end tests mostly wait: for visibility timeouts, long polls, alarms. They come first, in the order of the folders, so that
-# none of them is left to wait for at the end.
+# End-to-end tests mostly wait: for visibility timeouts, long polls, alarms.
 TEST_WORKERS ?= 4
 CHECK_WORKERS ?= 2
 export PORT STACK FUNCTION
@@ -58,7 +57,7 @@ scenario: setup-cloud ## run one scenario of local/scenarios: make scenario NAME
 .PHONY: check test lint unit
 check: lint unit ## lint, types, and quick unit tests, in a minute on two idle cores
 test: lint ## lint, types, and all tests, with the coverage of functions/
-	@COVERAGE_CORE=sysmon $(DEV) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --cov
+	@COVERAGE_CORE=sysmon $(DEV) -m pytest -n $(TEST_WORKERS) --dist loadfile --cov
 lint: setup ## ruff, mypy, import-linter, and SAM's own check of the template
 	@$(DEV) -m ruff check .
 	@$(DEV) -m ruff format --check --quiet .

@@ -83,6 +83,8 @@ def test_hostile_messages_neither_stop_a_run_nor_get_shown(app: App, moved: bool
         assert counts["redriven"] == 0
         assert app.visible(dlq) + counts["quarantined"] == len(sent)
     check(app, run, reports)
+    # The quarantine is that of all tests.
+    app.take(app.quarantine)
 
 
 def test_what_messages_say_of_where_they_come_from_and_why_they_failed_is_not_shown(app: App):
