@@ -138,15 +138,6 @@ def test_every_change_beside_an_accepted_statement_is_noticed() -> None:
     assert list(unnoticed([LOGGING])) == []
 
 
-@pytest.mark.usefixtures("logging_accepted")
-def test_an_exception_without_actions_accepts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(findings, "OPEN", {"Mover: *": "Anything goes."})
-    assert [line.partition("; ")[0] for line in found(LOGGING)] == [
-        f"{LOGGED}: allows more than one thing",
-        "Mover: *: isn't in template.yaml any more",
-    ]
-
-
 @pytest.mark.parametrize("name", ["UNNEEDED", "OPEN"])
 def test_every_exception_about_a_role_names_its_actions(name: str) -> None:
     for entry in getattr(exceptions, name):
