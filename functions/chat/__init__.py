@@ -4,4 +4,4 @@ Optional: template.yaml deploys it if a Slack channel or a webhook is given. See
 """
 
 # It checks first that the package's native code runs here.
-import redrive  # noqa: F401
+import redrive as redrive

@@ -5,4 +5,4 @@ the examples; a deployment names their contracts in its settings.
 """
 
 # It checks first that the package's native code runs here.
-import redrive  # noqa: F401
+import redrive as redrive

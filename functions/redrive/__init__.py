@@ -7,7 +7,7 @@ example.
 # Every handler imports this package first. If the native code was packaged for another processor or another Python, the
 # error of Python names neither.
 try:
-    import pydantic_core as _native  # noqa: F401
+    import pydantic_core as pydantic_core
 except ImportError as error:
     from redrive.package_mismatch import mismatch
 

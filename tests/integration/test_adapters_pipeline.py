@@ -2,7 +2,6 @@
 
 import random
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,16 +22,10 @@ from redrive.workflow import move
 from redrive.workflow.memory import Memory
 from tests.support import factories
 from tests.support.faulty_sqs import FaultySqs
-from tests.support.moto_cloud import MotoCloud, in_a_moment, moto_cloud
+from tests.support.moto_cloud import in_a_moment
 
 THREADS = 8
 VISIBILITY = 60
-
-
-@pytest.fixture
-def cloud() -> Iterator[MotoCloud]:
-    with moto_cloud() as made:
-        yield made
 
 
 @pytest.fixture

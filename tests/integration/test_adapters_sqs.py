@@ -1,7 +1,5 @@
 """Queues are found by name, ARN, or URL, peeked at without side effects, and their messages released."""
 
-from collections.abc import Iterator
-
 import pytest
 from botocore.stub import Stubber
 
@@ -9,13 +7,6 @@ from redrive.adapters.sqs import Peek, Queues, sqs_client
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queue_keys import KEY_ERRORS
 from redrive.domain.messages.queues import QueueRef
-from tests.support.moto_cloud import MotoCloud, moto_cloud
-
-
-@pytest.fixture
-def cloud() -> Iterator[MotoCloud]:
-    with moto_cloud() as made:
-        yield made
 
 
 @pytest.fixture

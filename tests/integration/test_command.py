@@ -1,7 +1,6 @@
 """The command without a stack: what it shows of an account, and that looking changes nothing."""
 
 import json
-from collections.abc import Iterator
 
 import boto3
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from redrive.command.main import COMMANDS, run
 from redrive.domain.messages.queues import QueueRef
-from tests.support.moto_cloud import MotoCloud, moto_cloud
+from tests.support.moto_cloud import moto_cloud
 
 MARK = "zqxj"
 
@@ -21,12 +20,6 @@ def settings_of_aws(monkeypatch):
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-
-
-@pytest.fixture
-def cloud() -> Iterator[MotoCloud]:
-    with moto_cloud() as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Reward payouts: each is paid once, in order for each member, and failures don't block other members."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
@@ -14,17 +14,10 @@ from examples.reward_payouts import consumer as reward_payouts_consumer
 from examples.reward_payouts.contract import REWARD_PAYOUT, RewardPayout
 from examples.reward_payouts.ledger import PayoutConflictError, RewardLedger
 from tests.support.definitions import functions
-from tests.support.moto_cloud import MotoCloud, moto_cloud
 from tests.support.rewards import Rewards, campaign, make_rewards, payout, record
 from tests.support.samples import VALUES, load
 
 REDRIVEN = {"redrive": {"DataType": "String", "StringValue": '{"run": "run-1", "count": 1}'}}
-
-
-@pytest.fixture
-def cloud() -> Iterator[MotoCloud]:
-    with moto_cloud() as made:
-        yield made
 
 
 @pytest.fixture

@@ -21,10 +21,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from redrive.adapters.error_codes import DENIED
+from redrive.adapters.error_codes import DENIED, NO_QUEUE
 from redrive.adapters.sqs import Queues
 from redrive.domain.errors import NotReleasedError, RejectedError
 from redrive.domain.messages.arns import arn_name
+from redrive.domain.messages.message import MAX_BYTES
 from redrive.domain.messages.queues import QueueRef
 from redrive.workflow.ports import Peek
 
@@ -32,18 +33,15 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
     from mypy_boto3_sqs import SQSClient
 
-_THREADS = 16
-# The most that a queue can take (SQS developer guide, "Message quotas").
-MAX_BYTES = 1_048_576
+THREADS = 16
 _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 5},
     connect_timeout=5,
     read_timeout=30,
-    max_pool_connections=_THREADS,
+    max_pool_connections=THREADS,
 )
 # Of one request (CloudWatch API reference, GetMetricData).
 _METRICS_AT_ONCE = 500
-_NO_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _REMEDY = (
     "These credentials don't allow access to the queue {name}. Ask for sqs:ReceiveMessage, "
     "sqs:ChangeMessageVisibility, sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ListDeadLetterSourceQueues, and "
@@ -100,7 +98,7 @@ class Account:
 
     @cached_property
     def sqs(self) -> SQSClient:
-        """A client for `_THREADS` threads."""
+        """A client for `THREADS` threads."""
         return self._session.client("sqs", config=_CONFIG)
 
     @cached_property
@@ -122,16 +120,16 @@ class Account:
             return None
         return min((int(message["Attributes"]["SentTimestamp"]) / 1000 for message in received), default=None)
 
-    def names(self, prefix: str = "") -> list[str]:
-        """Return the names of the queues that begin with a prefix, at most 1,000."""
-        found = self.sqs.list_queues(QueueNamePrefix=prefix, MaxResults=1000).get("QueueUrls", [])
+    def names(self) -> list[str]:
+        """Return the names of queues, at most 1,000."""
+        found = self.sqs.list_queues(MaxResults=1000).get("QueueUrls", [])
         return [url.rsplit("/", 1)[1] for url in found]
 
     def listed(self) -> list[ListedQueue]:
         """Return all queues with what they are for one another, in the order of SQS."""
         pages = self.sqs.get_paginator("list_queues").paginate(PaginationConfig={"PageSize": 1000})
         urls = [url for page in pages for url in page.get("QueueUrls", [])]
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             queues = [queue for queue in pool.map(self._listed, urls) if queue is not None]
         sources = defaultdict(list)
         for queue in queues:
@@ -167,7 +165,7 @@ class Account:
         try:
             attributes = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         except ClientError as error:
-            if error.response["Error"]["Code"] in _NO_QUEUE | DENIED:
+            if error.response["Error"]["Code"] in NO_QUEUE | DENIED:
                 return None
             raise
         policy: Mapping[str, Any] = json.loads(attributes.get("RedrivePolicy") or "{}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from redrive.adapters.error_codes import CREDENTIALS, DENIED, THROTTLED
+from redrive.adapters.error_codes import CREDENTIALS, DENIED, NO_QUEUE, THROTTLED
 from redrive.domain.messages.destinations import Kind
 from redrive.domain.messages.queue_keys import KEY_ERRORS
 from redrive.domain.moving.actions import Action, ApiError, ErrorKind, Send
@@ -43,7 +43,7 @@ _SQS = _Codes(
     gone=frozenset(
         {
             # As the query protocol names them, which botocore reports, and as the JSON protocol does.
-            *("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"),
+            *NO_QUEUE,
             *("AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently"),
             *KEY_ERRORS,
         }

@@ -7,6 +7,8 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 #: As the query protocol, the JSON protocols, and SQS name a missing permission.
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError"})
+#: As the query protocol names a queue that doesn't exist, which botocore reports, and as the JSON protocol does.
+NO_QUEUE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 #: Common to all services.
 THROTTLED = frozenset(
     {

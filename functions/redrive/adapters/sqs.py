@@ -19,7 +19,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from redrive.adapters.error_codes import DENIED, error_code
+from redrive.adapters.error_codes import DENIED, NO_QUEUE, error_code
 from redrive.adapters.trace_context import without_own_trace
 from redrive.domain.errors import NotReleasedError, RejectedError
 from redrive.domain.messages.queue_keys import KEY_ERRORS, KEY_USERS, key_remedy
@@ -31,8 +31,6 @@ from redrive.workflow.ports import Peek
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-# botocore reports the first of these, because SQS's JSON protocol is compatible with the query protocol.
-_NO_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _LIMIT = {"OverLimit", "AWS.SimpleQueueService.OverLimit"}
 # Any value above 0 makes SQS query all its servers (SQS developer guide, "Short and long polling").
 POLL_SECONDS = 1
@@ -115,7 +113,7 @@ class Queues:
                 # Of this account: a queue of another can't be redriven, as this app's roles name only their own.
                 found = self._ref(self._client.get_queue_url(QueueName=asked.name)["QueueUrl"])
         except ClientError as error:
-            if error.response["Error"]["Code"] in _NO_QUEUE:
+            if error.response["Error"]["Code"] in NO_QUEUE:
                 return None
             raise
         self._check_found(asked, found)
@@ -286,7 +284,7 @@ class Queues:
             )
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code in _NO_QUEUE:
+            if code in NO_QUEUE:
                 return [], 0
             if code in DENIED:
                 return [], len(receipt_handles)

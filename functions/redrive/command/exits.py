@@ -22,13 +22,8 @@ _UNREACHABLE = {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutEr
     "ProxyConnectionError",
 }
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
-_WRONG = {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidSecurity", "SignatureDoesNotMatch"} | {
-    "InvalidSignatureException",
-    "InvalidAccessKeyId",
-    "AuthFailure",
-    "MissingAuthenticationToken",
-}
-_DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException"}
+# Besides those that the adapters know.
+_WRONG = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthFailure", "MissingAuthenticationToken"}
 
 
 class Exit(IntEnum):
@@ -83,11 +78,14 @@ def explained(error: Exception) -> CommandError | None:
 
 
 def _of_aws(response: dict[str, dict[str, str]], operation: str) -> CommandError:
+    # Imports botocore, which `redrive --help` must not wait for.
+    from redrive.adapters.error_codes import CREDENTIALS, DENIED  # noqa: PLC0415
+
     code = response.get("Error", {}).get("Code", "Unknown")
     if code in _EXPIRED:
         return CommandError("The AWS credentials have expired. Sign in again (aws sso login), or renew them.")
-    if code in _WRONG:
+    if code in CREDENTIALS | _WRONG:
         return CommandError(f"AWS doesn't accept the credentials ({code}). Check the profile and the Region.")
-    if code in _DENIED:
+    if code in DENIED:
         return CommandError(f"These credentials don't allow {operation} ({code}). Ask for that permission.")
     return CommandError(f"AWS answered {operation} with {code}. Try again; if it stays, check the Region.")

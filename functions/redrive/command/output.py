@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import click
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -47,7 +49,7 @@ class Output:
 
     def document(self, **parts: Any) -> None:
         """Print one JSON document."""
-        print(json.dumps({"version": JSON_VERSION, **parts}, indent=2))  # noqa: T201
+        click.echo(json.dumps({"version": JSON_VERSION, **parts}, indent=2))
 
     def text(self, line: str = "", style: str | None = None) -> None:
         """Print a line of the result."""
@@ -82,7 +84,7 @@ class Output:
     def say(self, text: str) -> None:
         """Tell the operator something that isn't part of the result: progress, advice, what to run next."""
         if not self.quiet:
-            print(plain(text), file=sys.stderr, flush=True)  # noqa: T201
+            click.echo(plain(text), err=True)
 
 
 def plain(text: str) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
 
 import click
 
+from redrive.adapters.account import THREADS, Account, ListedQueue
 from redrive.command.output import Output, ago
 from redrive.command.shared import shared
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from redrive.adapters.account import Account, ListedQueue
 
 # Messages that are looked at for their age.
 _PEEKED_AT = 10
@@ -24,16 +22,12 @@ _TITLES = ("QUEUE", "MESSAGES", "IN FLIGHT", "LAST HOUR", "FIRST EXPIRES IN", "S
 @click.option("--peek/--no-peek", default=True, help="Look at ten messages of each for their age. Default: --peek.")
 @shared
 @click.pass_obj
-def command(output: Output, every: bool, peek: bool) -> None:
+def command(output: Output, *, every: bool, peek: bool) -> None:
     """List the dead-letter queues of the account and Region, those with messages first.
 
     FIRST EXPIRES IN is at most that: SQS counts from the original send, and only ten messages of a queue are looked at.
     They become visible again at once; their receive counts rise by one.
     """
-    from datetime import UTC, datetime  # noqa: PLC0415
-
-    from redrive.adapters.account import Account  # noqa: PLC0415
-
     account = Account(output.profile, output.region)
     now = datetime.now(UTC)
     found = [queue for queue in account.listed() if every or queue.sources]
@@ -61,11 +55,9 @@ def command(output: Output, every: bool, peek: bool) -> None:
 
 def _expire(account: Account, queues: list[ListedQueue], now: datetime) -> dict[str, float]:
     """Return in how many seconds the first of the messages looked at expires, by the queue's ARN."""
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
-
     # Work queues belong to their consumers, and receiving from a queue that has a redrive policy may push messages on.
     safe = [queue for queue in queues if queue.sources and queue.dead_letter_queue is None]
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         first = pool.map(lambda queue: account.first_sent(queue, min(_PEEKED_AT, queue.messages)), safe)
         return {
             queue.arn: sent + queue.retention - now.timestamp()
@@ -81,7 +73,7 @@ def _row(queue: ListedQueue, expires: float | None) -> tuple[str, ...]:
         f"{queue.messages:,}",
         f"{queue.in_flight:,}" if queue.in_flight else "",
         change,
-        "" if expires is None else f"{ago(expires)}" if expires > 0 else "now",
+        "" if expires is None else ago(expires) if expires > 0 else "now",
         ", ".join(queue.sources),
         "?" if queue.consumers is None else ", ".join(queue.consumers),
     )

@@ -97,8 +97,13 @@ class ContractMapping:
 
     def location(self, name: str) -> str | None:
         """Return where the contract of a queue or function is; an exact name takes precedence over a pattern."""
-        exact = (location for pattern, location in self.pairs if pattern == name)
-        matching = (location for pattern, location in self.pairs if matches(pattern, name))
+        pair = self.pair(name)
+        return None if pair is None else pair[1]
+
+    def pair(self, name: str) -> tuple[str, str] | None:
+        """Return the pair that counts for a queue or function."""
+        exact = (pair for pair in self.pairs if pair[0] == name)
+        matching = (pair for pair in self.pairs if matches(pair[0], name))
         return next(exact, None) or next(matching, None)
 
 

@@ -1,0 +1,113 @@
+"""What `redrive look` prints about a queue: its ages, its groups, an example, and what to run next."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from redrive.command.output import Output, ago
+from redrive.domain.runs.report import Report
+from redrive.domain.sampling.sample import SampleGroup
+
+_BARS = "▁▂▃▄▅▆▇█"
+_COLUMNS = 48
+
+
+def print_look(output: Output, report: Report, sent: list[int], *, full: bool) -> None:
+    """Print the report of a dry run; `sent` is when each message was sent, in milliseconds since 1970."""
+    sample = report.sample
+    assert sample is not None  # a dry run that wasn't rejected has one
+    output.text(f"{report.dlq}: about {report.counts.remaining:,} messages", style="bold")
+    if not sample.sampled:
+        output.say(
+            "None of them is visible now: they are in flight or delayed. Try again when they are back."
+            if report.counts.remaining
+            else "It is empty."
+        )
+        return
+    looked_at = "all of them" if sample.complete else f"{sample.sampled:,} of them, so shares are estimates"
+    output.text(f"Looked at {looked_at}. {_ages(report)}")
+    if spark := _sparkline(sent):
+        output.text(f"Sent: {spark}")
+    output.text()
+    titles = ("SHARE", "VERDICT", "DESTINATION", "ERROR", "ENVELOPE", "CONTRACT")
+    output.table(titles, [_row(group) for group in sample.groups], numbers=(0,))
+    if sample.other_groups:
+        output.text(f"... and {sample.in_other_groups:,} messages in {sample.other_groups:,} smaller groups")
+    # What needs a person comes first.
+    problems_first = sorted(
+        (group for group in sample.groups if group.example), key=lambda group: group.verdict == "redrivable"
+    )
+    if problems_first and (example := problems_first[0].example):
+        output.text()
+        output.text(f"One that is {_verdict(problems_first[0])}, masked:", style="bold")
+        output.text(json.dumps(example.body, ensure_ascii=False))
+    for sentence in sample.explanations:
+        output.say(sentence)
+    _advise(output, report, full=full)
+
+
+def _row(group: SampleGroup) -> tuple[str, ...]:
+    share = f"{group.share:.0%}"
+    verdict = _verdict(group) + (" (recursive loop)" if group.in_a_loop else "")
+    return share, verdict, group.destination or "", group.error_type or "", group.envelope.value, group.contract or ""
+
+
+def _verdict(group: SampleGroup) -> str:
+    return group.verdict + (f": {group.reason}" if group.reason else "")
+
+
+def _ages(report: Report) -> str:
+    sample = report.sample
+    if sample is None or sample.oldest_sent_at is None or sample.newest_sent_at is None:
+        return ""
+    now = report.finished_at
+    oldest = ago((now - sample.oldest_sent_at).total_seconds())
+    newest = ago((now - sample.newest_sent_at).total_seconds())
+    expiring = f" SQS drops {sample.near_expiry:,} of them within a day." if sample.near_expiry else ""
+    span = oldest if newest == oldest else f"{newest} to {oldest}"
+    return f"Sent {span} ago.{expiring}"
+
+
+def _advise(output: Output, report: Report, *, full: bool) -> None:
+    sample = report.sample
+    assert sample is not None
+    output.say("")
+    if sample.quarantined or sample.skipped:
+        output.say("docs/reference/reasons.md says what the reasons mean and what to do.")
+    if sample.fifo_groups and not sample.complete:
+        output.say(
+            "SQS returns no more of a FIFO group while one of its messages is in flight, so not all can be seen."
+        )
+    elif not sample.complete and not full:
+        output.say(f"Look at all of them: redrive look {report.dlq} --full")
+
+
+def arrivals(sent: list[int]) -> dict[str, Any] | None:
+    """Return when messages were sent, as counts in equal spans of time."""
+    if not sent:
+        return None
+    first, last = min(sent), max(sent)
+    counts = _counts(sent, first, last)
+    return {"from": first, "to": last, "counts": counts}
+
+
+def _counts(sent: list[int], first: int, last: int) -> list[int]:
+    counts = [0] * _COLUMNS
+    for each in sent:
+        counts[min(_COLUMNS - 1, (each - first) * _COLUMNS // max(1, last - first))] += 1
+    return counts
+
+
+def _sparkline(sent: list[int]) -> str:
+    """Return the arrivals as a line of bars, or nothing if there is too little to see."""
+    if len(sent) < 2 or max(sent) - min(sent) < 1000:
+        return ""
+    first, last = min(sent), max(sent)
+    counts = _counts(sent, first, last)
+    top = max(counts)
+    bars = "".join(" " if not count else _BARS[max(0, count * len(_BARS) // top - 1)] for count in counts)
+    form = "%H:%M:%S" if last - first < 86_400_000 else "%b %d %H:%M"
+    start, end = (datetime.fromtimestamp(each / 1000, UTC).astimezone() for each in (first, last))
+    return f"{start:{form}} {bars} {end:{form}} {end:%Z}"
