@@ -27,7 +27,7 @@ VENVS = ROOT / ".venvs"
 REQUIREMENTS = ROOT / "requirements"
 _BUILD_LOCK = REQUIREMENTS / "build.txt"
 # Megabytes on disk, measured on Linux.
-SIZES_MB = {"cloud": 95, "sam": 225, "dev": 355, "node": 215, "snippets": 700, "peers": 45, "uv": 50, "audit": 35}
+SIZES_MB = {"cloud": 95, "sam": 225, "dev": 520, "node": 220, "snippets": 700, "peers": 45, "uv": 50, "audit": 35}
 # Packages that have no wheel. pip would build them with the newest setuptools, so that of build.txt is installed first.
 _WITHOUT_WHEEL = {"dev": "yattag", "peers": "sqs-mover"}
 # npm packages, installed with the npm of the environment. Their lock is next to that of the Python packages.
