@@ -4,6 +4,9 @@ handlers → runtime → adapters → workflow → domain → contracts; nothing
 example.
 """
 
+#: As in pyproject.toml. Commands and stacks of the same version work together.
+VERSION = "0.2.0"
+
 # Every handler imports this package first. If the native code was packaged for another processor or another Python, the
 # error of Python names neither.
 try:

@@ -13,6 +13,7 @@ from botocore import xform_name
 from botocore.session import Session
 
 from docs import generate
+from redrive import VERSION
 from redrive.contracts.contract import Violation
 from redrive.domain.judging.verdicts import Reason, Redrive
 from redrive.domain.messages.envelopes import Envelope
@@ -257,7 +258,8 @@ def test_pages_that_the_code_mentions_exist():
 def test_the_template_has_the_version_of_the_project():
     project = tomllib.loads(page("pyproject.toml"))["project"]
     published = template()["Metadata"]["AWS::ServerlessRepo::Application"]
-    assert published["SemanticVersion"] == project["version"]
+    assert published["SemanticVersion"] == project["version"] == VERSION
+    assert template()["Outputs"]["Version"]["Value"] == VERSION
 
 
 def test_the_changelog_has_the_version_of_the_project():

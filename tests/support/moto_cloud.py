@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import batched
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 from unittest.mock import patch
 
@@ -57,6 +58,20 @@ _SESSION = boto3.Session()
 MOTO_SENDER = DEFAULT_SENDER_ID
 _SESSION.events.register("provide-client-params.sqs.ReceiveMessage", _without_wait)  # type: ignore[arg-type]
 _SESSION.events.register("before-call", _note_call)
+_stacks: dict[str, dict[str, Any]] = {}
+
+
+def _describe_stacks(params: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
+    # moto's CloudFormation imports dependencies of every other service.
+    name = params["body"].get("StackName")
+    if name is not None and name not in _stacks:
+        error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
+        return SimpleNamespace(status_code=400), {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    found = [_stacks[name]] if name is not None else list(_stacks.values())
+    return SimpleNamespace(status_code=200), {"Stacks": found, "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+
+_SESSION.events.register("before-call.cloudformation.DescribeStacks", _describe_stacks)  # type: ignore[arg-type]
 
 
 def _with_system_attributes(backend: SQSBackend, queue_name: str, entries: dict[str, dict[str, Any]]) -> Any:
@@ -91,6 +106,7 @@ class MotoCloud:
         # The IAM action of every request since the list was cleared.
         self.calls = _calls
         self.calls.clear()
+        _stacks.clear()
 
     def queue(self, name: str, *, dlq: QueueRef | None = None) -> QueueRef:
         """Create a queue; `dlq` is the dead-letter queue in its redrive policy."""
@@ -166,6 +182,16 @@ class MotoCloud:
             AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
             KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
         )
+
+    def stack(self, name: str, outputs: Mapping[str, str], status: str = "CREATE_COMPLETE", **parameters: str) -> None:
+        """Add a stack to CloudFormation: its outputs, without any resources."""
+        _stacks[name] = {
+            "StackName": name,
+            "StackStatus": status,
+            "CreationTime": "2026-11-24T03:12:40Z",
+            "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()],
+            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        }
 
     def run_table(self, name: str = "redrive-runs") -> str:
         """Create the runs table and return its name."""

@@ -96,6 +96,10 @@ class Account:
         """The Region, such as eu-west-1."""
         return self.sqs.meta.region_name
 
+    def client(self, service: Any) -> Any:
+        """Return a client of another service, for `THREADS` threads."""
+        return self._session.client(service, config=_CONFIG)
+
     @cached_property
     def sqs(self) -> SQSClient:
         """A client for `THREADS` threads."""
@@ -145,7 +149,7 @@ class Account:
 
     def add_depth_an_hour_ago(self, queues: Iterable[ListedQueue], now: datetime) -> None:
         """Ask CloudWatch how many messages were in queues of the account an hour ago; denied is as unknown."""
-        client = self._session.client("cloudwatch", config=_CONFIG)
+        client = self.client("cloudwatch")
         with suppress(ClientError, BotoCoreError):
             for some in batched(queues, _METRICS_AT_ONCE, strict=False):
                 queries: list[MetricDataQueryTypeDef] = [
@@ -183,9 +187,7 @@ class Account:
         """Return the functions that consume each queue, by the queue's ARN; None if they can't be listed."""
         found = defaultdict(list)
         try:
-            pages = (
-                self._session.client("lambda", config=_CONFIG).get_paginator("list_event_source_mappings").paginate()
-            )
+            pages = self.client("lambda").get_paginator("list_event_source_mappings").paginate()
             for mapping in (mapping for page in pages for mapping in page["EventSourceMappings"]):
                 source, function = mapping.get("EventSourceArn", ""), mapping.get("FunctionArn", "")
                 found[source].append(arn_name(function) or function)

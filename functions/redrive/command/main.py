@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
+from redrive import VERSION
 from redrive.command.exits import Exit, explained
 from redrive.command.output import Output
 from redrive.command.shared import shared
@@ -47,15 +48,8 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def _version() -> str:
-    try:
-        return metadata.version("sqs-redrive")
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(_version(), prog_name="redrive")
+@click.version_option(VERSION, prog_name="redrive")
 @shared
 def cli() -> None:
     """Look into dead-letter queues of Amazon SQS, without moving anything.

@@ -9,6 +9,9 @@ import click
 
 from redrive.command.output import Output
 
+#: As in samconfig.toml.
+DEFAULT_STACK = "sqs-redrive"
+
 
 def shared[F: Callable[..., Any]](function: F) -> F:
     """Add the options, whose values go to the command's `Output`."""
@@ -22,6 +25,19 @@ def shared[F: Callable[..., Any]](function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def with_stack[F: Callable[..., Any]](function: F) -> F:
+    """Add the option that says which stack a command works with: the argument `stack_name`."""
+    option: Callable[[F], F] = click.option(
+        "--stack",
+        "stack_name",
+        metavar="NAME",
+        envvar="REDRIVE_STACK",
+        default=DEFAULT_STACK,
+        help=f"Stack of sqs-redrive to work with. Default: REDRIVE_STACK, or {DEFAULT_STACK}.",
+    )
+    return option(function)
 
 
 def _option(*names: str, **details: Any) -> Callable[[Any], Any]:

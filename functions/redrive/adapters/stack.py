@@ -1,0 +1,144 @@
+"""A deployed stack of this app, found by its name in CloudFormation.
+
+Used by the commands that start, watch, and stop runs; the Lambda functions know their stack from their settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from redrive import VERSION
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
+
+    from redrive.adapters.account import Account
+
+# The output that no other stack has, and those without which no command works.
+_OURS = "RedriveStateMachineArn"
+_NEEDED = ("RunTableName", "StopFunctionName", "QuarantineQueueUrl", "ReportTopicArn")
+# Others that are listed if a stack isn't found.
+_MOST_LISTED = 5
+
+
+class StackError(Exception):
+    """There is no stack that this command can use. The text says what was expected, found, and to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What a stack consists of, from its outputs."""
+
+    name: str
+    state_machine_arn: str
+    #: Name of the table of runs.
+    run_table: str
+    #: Name of the function that stops a run.
+    stop_function: str
+    #: URL of the queue of messages that must not be redriven.
+    quarantine_url: str
+    report_topic_arn: str
+    #: Name of the bucket of report pages; None if the stack has none.
+    report_bucket: str | None
+    version: str
+    #: Its parameters as they were deployed, by name; those that CloudFormation doesn't show have asterisks.
+    parameters: Mapping[str, str]
+
+
+def find_stack(account: Account, name: str) -> Stack:
+    """Return the stack of that name or ARN.
+
+    Raises
+    ------
+    StackError
+        If there is none, it isn't a stack of this app, or another version is deployed than this command can work with.
+    """
+    client = account.client("cloudformation")
+    try:
+        [found] = client.describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        # Of a stack that doesn't exist, too (CloudFormation API reference, DescribeStacks).
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
+        raise StackError(
+            f"There is no stack {name} in {account.region}. {_others(client)} To deploy one: docs/guides/deploy.md"
+        ) from None
+    outputs = _outputs(found)
+    if _OURS not in outputs:
+        raise StackError(_not_ours(found) + f" {_others(client)}")
+    _check_version(name, outputs)
+    if missing := [output for output in _NEEDED if output not in outputs]:
+        raise StackError(
+            f"The stack {name} has no output {missing[0]}. If it contains sqs-redrive as a nested stack, pass that "
+            f"outputs on, or name the nested one. {_others(client)}"
+        )
+    return Stack(
+        name=found["StackName"],
+        state_machine_arn=outputs[_OURS],
+        run_table=outputs["RunTableName"],
+        stop_function=outputs["StopFunctionName"],
+        quarantine_url=outputs["QuarantineQueueUrl"],
+        report_topic_arn=outputs["ReportTopicArn"],
+        report_bucket=outputs.get("ReportBucketName"),
+        version=outputs["Version"],
+        parameters={
+            parameter.get("ParameterKey", ""): parameter.get("ParameterValue", "")
+            for parameter in found.get("Parameters", [])
+        },
+    )
+
+
+def _not_ours(found: StackTypeDef) -> str:
+    status = found.get("StackStatus", "UNKNOWN")
+    if status.startswith(("CREATE_IN", "CREATE_FAILED", "ROLLBACK", "DELETE", "REVIEW")):
+        return f"The stack {found['StackName']} isn't deployed: its status is {status}."
+    return f"The stack {found['StackName']} isn't one of sqs-redrive: it has no output {_OURS}."
+
+
+def _check_version(name: str, outputs: Mapping[str, str]) -> None:
+    # Up to 0.2.0, a stack didn't say.
+    version = outputs.get("Version", "0.2.0 or older")
+    if _compatible(version) == _compatible(VERSION) and "Version" in outputs:
+        return
+    if _compatible(version) > _compatible(VERSION):
+        raise StackError(
+            f"The stack {name} is newer ({version}) than this command ({VERSION}). Update the command: pipx install "
+            "--force . from a clone of that version"
+        )
+    raise StackError(
+        f"The stack {name} is older ({version}) than this command ({VERSION}). Update the stack: sam build && sam "
+        "deploy (docs/guides/deploy.md). Or install the command of that version."
+    )
+
+
+def _compatible(version: str) -> tuple[int, ...]:
+    """Return what two versions have in common that work together: before 1.0, a minor version may break something."""
+    numbers = [int(part) if part.isdecimal() else 0 for part in version.partition(" ")[0].split(".")]
+    return tuple(numbers[:1] if numbers[0] else numbers[:2])
+
+
+def _others(client: Any) -> str:
+    """Return a sentence that names the stacks that could have been meant."""
+    try:
+        names = sorted(_deployed(client))
+    except (ClientError, BotoCoreError):
+        return "Name one with --stack, or set REDRIVE_STACK."
+    if not names:
+        return "No stack of sqs-redrive is deployed in this Region. Check --region and --profile."
+    more = f", and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return f"Name one that is with --stack, or set REDRIVE_STACK: {', '.join(names[:_MOST_LISTED])}{more}."
+
+
+def _deployed(client: Any) -> Iterator[str]:
+    for page in client.get_paginator("describe_stacks").paginate():
+        for found in page["Stacks"]:
+            if _OURS in _outputs(found):
+                yield found["StackName"]
+
+
+def _outputs(found: StackTypeDef) -> dict[str, str]:
+    return {output.get("OutputKey", ""): output.get("OutputValue", "") for output in found.get("Outputs", [])}
