@@ -25,6 +25,7 @@ from redrive.adapters.sqs import Queues
 from redrive.command.exits import CommandError, Exit
 from redrive.command.look_text import arrivals, print_look
 from redrive.command.output import Output
+from redrive.command.report_text import exit_of
 from redrive.command.shared import shared
 from redrive.contracts.contract import MessageContract
 from redrive.contracts.json_schema import SchemaContract
@@ -97,8 +98,7 @@ def command(
         print_look(output, report, sent, full=full)
     for name in sorted(unused):
         output.say(f"No message would go to {name}, so its contract wasn't used.")
-    found = report.sample
-    return Exit.LEFT if found and (found.quarantined or found.skipped) else Exit.DONE
+    return exit_of(report)
 
 
 def _contracts(given: Iterable[str]) -> tuple[Callable[[str], MessageContract | None], set[str]]:

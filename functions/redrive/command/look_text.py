@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from redrive.command.output import Output, ago
+from redrive.command.report_text import REASONS, print_groups, verdict_of
 from redrive.domain.runs.report import Report
-from redrive.domain.sampling.sample import SampleGroup
 
 _BARS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 48
@@ -31,31 +31,18 @@ def print_look(output: Output, report: Report, sent: list[int], *, full: bool) -
     if spark := _sparkline(sent):
         output.text(f"Sent: {spark}")
     output.text()
-    titles = ("SHARE", "VERDICT", "DESTINATION", "ERROR", "ENVELOPE", "CONTRACT")
-    output.table(titles, [_row(group) for group in sample.groups], numbers=(0,))
-    if sample.other_groups:
-        output.text(f"... and {sample.in_other_groups:,} messages in {sample.other_groups:,} smaller groups")
+    print_groups(output, sample)
     # What needs a person comes first.
     problems_first = sorted(
         (group for group in sample.groups if group.example), key=lambda group: group.verdict == "redrivable"
     )
     if problems_first and (example := problems_first[0].example):
         output.text()
-        output.text(f"One that is {_verdict(problems_first[0])}, masked:", style="bold")
+        output.text(f"One that is {verdict_of(problems_first[0])}, masked:", style="bold")
         output.text(json.dumps(example.body, ensure_ascii=False))
     for sentence in sample.explanations:
         output.say(sentence)
     _advise(output, report, full=full)
-
-
-def _row(group: SampleGroup) -> tuple[str, ...]:
-    share = f"{group.share:.0%}"
-    verdict = _verdict(group) + (" (recursive loop)" if group.in_a_loop else "")
-    return share, verdict, group.destination or "", group.error_type or "", group.envelope.value, group.contract or ""
-
-
-def _verdict(group: SampleGroup) -> str:
-    return group.verdict + (f": {group.reason}" if group.reason else "")
 
 
 def _ages(report: Report) -> str:
@@ -75,7 +62,7 @@ def _advise(output: Output, report: Report, *, full: bool) -> None:
     assert sample is not None
     output.say("")
     if sample.quarantined or sample.skipped:
-        output.say("docs/reference/reasons.md says what the reasons mean and what to do.")
+        output.say(REASONS)
     if sample.fifo_groups and not sample.complete:
         output.say(
             "SQS returns no more of a FIFO group while one of its messages is in flight, so not all can be seen."

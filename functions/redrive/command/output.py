@@ -11,6 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,13 @@ class Output:
 def plain(text: str) -> str:
     """Return a text without what a terminal would act on or show in another order: each such character becomes `�`."""
     return "".join("�" if unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else sign for sign in text)
+
+
+def moment(time: datetime) -> str:
+    """Return a time in the local zone, and in UTC if that is another one."""
+    local = time.astimezone()
+    text = f"{local:%Y-%m-%d %H:%M:%S %Z}"
+    return text if not local.utcoffset() else f"{text} ({time.astimezone(UTC):%H:%M:%S} UTC)"
 
 
 def ago(seconds: float) -> str:

@@ -1,0 +1,162 @@
+"""What a report looks like in a terminal, and which exit code it means.
+
+Used by every command that ends with a report, whether a stack or this process made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from redrive.command.exits import Exit
+from redrive.command.output import Output, ago, moment
+from redrive.domain.plan.request import TraceHeader
+from redrive.domain.runs.ending import Status
+from redrive.domain.runs.forecast import Expected, Forecast
+from redrive.domain.runs.report import Report
+from redrive.domain.sampling.sample import Sample, SampleGroup
+
+_EXITS = {
+    Status.SUCCEEDED: Exit.DONE,
+    Status.INCOMPLETE: Exit.LEFT,
+    Status.DRY_RUN: Exit.DONE,
+    Status.HALTED: Exit.HALTED,
+    Status.STOPPED: Exit.STOPPED,
+    Status.REJECTED: Exit.REJECTED,
+    Status.FAILED: Exit.FAILED,
+}
+#: Where an operator reads on.
+REASONS = "docs/reference/reasons.md says what the reasons mean and what to do."
+
+
+def exit_of(report: Report) -> Exit:
+    """Return the exit code of a run; of a dry run, whether a run would leave or quarantine some messages."""
+    if report.status is Status.DRY_RUN and report.sample and (report.sample.quarantined or report.sample.skipped):
+        return Exit.LEFT
+    return _EXITS[report.status]
+
+
+def print_report(output: Output, report: Report) -> None:
+    """Print how a run ended, what happened to the messages, and what to run next."""
+    output.text(f"Redrive of {report.dlq or 'an unnamed queue'}: {report.status}", style="bold")
+    if report.reason:
+        output.text(report.reason)
+    output.text()
+    for name, value in _facts(report):
+        output.text(f"{name:<12} {value}")
+    if report.status is Status.DRY_RUN:
+        _print_dry_run(output, report)
+    elif report.status is not Status.REJECTED or report.counts.seen:
+        output.text()
+        output.table(("MESSAGES", "WHAT", "REASON"), _rows(report), numbers=(0,))
+    for command in report.read_messages:
+        output.say(f"Error texts are in the messages. To read them: {command}")
+    _advise(output, report)
+
+
+def print_forecast(output: Output, forecast: Forecast) -> None:
+    """Print what a run would do with the messages."""
+    rows = [(_expected(forecast.redriven), "redrive", "")]
+    for what, whole, by_reason in (
+        ("quarantine", forecast.quarantined, forecast.quarantine_reasons),
+        ("skip", forecast.skipped, forecast.skip_reasons),
+    ):
+        if whole.high:
+            rows += [(_expected(number), what, reason) for reason, number in sorted(by_reason.items())] or [
+                (_expected(whole), what, "")
+            ]
+    output.table(("MESSAGES", "A RUN WOULD", "REASON"), rows, numbers=(0,))
+
+
+def print_groups(output: Output, sample: Sample) -> None:
+    """Print the groups of a sample, the largest first."""
+    titles = ("SHARE", "VERDICT", "DESTINATION", "ERROR", "ENVELOPE", "CONTRACT")
+    output.table(titles, [_row(group) for group in sample.groups], numbers=(0,))
+    if sample.other_groups:
+        output.text(f"... and {sample.in_other_groups:,} messages in {sample.other_groups:,} smaller groups")
+
+
+def verdict_of(group: SampleGroup) -> str:
+    """Return what a run does with a group, and why."""
+    return group.verdict + (f": {group.reason}" if group.reason else "")
+
+
+def by_reason(counts: Mapping[str, int]) -> str:
+    """Return counts in one line, the largest first: `contract-violated 500, too-large 3`."""
+    return ", ".join(f"{reason} {number:,}" for reason, number in sorted(counts.items(), key=lambda pair: -pair[1]))
+
+
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
+    yield "Run", report.run_id
+    if report.status is not Status.REJECTED:
+        yield "Destination", report.destination or "the queue that each message came from"
+    yield "Started", moment(report.started_at)
+    yield "Took", ago((report.finished_at - report.started_at).total_seconds())
+    if report.rate.requested is not None and report.status not in {Status.REJECTED, Status.DRY_RUN}:
+        measured = f"{report.rate.measured:,g}" if report.rate.measured is not None else "none"
+        maximum = "" if report.rate.max_rate is None else f", maximum {report.rate.max_rate:g}"
+        yield "Rate", f"{measured} messages per second (requested {report.rate.requested:g}{maximum})"
+    if report.trace_header is TraceHeader.FRESH:
+        yield "Traces", "fresh"
+
+
+def _rows(report: Report) -> Iterator[tuple[str, str, str]]:
+    """Yield what happened to how many messages and why; what happened to none is left out."""
+    counts = report.counts
+    yield f"{counts.redriven:,}", "redriven", ""
+    more = [
+        ("... of them repaired", counts.repaired, {}),
+        ("... of them without a contract", report.without_contract, {}),
+        ("quarantined", counts.quarantined, report.quarantine_reasons),
+        ("skipped", counts.skipped, report.skip_reasons),
+        ("failed", counts.failed, report.failure_codes),
+        ("given back", counts.released, {}),
+        ("possibly delivered twice", report.duplicates_possible, {}),
+        ("pushed on to the next queue", report.pushed_on or 0, {}),
+    ]
+    for what, number, reasons in more:
+        known = sorted(reasons.items(), key=lambda pair: -pair[1])
+        rest = number - sum(reasons.values())
+        yield from ((f"{some:,}", what, reason) for reason, some in known)
+        if rest > 0:
+            yield f"{rest:,}", what, ""
+    if report.pushed_on is None:
+        yield "?", "pushed on to the next queue", ""
+    yield f"{counts.remaining:,}", "remaining", ""
+
+
+def _print_dry_run(output: Output, report: Report) -> None:
+    sample = report.sample
+    if report.forecast is not None:
+        output.text()
+        print_forecast(output, report.forecast)
+    if sample is not None and sample.groups:
+        output.text()
+        output.text(f"{'All' if sample.complete else 'A sample of'} {sample.sampled:,} messages:", style="bold")
+        print_groups(output, sample)
+        if sample.near_expiry:
+            output.text(f"SQS drops {sample.near_expiry:,} of them within a day.")
+
+
+def _advise(output: Output, report: Report) -> None:
+    if report.dlq is None or report.status is Status.REJECTED:
+        return
+    output.say("")
+    sampled = report.sample if report.status is Status.DRY_RUN else None
+    if report.quarantine_reasons or report.skip_reasons or (sampled and (sampled.quarantined or sampled.skipped)):
+        output.say(REASONS)
+    if report.status is Status.DRY_RUN:
+        output.say(f"Nothing was moved. To start a run: redrive start {report.dlq}")
+    elif report.counts.remaining:
+        output.say(f"Look at what is left: redrive look {report.dlq}")
+
+
+def _expected(number: Expected) -> str:
+    """Return how many messages are expected, with the bounds unless the number is exact."""
+    exact = number.low == number.high
+    return f"{number.expected:,}" if exact else f"about {number.expected:,} ({number.low:,} to {number.high:,})"
+
+
+def _row(group: SampleGroup) -> tuple[str, ...]:
+    share = f"{group.share:.0%}"
+    verdict = verdict_of(group) + (" (recursive loop)" if group.in_a_loop else "")
+    return share, verdict, group.destination or "", group.error_type or "", group.envelope.value, group.contract or ""
