@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from redrive.domain.errors import NotReleasedError, RejectedError
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.moving.results import Counts, SliceResult
 from redrive.domain.moving.transitions import HeldRecord
+from redrive.domain.plan.lease import LEASE_TAG, Lease
 from redrive.domain.runs.continuation import RunProgress
 from redrive.domain.runs.tally import Tally
 from redrive.domain.sampling.sample import Sample
@@ -126,6 +127,20 @@ def test_a_number_that_was_rounded_before_the_plan_could_see_it_is_rejected(stag
     stage.executions.inputs[factories.execution("run-2").id] = rounded
     with pytest.raises(RejectedError, match="expected numbers of at most 15 significant digits"):
         stage.plan(repair=written["repair"])
+
+
+def test_a_run_is_rejected_while_somebody_moves_messages_without_a_stack(stage):
+    started = factories.execution("run-2").started_at
+    for until, rejected in ((60, True), (0, False)):
+        lease = Lease("move-1", "laptop", started + timedelta(seconds=until)).to_tag()
+        stage.cloud.sqs.tag_queue(QueueUrl=stage.dlq.url, Tags={LEASE_TAG: lease})
+        stage.executions.running.clear()
+        if rejected:
+            with pytest.raises(RejectedError, match="move-1 on the machine laptop"):
+                stage.plan()
+            assert not stage.table.lost(stage.first)
+        else:
+            assert stage.plan().plan.run_id == "run-2"
 
 
 def test_a_run_after_an_aborted_one_waits_until_its_lanes_have_stopped_and_releases_what_it_held(stage):

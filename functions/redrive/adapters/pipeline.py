@@ -39,7 +39,8 @@ from redrive.workflow.memory import Memory
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-
+# Requests in flight. More gain nothing: then the processor is the limit (docs/design/benchmarks.md).
+THREADS = 32
 # The shortest time between two heartbeats, as a share of their interval, and after one that failed.
 _SOONEST = 0.025
 _AFTER_FAILURE = 0.25

@@ -12,9 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import click
@@ -22,15 +20,13 @@ import click
 from redrive.adapters.account import Account
 from redrive.adapters.failure_destinations import FailureDestinations
 from redrive.adapters.sqs import Queues
+from redrive.command.contract_files import Contracts, read_contracts, with_contracts
 from redrive.command.exits import CommandError, Exit
 from redrive.command.look_text import arrivals, print_look
 from redrive.command.output import Output
 from redrive.command.report_text import exit_of
 from redrive.command.shared import shared
 from redrive.contracts.contract import MessageContract
-from redrive.contracts.json_schema import SchemaContract
-from redrive.contracts.registry import ContractMapping
-from redrive.contracts.schema_parts import InvalidSchemaError
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.plan.planning import check_contracts, plan_run
@@ -44,8 +40,6 @@ _SAMPLE = 100
 # A full scan of 120,000 messages takes a minute.
 _SECONDS = 300.0
 _PROGRESS_EVERY = 1_000
-# The name of a contract that is given without one.
-_EVERY = "*"
 
 
 @click.command("look", short_help="Show what is in a dead-letter queue, without moving anything.")
@@ -58,13 +52,7 @@ _EVERY = "*"
 )
 @click.option("--full", is_flag=True, help="Look at all messages, up to 120,000.")
 @click.option("--destination", metavar="QUEUE", help="Judge as if all messages went to this queue.")
-@click.option(
-    "--contract",
-    "contracts",
-    multiple=True,
-    metavar="[NAME=]FILE",
-    help="A JSON Schema that valid messages match, for one queue or function, or for all. Can be repeated.",
-)
+@with_contracts
 @shared
 @click.pass_obj
 def command(
@@ -84,61 +72,21 @@ def command(
         raise click.UsageError("--full looks at all messages and --sample at some. Pass one of them.")
     if not queue:
         raise click.UsageError("Expected the name, ARN, or URL of a queue, found an empty text.")
-    find_contract, unused = _contracts(contracts)
+    known = Contracts(read_contracts(contracts))
     account = Account(output.profile, output.region)
     account.use()
     given: dict[str, Any] = {"dlq": queue, "dryRun": True}
     given |= {"fullScan": True} if full else {"sampleSize": size or _SAMPLE}
     given |= {"destination": destination} if destination is not None else {}
     sent: list[int] = []
-    report = _looked(account, given, find_contract, output, sent)
+    report = _looked(account, given, known.find, output, sent)
     if output.as_json:
         output.document(report=json.loads(report.model_dump_json()), arrivals=arrivals(sent))
     else:
         print_look(output, report, sent, full=full)
-    for name in sorted(unused):
+    for name in sorted(known.unused):
         output.say(f"No message would go to {name}, so its contract wasn't used.")
     return exit_of(report)
-
-
-def _contracts(given: Iterable[str]) -> tuple[Callable[[str], MessageContract | None], set[str]]:
-    """Return how to find a contract by the name of a queue or function, and the names that nobody asked for yet.
-
-    Raises
-    ------
-    CommandError
-        If a file can't be read or isn't a JSON Schema.
-    """
-    by_name: dict[str, str] = {}
-    for text in given:
-        name, sign, file = text.partition("=")
-        by_name |= {name: file} if sign else {_EVERY: text}
-    contracts = {file: _contract(Path(file)) for file in by_name.values()}
-    # An exact name takes precedence over a pattern, and the first pattern over later ones, as in a stack.
-    last = sorted(by_name.items(), key=lambda pair: pair[0] == _EVERY)
-    mapping = ContractMapping(tuple(last))
-    unused = by_name.keys() - {_EVERY}
-
-    def find(name: str) -> MessageContract | None:
-        pair = mapping.pair(name)
-        if pair is None:
-            return None
-        unused.discard(pair[0])
-        return contracts[pair[1]]
-
-    return find, unused
-
-
-def _contract(file: Path) -> MessageContract:
-
-    try:
-        return SchemaContract(file.name, json.loads(file.read_bytes(), parse_float=Decimal))
-    except OSError as error:
-        raise CommandError(f"--contract: {str(file)!r} can't be read: {error.strerror}.", Exit.USAGE) from None
-    except InvalidSchemaError as error:
-        raise CommandError(f"--contract: {file} isn't a JSON Schema that can be used: {error}", Exit.USAGE) from None
-    except (ValueError, RecursionError):
-        raise CommandError(f"--contract: expected a JSON Schema in {file}, found no JSON.", Exit.USAGE) from None
 
 
 def _looked(

@@ -41,6 +41,14 @@ class SupersededError(LockLostError):
     """Another attempt at the same slice has taken the lane's place, so this one must not move anything."""
 
 
+class StateFileError(LockLostError):
+    """The local file of a run without a stack can't be read or written, so nothing more may move."""
+
+
+class SuspendedError(RedriveError):
+    """A run without a stack can't go on for now, such as without valid credentials; it can be resumed."""
+
+
 class ContinuationError(RedriveError):
     """The execution that a long run continued in ended without a report: it was aborted, or Step Functions ended it."""
 

@@ -18,10 +18,9 @@ from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
 from redrive.adapters.table import dynamodb_client
-from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.model import Model
 from redrive.domain.moving.results import SliceResult
-from redrive.domain.plan.run_plan import AnyPlan, Execution, RunIdentity, RunPlan
+from redrive.domain.plan.run_plan import AnyPlan, Execution, RunPlan
 from redrive.domain.runs.continuation import RunProgress
 from redrive.domain.runs.ending import StateError
 from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, AnyTally, Tally
@@ -31,7 +30,7 @@ from redrive.runtime.settings import settings
 from redrive.runtime.task import StepHandler, logger, task
 from redrive.workflow.clean_up import clean_up
 from redrive.workflow.plan import Planned, plan
-from redrive.workflow.report import Reported, report
+from redrive.workflow.report import Reported, counts_at_end, report
 from redrive.workflow.resume import resume
 from redrive.workflow.tally import tally
 
@@ -170,7 +169,7 @@ def _clean_up(event: CleanUpTask, _context: LambdaContext) -> Tally:
 
 @task
 def _report(event: ReportTask, _context: LambdaContext) -> Reported:
-    queue, in_next_queue = _counts_at_end(event.plan, event.input)
+    queue, in_next_queue = counts_at_end(event.plan, event.input, _queues)
     if event.plan and queue is None:
         # The report goes out all the same; what remains is what the lanes know.
         logger.warning("the queue can't be read", dlq=event.plan.dlq.name)
@@ -189,19 +188,6 @@ def _report(event: ReportTask, _context: LambdaContext) -> Reported:
     made = reported.report
     logger.info("reported", status=made.status, dlq=made.dlq, **made.counts.model_dump())
     return reported
-
-
-def _counts_at_end(plan: RunIdentity | None, given: Any) -> tuple[QueueCounts | None, int | None]:
-    """Return the counts of the dead-letter queue and of the one that its own redrive policy names."""
-    if plan is None:
-        # A run that couldn't even be planned has left what is in the queue that its input names.
-        named = given.get("dlq") if isinstance(given, dict) else None
-        facts = _queues.named_facts(named) if isinstance(named, str) else None
-        return facts.counts if facts else None, None
-    facts = _queues.readable_facts(plan.dlq)
-    following = plan.next_queue.queue if isinstance(plan, RunPlan) and plan.next_queue else None
-    next_facts = _queues.readable_facts(following) if following else None
-    return facts.counts if facts else None, next_facts.messages if next_facts else None
 
 
 handler = StepHandler({"plan": _plan, "resume": _resume, "tally": _tally, "clean-up": _clean_up, "report": _report})

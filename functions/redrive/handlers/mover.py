@@ -14,7 +14,7 @@ from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.executions import Executions
 from redrive.adapters.failure_destinations import FailureDestinations
 from redrive.adapters.message_facts import MessageFacts
-from redrive.adapters.pipeline import Pipeline
+from redrive.adapters.pipeline import THREADS, Pipeline
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
@@ -26,9 +26,6 @@ from redrive.runtime.message_errors import MessageErrors
 from redrive.runtime.settings import settings
 from redrive.runtime.task import logger, task
 from redrive.workflow.move import VISIBILITY_SECONDS, Mover
-
-# More gain nothing: then the processor is the limit (docs/design/benchmarks.md).
-THREADS = 32
 
 _settings = settings()
 _dynamodb = dynamodb_client()

@@ -8,6 +8,7 @@ from typing import Any
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.model import Model
+from redrive.domain.plan.lease import check_lease
 from redrive.domain.plan.planning import (
     ExecutionInputs,
     check_contracts,
@@ -36,7 +37,7 @@ def plan(
     given: Any,
     execution: Execution,
     *,
-    quarantine_arn: str,
+    quarantine_arn: str | None,
     queues: Queues,
     store: RunStore,
     checkpoints: CheckpointStore,
@@ -45,6 +46,7 @@ def plan(
     find_contract: ContractFinder,
     delivery_policy: DeliveryPolicy,
     pause: Callable[[float], None],
+    checks_lease: bool = True,
 ) -> Planned:
     """Return the plan of a run, which holds the queue's lock from now on.
 
@@ -54,14 +56,16 @@ def plan(
         The input as it came.
     execution : Execution
         The execution that the run is.
-    quarantine_arn : str
-        The queue where messages go that must not be redriven.
+    quarantine_arn : str | None
+        The queue where messages go that must not be redriven; None if they are left where they are.
     queues, store, checkpoints, executions, shares, find_contract
         Ports.
     delivery_policy : DeliveryPolicy
         What besides queues may be delivered to.
     pause : Callable[[float], None]
         Waits for so many seconds.
+    checks_lease : bool
+        Whether a run without a stack may be moving the messages; it is if the lock itself looks at the lease.
 
     Raises
     ------
@@ -76,6 +80,8 @@ def plan(
     planned = plan_run(request, execution, queues, quarantine_arn)
     check_trusted(planned, queues, delivery_policy)
     check_contracts(planned, find_contract)
+    if checks_lease:
+        check_lease(planned.dlq, queues.tags(planned.dlq), execution.started_at)
     take_lock(planned, store, executions)
     ended = store.taken_over_from(planned)
     if ended:

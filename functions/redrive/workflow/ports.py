@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from redrive.domain.plan.planning import QueueDirectory, RunLocks
+from redrive.domain.plan.planning import QueueDirectory, QueueFacts, RunLocks
 from redrive.workflow.memory import Facts
 
 if TYPE_CHECKING:
@@ -61,6 +61,16 @@ class Queues(QueueDirectory, Protocol):
 
     def release(self, queue: QueueAddress, receipt_handles: Iterable[str]) -> int:
         """Make messages visible again; return how many can't be. NotReleasedError if trying again may help."""
+
+
+class ReadableQueues(Protocol):
+    """Queues whose counts a report has, as far as they can be read."""
+
+    def readable_facts(self, queue: QueueAddress) -> QueueFacts | None:
+        """Return a queue's attributes, or None if the queue can't be read."""
+
+    def named_facts(self, given: str) -> QueueFacts | None:
+        """Return the attributes of the queue with a name, ARN, or URL, or None if it can't be found or read."""
 
 
 class RunStore(RunLocks, Protocol):

@@ -13,7 +13,7 @@ from redrive.domain.runs.notification import Notification, notification_of
 from redrive.domain.runs.report import Report, make_report
 from redrive.domain.runs.tally import Tally
 from redrive.domain.sampling.sample import Sample
-from redrive.workflow.ports import Metrics
+from redrive.workflow.ports import Metrics, ReadableQueues
 
 # What was requested and refused may be any text: it belongs in the report, not in the name of a metric.
 _NO_QUEUE = "none"
@@ -76,3 +76,26 @@ def report(
     dimensions = {"dlq": plan.dlq.name if plan else _NO_QUEUE, "status": made.status.value}
     metrics.publish_once(made.run_id, "ended", dimensions, {"RunsEnded": 1})
     return Reported(report=made, notification=notification_of(made))
+
+
+def counts_at_end(
+    plan: RunIdentity | None, given: Any, queues: ReadableQueues
+) -> tuple[QueueCounts | None, int | None]:
+    """Return the counts of the dead-letter queue and of the one that its own redrive policy names.
+
+    Parameters
+    ----------
+    plan, given : RunIdentity | None, Any
+        The run's plan, if it has one, and its input.
+    queues : ReadableQueues
+        Port.
+    """
+    if plan is None:
+        # A run that couldn't even be planned has left what is in the queue that its input names.
+        named = given.get("dlq") if isinstance(given, dict) else None
+        facts = queues.named_facts(named) if isinstance(named, str) else None
+        return facts.counts if facts else None, None
+    facts = queues.readable_facts(plan.dlq)
+    following = plan.next_queue.queue if isinstance(plan, RunPlan) and plan.next_queue else None
+    next_facts = queues.readable_facts(following) if following else None
+    return facts.counts if facts else None, next_facts.messages if next_facts else None
