@@ -18,10 +18,7 @@ OUTPUTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def region(monkeypatch):
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+pytestmark = pytest.mark.usefixtures("operator")
 
 
 def test_a_stack_is_what_its_outputs_and_parameters_say(cloud):

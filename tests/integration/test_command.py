@@ -9,24 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from redrive.command.main import COMMANDS, run
-from redrive.domain.messages.queues import QueueRef
 from tests.support.moto_cloud import moto_cloud
 
 MARK = "zqxj"
 
 
-@pytest.fixture(autouse=True)
-def settings_of_aws(monkeypatch):
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-
-
-@pytest.fixture
-def dlq(cloud) -> QueueRef:
-    found = cloud.queue("orders-dlq")
-    cloud.queue("orders", dlq=found)
-    return found
+pytestmark = pytest.mark.usefixtures("operator")
 
 
 def printed(capsys, *arguments: str, exit_code: int = 0) -> str:

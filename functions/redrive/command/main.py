@@ -22,6 +22,7 @@ from redrive.command.shared import shared
 COMMANDS = {
     "queues": "List dead-letter queues, those with messages first.",
     "look": "Show what is in a dead-letter queue, without moving anything.",
+    "plan": "Show what a run would do, without moving anything.",
 }
 
 

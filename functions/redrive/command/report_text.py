@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from redrive.command.exits import Exit
 from redrive.command.output import Output, ago, moment
+from redrive.domain.judging.verdicts import Reason
 from redrive.domain.plan.request import TraceHeader
 from redrive.domain.runs.ending import Status
 from redrive.domain.runs.forecast import Expected, Forecast
@@ -29,8 +30,9 @@ REASONS = "docs/reference/reasons.md says what the reasons mean and what to do."
 
 
 def exit_of(report: Report) -> Exit:
-    """Return the exit code of a run; of a dry run, whether a run would leave or quarantine some messages."""
-    if report.status is Status.DRY_RUN and report.sample and (report.sample.quarantined or report.sample.skipped):
+    """Return the exit code of a run; of a dry run, whether a run would leave or quarantine any that it applies to."""
+    sample = report.sample if report.status is Status.DRY_RUN else None
+    if sample and {*sample.quarantined, *sample.skipped} - {Reason.NOT_SELECTED}:
         return Exit.LEFT
     return _EXITS[report.status]
 

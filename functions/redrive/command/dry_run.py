@@ -1,0 +1,170 @@
+"""A dry run in this process, as a stack would play it, with the operator's credentials.
+
+Used by the commands that show what would happen. Plays the steps Plan, Sample, and Report; moves nothing and keeps
+nothing, and messages become visible again at once.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any
+
+from redrive.adapters.account import Account
+from redrive.adapters.failure_destinations import FailureDestinations
+from redrive.adapters.sqs import Queues
+from redrive.command.exits import CommandError, Exit
+from redrive.command.output import Output
+from redrive.contracts.contract import MessageContract
+from redrive.domain.errors import RejectedError
+from redrive.domain.messages.destinations import DeliveryPolicy
+from redrive.domain.plan.planning import check_contracts, check_trusted, plan_run
+from redrive.domain.plan.request import parse_request
+from redrive.domain.plan.run_plan import Execution
+from redrive.domain.runs.report import Report, make_report
+from redrive.workflow.memory import Facts
+from redrive.workflow.ports import Peek
+from redrive.workflow.sample import sample
+
+# A full scan of 120,000 messages takes a minute.
+_SECONDS = 300.0
+_PROGRESS_EVERY = 1_000
+
+
+class NoFacts:
+    """There is no runs table: nothing is known of what earlier runs did."""
+
+    def recall(self, _ids: Iterable[str]) -> Mapping[str, str]:
+        """Return nothing."""
+        return {}
+
+    def record(self, _provenance_by_id: Mapping[str, str]) -> None:
+        """Nothing is moved, so nothing is recorded."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a deployment knows besides the queues; without one, none of it."""
+
+    quarantine_arn: str | None = None
+    facts: Facts = field(default_factory=NoFacts)
+    delivery_policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
+    #: Unique ids of the roles whose `redrive` attribute is believed.
+    movers: frozenset[str] = frozenset()
+
+
+def dry_run(
+    account: Account,
+    given: Mapping[str, Any],
+    output: Output,
+    *,
+    find_contract: Callable[[str], MessageContract | None],
+    deployment: Deployment | None = None,
+    sent: list[int] | None = None,
+) -> Report:
+    """Return the report of a dry run in this process.
+
+    Parameters
+    ----------
+    account : Account
+        Where the queue is.
+    given : Mapping[str, Any]
+        The input of a run.
+    output : Output
+        Where progress is shown.
+    find_contract : Callable[[str], MessageContract | None]
+        Port.
+    deployment : Deployment | None
+        The deployment that a run would be started in.
+    sent : list[int] | None
+        Gets when each message was sent, in milliseconds since 1970.
+
+    Raises
+    ------
+    CommandError
+        If a run with this input would be rejected.
+    """
+    deployment = deployment or Deployment()
+    given = {**given, "dryRun": True}
+    sent = [] if sent is None else sent
+    now = datetime.now(UTC)
+    execution = Execution(id="", name=f"dry-run-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", started_at=now)
+    queues = _Watched(account.queues, output, sent)
+    try:
+        plan = plan_run(parse_request(given), execution, queues, deployment.quarantine_arn)
+        if deployment.quarantine_arn is not None:
+            check_trusted(plan, queues, deployment.delivery_policy)
+    except RejectedError as error:
+        raise CommandError(in_a_terminal(account, str(error)), Exit.REJECTED) from None
+    check_contracts(plan, find_contract)
+    errors: list[str] = []
+    found = sample(
+        plan,
+        queues=queues,
+        facts=deployment.facts,
+        find_contract=find_contract,
+        delivery_policy=deployment.delivery_policy,
+        confirm=FailureDestinations().confirm,
+        movers=deployment.movers,
+        log_error=lambda message_id, error: errors.append(f"{message_id}: {error}"),
+        seconds=_SECONDS,
+        retries=0,
+        pause=time.sleep,
+        now=lambda: datetime.now(UTC),
+    )
+    for text in errors[:10]:
+        output.say(f"Message {text} (unexpected error)")
+    facts = account.queues.readable_facts(plan.dlq)
+    return make_report(
+        given=given,
+        execution=execution,
+        plan=plan,
+        sample=found,
+        tally=None,
+        error=None,
+        queue=facts.counts if facts else None,
+        in_next_queue=None,
+        now=datetime.now(UTC),
+    )
+
+
+class _Watched:
+    """The queues, with progress while messages are peeked at, and when each was sent."""
+
+    def __init__(self, queues: Queues, output: Output, sent: list[int]) -> None:
+        self._queues = queues
+        self._output = output
+        self._sent = sent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queues, name)
+
+    def peek(self, peek: Peek, seconds: float) -> Generator[dict[str, Any]]:
+        """Yield messages, each once; all are visible again at the end."""
+        for message in self._queues.peek(peek, seconds):
+            self._sent.append(int(message["Attributes"]["SentTimestamp"]))
+            if len(self._sent) % _PROGRESS_EVERY == 0:
+                self._output.say(f"{len(self._sent):,} messages looked at ...")
+            yield message
+
+
+def in_a_terminal(account: Account, error: str) -> str:
+    """Return why the plan refuses a queue, with what to do in a terminal instead of in the input of a run."""
+    if missing := re.search(r"there is no queue (\S+) in this account", error):
+        given, names = missing[1], account.names()
+        near = get_close_matches(given.rsplit("/", 1)[-1].rsplit(":", 1)[-1], names, n=3, cutoff=0.5)
+        nearest = f" The nearest: {', '.join(near)}." if near else ""
+        return f"There is no queue {given} in {account.region}.{nearest} List them: redrive queues --all"
+    if found := re.search(r'Start (?:the|a) run with \{"dlq": "([^"]+)"\}', error):
+        sentence = error[: found.start()].removeprefix("dlq: ").strip()
+        return f"{sentence} Look into that one: redrive look {found[1]}"
+    if found := re.search(r", where this app is deployed, found (\S+) in ((the account )?\S+)\. Deploy", error):
+        there = "a --profile of that account" if found[3] else f"--region {found[2]}"
+        return f"{found[1]} is in {found[2]}. Pass {there}."
+    return error.removeprefix("dlq: ")

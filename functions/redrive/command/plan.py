@@ -1,0 +1,39 @@
+"""`redrive plan`: what a run with these options would do, without a stack, and without moving anything."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from redrive.adapters.account import Account
+from redrive.command.dry_run import dry_run
+from redrive.command.output import Output
+from redrive.command.plan_text import print_plan, seconds_needed
+from redrive.command.report_text import exit_of
+from redrive.command.run_options import as_options, read_input, with_input
+from redrive.command.shared import shared
+
+
+@click.command("plan", short_help="Show what a run would do, without moving anything.")
+@click.argument("queue", required=False)
+@with_input
+@shared
+@click.pass_obj
+def command(output: Output, /, *, queue: str | None, file: str | None, **options: Any) -> int:
+    """Show what a run on the dead-letter QUEUE (name, ARN, or URL) would do with these options: the forecast.
+
+    It takes the same options as `redrive start`, needs no stack, and moves nothing. Receive counts rise by one.
+    """
+    given = read_input(queue, file, options)
+    account = Account(output.profile, output.region)
+    account.use()
+    report = dry_run(account, given, output, find_contract=lambda _: None)
+    if output.as_json:
+        output.document(input=given, report=json.loads(report.model_dump_json()), seconds=seconds_needed(report, given))
+    else:
+        print_plan(output, report, given)
+    output.say("")
+    output.say(f"Start it: {' '.join(['redrive start', str(report.dlq), *as_options({**given, 'dryRun': False})])}")
+    return exit_of(report)
