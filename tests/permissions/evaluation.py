@@ -107,7 +107,8 @@ class Role:
                     yield self.in_words(f"{value} for {', '.join(sorted(actions))}")
             for service, key in _CONDITION_KEYS.items():
                 if any(action.startswith(service) for action in actions) and key not in conditions:
-                    yield from (self.in_words(f"any {key} of {resource}") for resource in resources)
+                    for resource in resources:
+                        yield self.in_words(f"any {key} of {resource} for {', '.join(sorted(actions))}")
 
 
 def _without_each(statement: Statement) -> Iterator[tuple[str, list[Statement]]]:

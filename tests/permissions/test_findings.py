@@ -1,6 +1,7 @@
 """The comparison itself: it tells of a call that IAM would deny, and of a permission that nothing needs."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,49 @@ def test_an_exception_that_means_nothing_any_more_is_found(monkeypatch: pytest.M
     assert [line.split(": ")[-1] for line in found(FITTING)] == [
         "isn't in template.yaml any more; remove it from tests/permissions/exceptions.py"
     ]
+
+
+LOGGED, LOG_ACTION = "Mover: * for logs:CreateLogDelivery", "Mover: logs:CreateLogDelivery on *"
+#: A role with a statement on any resource, which the exceptions accept.
+LOGGING = replace(FITTING, statements=[*FITTING.statements, allow("logs:CreateLogDelivery", on="*")])
+
+
+@pytest.fixture
+def logging_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings, "OPEN", {LOGGED: "It has no resource."})
+    monkeypatch.setattr(findings, "UNNEEDED", dict.fromkeys((LOGGED, LOG_ACTION), "The cloud has no log deliveries."))
+
+
+@pytest.mark.usefixtures("logging_accepted")
+@pytest.mark.parametrize("place", range(2))
+@pytest.mark.parametrize("resources", ["*", ["*"], f"arn:aws:sqs:{HOME}:*", "arn:aws:sqs:*"], ids=str)
+def test_any_resource_is_accepted_for_the_actions_of_its_entry_only(place: int, resources: Any) -> None:
+    assert found(LOGGING) == []
+    statements = list(LOGGING.statements)
+    statements[place] = {**statements[place], "Resource": resources}
+    lines = found(replace(LOGGING, statements=statements), complete=False)
+    actions = ", ".join(sorted(statements[place]["Action"]))
+    assert [line.split(": allows more than one thing")[0].split(" for ", 1)[1] for line in lines[-1:]] == [actions]
+
+
+@pytest.mark.usefixtures("logging_accepted")
+def test_every_change_beside_an_accepted_statement_is_noticed() -> None:
+    assert list(unnoticed([LOGGING])) == []
+
+
+@pytest.mark.usefixtures("logging_accepted")
+def test_an_exception_without_actions_accepts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings, "OPEN", {"Mover: *": "Anything goes."})
+    assert [line.partition("; ")[0] for line in found(LOGGING)] == [
+        f"{LOGGED}: allows more than one thing",
+        "Mover: *: isn't in template.yaml any more",
+    ]
+
+
+@pytest.mark.parametrize("name", ["UNNEEDED", "OPEN"])
+def test_every_exception_about_a_role_names_its_actions(name: str) -> None:
+    for entry in getattr(exceptions, name):
+        assert re.search(r" for \w+:\w+(, \w+:\w+)*$|: \w+:\w+ on ", entry), entry
 
 
 @pytest.mark.parametrize("name", ["UNNEEDED", "OPEN", "MANAGED", "NOT_DEPLOYED"])
