@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
@@ -143,7 +144,7 @@ class Parts:
         for name in _REFERENCES:
             if isinstance(reference := schema.get(name), str):
                 for found in self._targets(part, name, reference):
-                    add(found, self._pointer(found), part.same)
+                    add(found, self._pointers.get(id(found), "#"), part.same)
         for keyword, value in () if part.only_refers else schema.items():
             pointer = f"{part.pointer}/{escaped(keyword)}"
             if isinstance(value, list) and keyword in {*SAME_LISTS, "prefixItems", "items"}:
@@ -224,20 +225,19 @@ class Parts:
             )
         return found
 
-    def _pointer(self, schema: Any) -> str:
-        """Return where a subschema is, for one that only a reference leads to."""
-        if id(schema) in self._parts:
-            return self._parts[id(schema)].pointer
+    @cached_property
+    def _pointers(self) -> dict[int, str]:
+        """Where each object of the document is, by its identity: for those that only a reference leads to."""
+        pointers: dict[int, str] = {}
         pending: list[tuple[Any, str]] = [(self._document, "#")]
         while pending:
             found, pointer = pending.pop()
-            if found is schema:
-                return pointer
-            if isinstance(found, Mapping):
+            if isinstance(found, dict):
+                pointers.setdefault(id(found), pointer)
                 pending += [(below, f"{pointer}/{escaped(name)}") for name, below in found.items()]
             elif isinstance(found, list):
                 pending += [(below, f"{pointer}/{index}") for index, below in enumerate(found)]
-        return "#"
+        return pointers
 
     # Work
 
