@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_pascal
 
 from redrive.domain.names import is_hash
-from redrive.domain.runs.ending import Status
+from redrive.domain.runs.next_steps import to_do
 from redrive.domain.runs.notification import expected
 from redrive.domain.runs.report import Report
 
@@ -27,16 +27,6 @@ _CONSOLES = {
     "aws-cn": "console.amazonaws.cn",
     "aws-us-gov": "console.amazonaws-us-gov.com",
     "aws-eusc": "console.amazonaws-eusc.eu",
-}
-
-_TO_DO = {
-    Status.SUCCEEDED: (),
-    Status.INCOMPLETE: ("Do what the reason says, then start a new run for the remaining messages.",),
-    Status.DRY_RUN: ("Nothing was moved. If the sample looks right, start the same run without dryRun.",),
-    Status.STOPPED: ("To redrive the remaining messages, start a new run.",),
-    Status.HALTED: ("Too many messages came back. Fix the consumer, then start a new run at a lower rate.",),
-    Status.REJECTED: ("Nothing was moved. Fix what the reason describes, then start a new run.",),
-    Status.FAILED: ("Check the logs of the run's functions, then start a new run for the remaining messages.",),
 }
 
 
@@ -152,19 +142,10 @@ def _of_report(report: Report) -> Notice:
         thread=report.run_id,
         reason=report.reason,
         facts=tuple(facts),
-        to_do=(*_TO_DO[report.status], *_follow_up(report)),
+        to_do=to_do(report),
         link=_console(execution, "states", "/v2/executions/details/" + execution) if execution else None,
         resources=(execution,) if execution else (),
     )
-
-
-def _follow_up(report: Report) -> list[str]:
-    to_do = []
-    if report.counts.quarantined:
-        to_do.append("Some messages were quarantined. See docs/reference/reasons.md for what to do about each reason.")
-    if report.status is Status.SUCCEEDED and report.counts.remaining:
-        to_do.append("Some messages remain in the queue. The reason says why.")
-    return to_do
 
 
 def _of_automatic(notice: _AutomaticNotice) -> Notice:

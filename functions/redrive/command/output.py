@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from redrive.domain.plain_text import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,11 +87,6 @@ class Output:
         """Tell the operator something that isn't part of the result: progress, advice, what to run next."""
         if not self.quiet:
             click.echo(plain(text), err=True)
-
-
-def plain(text: str) -> str:
-    """Return a text without what a terminal would act on or show in another order: each such character becomes `�`."""
-    return "".join("�" if unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else sign for sign in text)
 
 
 def moment(time: datetime) -> str:

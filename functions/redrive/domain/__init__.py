@@ -1,5 +1,5 @@
 """What a redrive is and what it decides: plain functions and values; time, randomness, and I/O come in as arguments.
 
 Its packages build on each other in one direction: messages, rules, plan, judging, then moving and sampling, runs,
-automatic. May import `redrive.contracts`; never boto3, Powertools, or anything above.
+page, automatic. May import `redrive.contracts`; never boto3, Powertools, or anything above.
 """

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redrive.command.exits import CommandError, Exit, explained
-from redrive.command.output import Output, ago, plain
+from redrive.command.output import Output, ago
 from redrive.domain.errors import RejectedError
+from redrive.domain.plain_text import plain
 
 # ECMA-48: the introducers of control sequences, and whatever moves the cursor. Unicode Standard Annex #9: overrides.
 ACTS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")

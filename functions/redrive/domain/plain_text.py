@@ -1,0 +1,25 @@
+"""Texts that come from outside, as they may be shown: without what a terminal or a browser would act on.
+
+Used by the report page and by what the `redrive` command prints.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Control characters, also those that change the direction of a text or can't be seen; halves of surrogate pairs; line
+# and paragraph separators.
+_ACTED_ON = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def plain(text: str, *, keep: str = "") -> str:
+    """Return a text without what could hide or reorder parts of it: each such character becomes `�`.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    keep : str
+        Characters that stay, such as a line break.
+    """
+    return "".join("�" if unicodedata.category(sign) in _ACTED_ON and sign not in keep else sign for sign in text)
