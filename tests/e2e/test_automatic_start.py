@@ -75,7 +75,10 @@ def test_a_dead_letter_queue_whose_alarm_lasts_is_emptied_by_a_run_of_its_own(ap
 
     eventually(lambda: all_starts_ended(app))
     (run,) = runs(app, pair.dlq.name)
-    assert json.loads(run["input"]) == {"dlq": pair.dlq.name, "rate": 100}
+    because, started_by = (json.loads(run["input"]).pop(key) for key in ("because", "startedBy"))
+    assert because.startswith(f"The alarm {STACK}-{pair.dlq.name}DLQAlarm-X has been on since 20")
+    assert started_by.startswith("automatic start ")
+    assert json.loads(run["input"]).items() > {"dlq": pair.dlq.name, "rate": 100}.items()
     assert json.loads(run["output"])["status"] == "SUCCEEDED"
 
 
@@ -162,4 +165,6 @@ def test_a_run_starts_by_schedule_and_the_next_finds_nothing_to_do(app: App):
     eventually(lambda: app.depth(pair.source) == 1)
 
     (run,) = runs(app, pair.dlq.name)
-    assert json.loads(run["input"]) == {"dlq": pair.dlq.name, "rate": 5}
+    found = json.loads(run["input"])
+    assert found.items() > {"dlq": pair.dlq.name, "rate": 5}.items()
+    assert found["because"].startswith("The schedule arn:aws:scheduler:")

@@ -125,6 +125,10 @@ def test_a_long_run_goes_on_in_new_executions_whatever_others_start_and_its_repo
     ours = [json.loads(json.loads(message["Body"])["Message"]) for message in app.take(reports)]
     assert [report["runId"] for report in ours].count(run_id) == 1
     assert len(executions_of(app, execution)) >= 3
+    (record,) = app.records.of_queue(pair.dlq.name, 5)
+    assert (record.report, record.input) == (run.report, {"dlq": pair.dlq.name, "rate": 10})
+    assert [point.redriven for point in record.rate_over_time][-1] == 130
+    assert len(record.rate_over_time) >= 3
 
 
 @pytest.mark.usefixtures("short_histories")

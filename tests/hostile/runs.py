@@ -272,7 +272,7 @@ def run(wire: Wire, table: Table, plan: RunPlan, contracts: Mapping[str, Message
         except Exception as error:  # noqa: BLE001
             ran.errors["move"] = error
         slices = [ran.result] if ran.result else []
-        ports: Any = {"queues": queues, "store": table.store, "metrics": metrics}
+        ports: Any = {"queues": queues, "store": table.store, "metrics": metrics, "now": now}
         after = tally(plan, ran.sample or Sample(), first_tally(plan), slices, **ports, token=lambda: "token")
         cleaned = clean_up(
             plan,

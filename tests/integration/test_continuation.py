@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ class Stage:
         self.queues = FakeQueues()
         self.queues.add(self.plan.dlq, factories.facts(waiting=100))
         self.tokens = iter(f"token-{number}" for number in range(100))
+        self.now = self.plan.started + timedelta(minutes=1)
         self.published: list[dict[str, int]] = []
 
     def publish_once(self, _run: str, _step: str, _dimensions: Any, counts: Any) -> None:
@@ -53,6 +55,7 @@ class Stage:
             store=self.table,
             metrics=self,
             token=lambda: next(self.tokens),
+            now=self.now,
             max_history_events=1,
         )
 
@@ -100,7 +103,7 @@ def test_a_run_that_does_not_continue_names_no_execution(stage):
     stage.queues.add(stage.plan.dlq, factories.facts(waiting=0))
     drained = SliceResult(drained=True)
     ports: Any = {"queues": stage.queues, "store": stage.table, "metrics": stage}
-    after = tally(stage.plan, Sample(), before, [drained], **ports, token=str)
+    after = tally(stage.plan, Sample(), before, [drained], **ports, token=str, now=stage.now)
     assert (after.next, after.successor) == (Next.CLEAN_UP, None)
     with pytest.raises(RejectedError):
         stage.resume({"run": "run-1"}, before.successor or "")

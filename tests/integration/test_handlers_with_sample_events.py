@@ -9,10 +9,12 @@ from typing import Any
 import boto3
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from chat.webhook import WebhookError
 from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.rate_shares import RateShares
+from redrive.adapters.run_records import RunRecords
 from redrive.adapters.run_table import RunTable
 from redrive.domain.errors import FormatError, RejectedError, UnexpectedError
 from redrive.domain.messages.provenance import ATTRIBUTE, Provenance
@@ -22,6 +24,7 @@ from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.request import parse_request
 from redrive.domain.plan.run_plan import FORMAT, RunPlan
 from redrive.domain.runs.continuation import RunProgress
+from redrive.domain.runs.record import RunRecord
 from redrive.domain.runs.tally import Tally
 from redrive.domain.sampling.sample import Sample
 from redrive.runtime.task import logger
@@ -49,7 +52,7 @@ class Home:
         self.queue = cloud.queue("store-events", dlq=self.dlq)
         self.quarantine = cloud.queue("redrive-quarantine")
         name = cloud.run_table("redrive-runs")
-        self.table, self.checkpoints = RunTable(name), Checkpoints(name)
+        self.table, self.checkpoints, self.records = RunTable(name), Checkpoints(name), RunRecords(name)
         cloud.table("store-events", "event_id")
         self.outage("none")
         cloud.queue("email-tasks")
@@ -348,7 +351,9 @@ def test_automatic_waits_until_the_alarm_has_lasted_long_enough(invoke):
 def test_automatic_starts_a_run_while_the_alarm_is_raised(home, invoke):
     home.alarm("ALARM")
     step = invoke("automatic")
-    assert (step["next"], step["run"]["input"]) == ("start", {"rate": 10, "dlq": "store-events-dlq"})
+    assert step["next"] == "start"
+    assert step["run"]["input"].items() >= {"rate": 10, "dlq": "store-events-dlq"}.items()
+    assert step["run"]["input"]["because"].startswith("The alarm redrive-StoreEventsDLQAlarm-1A2B3C4D5E6F has been on")
 
 
 def test_automatic_ends_when_the_alarm_is_ok_again(home, invoke):
@@ -359,7 +364,9 @@ def test_automatic_ends_when_the_alarm_is_ok_again(home, invoke):
 def test_automatic_starts_a_scheduled_run(home, invoke):
     home.fill()
     step = invoke("automatic", sample("automatic-schedule"))
-    assert (step["next"], step["run"]["input"]) == ("start", {"dlq": "store-events-dlq", "rate": 20})
+    assert step["next"] == "start"
+    assert step["run"]["input"].items() >= {"dlq": "store-events-dlq", "rate": 20}.items()
+    assert step["run"]["input"]["startedBy"].startswith("automatic start ")
 
 
 def test_automatic_notifies_operators_of_a_schedule_that_names_no_queue(invoke):
@@ -818,3 +825,85 @@ def test_a_run_that_another_version_has_begun_is_passed_on_to_be_ended(home, inv
     assert (passed_on["plan"]["runId"], passed_on["tally"]["successor"]) == (plan["runId"], name)
     with pytest.raises(FormatError):
         invoke("tally", sample("tally") | {"plan": passed_on["plan"], "tally": passed_on["tally"]})
+
+
+# Records
+
+
+def record_of(home: Home, plan: RunPlan) -> RunRecord:
+    found = home.records.find(plan.run_id)
+    assert found is not None
+    return found
+
+
+def test_each_step_of_a_run_adds_to_its_record(home, invoke):
+    home.fill()
+    given = {"dlq": "store-events-dlq", "because": "INC-42", "startedBy": "ann", "rate": 100}
+    event = sample("plan") | {"input": given}
+    planned = invoke("plan", event)
+    plan = plan_in(planned)
+    assert (record_of(home, plan).input, record_of(home, plan).status) == (given, None)
+
+    moved = invoke("move", {"plan": planned["plan"], "work": planned["tally"]["lanes"][0]})
+    step = {"step": "tally", "plan": planned["plan"], "sample": {}, "tally": planned["tally"], "slices": [moved]}
+    after = invoke("tally", step)
+    during = record_of(home, plan)
+    assert (during.rounds, during.counts.redriven, during.status) == (1, 9, None)
+    assert during.rate_over_time[-1].redriven == 9
+
+    cleaned = invoke("clean-up", {"step": "clean-up", "plan": planned["plan"], "tally": after})
+    end = {"step": "report", "input": given, "execution": event["execution"], "plan": planned["plan"], "tally": cleaned}
+    reported = invoke("report", end)
+    final = record_of(home, plan)
+    assert final.report == reported["report"]
+    assert (final.because, final.started_by, final.input, final.status) == ("INC-42", "ann", given, "SUCCEEDED")
+    assert final.rate_over_time == during.rate_over_time
+    assert final.counts == plan_counts(reported)
+
+
+def plan_counts(reported: Any) -> Counts:
+    return Counts.model_validate(reported["report"]["counts"])
+
+
+def test_a_rejected_run_has_a_record(home, invoke):
+    event = sample("report-refused")
+    reported = invoke("report-refused", event)
+    found = home.records.find(reported["report"]["runId"])
+    assert found is not None
+    assert (found.status, found.input, found.plan) == ("REJECTED", event["input"], None)
+    assert found.report == reported["report"]
+
+
+def test_a_run_that_must_say_why_is_rejected_if_it_does_not(home, invoke, monkeypatch):
+    monkeypatch.setitem(VALUES, "REQUIRE_REASON", "true")
+    event = sample("plan")
+    with pytest.raises(RejectedError, match="because: expected the reason for this run"):
+        invoke("plan", event)
+    assert home.table.ask_to_stop(home.dlq.arn) is None
+    assert invoke("plan", event | {"input": event["input"] | {"dryRun": True}})["plan"]["request"]["dryRun"]
+    assert invoke("plan", event | {"input": event["input"] | {"because": "INC-42"}})["plan"]["request"]["because"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "ProvisionedThroughputExceededException", "Message": MARK}}, "UpdateItem"),
+        EndpointConnectionError(endpoint_url=MARK),
+        RuntimeError(MARK),
+    ],
+)
+def test_a_record_that_cannot_be_written_is_logged_and_changes_nothing_else(home, invoke, monkeypatch, logged, error):
+    home.fill()
+    expected = invoke("report")
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(RunRecords, "keep", fail)
+    planned = invoke("plan")
+    assert invoke("report")["report"]["counts"] == expected["report"]["counts"]
+    step = {"step": "tally", "plan": planned["plan"], "sample": {}, "tally": planned["tally"], "slices": []}
+    assert invoke("tally", step)["rounds"] == 1
+    assert logged.getvalue().count("record not kept") == 3
+    assert type(error).__name__ in logged.getvalue()
+    assert MARK not in logged.getvalue()

@@ -15,6 +15,7 @@ from typing import Any
 
 from local.cloud import STACK_NAME
 from local.embedded_cloud import EmbeddedCloud, Stack
+from redrive.adapters.run_records import RunRecords
 from tests.support.eventually import eventually
 from verify.owned import Queue
 from verify.stage import Pair
@@ -203,6 +204,11 @@ class App:
             return Run(description, json.loads(text))
         except ValueError:
             raise AssertionError(f"the execution ended without a report: {description}") from None
+
+    @cached_property
+    def records(self) -> RunRecords:
+        """The records of runs."""
+        return RunRecords(self.resource("RunTable"), self.cloud.client("dynamodb"))
 
     def history(self, run: Run) -> list[Any]:
         """Return every event in the history of a run's execution."""

@@ -397,6 +397,7 @@ class ModelApp:
             store=self.table,
             metrics=NoMetrics(),
             token=lambda: "token",
+            now=self._date(),
         )
 
     def _clean_up(self, run: Run) -> Tally:

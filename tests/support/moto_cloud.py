@@ -24,6 +24,7 @@ from moto.sqs.responses import SQSResponse
 from redrive.adapters.sqs import Queues
 from redrive.domain.messages.queues import QueueRef
 from redrive.workflow.ports import Peek
+from tests.support.definitions import resources
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -195,17 +196,10 @@ class MotoCloud:
 
     def run_table(self, name: str = "redrive-runs") -> str:
         """Create the runs table and return its name."""
+        keys = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+        properties = resources("AWS::DynamoDB::Table")["RunTable"]
         boto3.client("dynamodb").create_table(
-            TableName=name,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "S"},
-            ],
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
+            TableName=name, BillingMode="PAY_PER_REQUEST", **{key: properties[key] for key in keys}
         )
         return name
 

@@ -21,6 +21,8 @@ ACCOUNT = "https://sqs.us-east-1.amazonaws.com/123456789012"
 # The values of the template's environment variables in the account that the sample events are from.
 VALUES = {
     "RUN_TABLE": "redrive-runs",
+    "REQUIRE_REASON": "false",
+    "RECORD_DAYS": "90",
     "QUARANTINE_QUEUE_URL": f"{ACCOUNT}/redrive-quarantine",
     "QUARANTINE_QUEUE_ARN": "arn:aws:sqs:us-east-1:123456789012:redrive-quarantine",
     "QUEUE_CONTRACTS": "store-events=python:examples.store_events.contract:STORE_EVENT,"

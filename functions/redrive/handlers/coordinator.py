@@ -5,6 +5,7 @@ Called by the states Plan, Resume, Tally, CleanUp, and Report. One function, bec
 
 import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,14 +16,17 @@ from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.executions import Executions
 from redrive.adapters.rate_shares import RateShares
+from redrive.adapters.run_records import RunRecords
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
 from redrive.adapters.table import dynamodb_client
+from redrive.domain.errors import unexpected
 from redrive.domain.model import Model
 from redrive.domain.moving.results import SliceResult
 from redrive.domain.plan.run_plan import AnyPlan, Execution, RunPlan
 from redrive.domain.runs.continuation import RunProgress
 from redrive.domain.runs.ending import StateError
+from redrive.domain.runs.record import RunRecord, final_record, running_record
 from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, AnyTally, Tally
 from redrive.domain.sampling.sample import AnySample, Sample
 from redrive.runtime.metrics import RunMetrics
@@ -42,6 +46,7 @@ _checkpoints = Checkpoints(_settings.run_table, _dynamodb)
 _executions = Executions()
 _shares = RateShares(_settings.run_table, _executions, _dynamodb)
 _metrics = RunMetrics(_table)
+_records = RunRecords(_settings.run_table, _dynamodb, days=_settings.record_days)
 # The workflow that a run began with may pass on more.
 _OF_ANY_VERSION = ConfigDict(extra="ignore")
 
@@ -112,6 +117,7 @@ def _plan(event: PlanTask, _context: LambdaContext) -> Planned:
         shares=_shares,
         find_contract=contracts.find,
         delivery_policy=_settings.delivery_policy,
+        require_reason=_settings.require_reason,
         pause=time.sleep,
     )
     made = planned.plan
@@ -123,6 +129,7 @@ def _plan(event: PlanTask, _context: LambdaContext) -> Planned:
         maxRate=made.max_rate,
         dryRun=made.request.dry_run,
     )
+    _keep(lambda: running_record(made, planned.tally, given=event.input, now=datetime.now(UTC)))
     return planned
 
 
@@ -135,6 +142,7 @@ def _resume(event: ResumeTask, _context: LambdaContext) -> RunProgress:
 
 @task
 def _tally(event: TallyTask, _context: LambdaContext) -> Tally:
+    now = datetime.now(UTC)
     after = tally(
         event.plan,
         event.sample,
@@ -144,10 +152,12 @@ def _tally(event: TallyTask, _context: LambdaContext) -> Tally:
         store=_table,
         metrics=_metrics,
         token=lambda: secrets.token_hex(8),
+        now=now,
         retries=event.retries,
         max_history_events=_settings.max_history_events or MAX_HISTORY_EVENTS,
     )
     logger.info("round done", round=after.rounds, moved=after.counts.moved, next=after.next)
+    _keep(lambda: running_record(event.plan, after, now=now))
     return after
 
 
@@ -186,8 +196,17 @@ def _report(event: ReportTask, _context: LambdaContext) -> Reported:
         now=datetime.now(UTC),
     )
     made = reported.report
+    _keep(lambda: final_record(made, event.plan, event.tally, given=event.input))
     logger.info("reported", status=made.status, dlq=made.dlq, **made.counts.model_dump())
     return reported
+
+
+def _keep(make: Callable[[], RunRecord]) -> None:
+    """Keep a record of the run. It is for people who ask later, so nothing that goes wrong with it ends the run."""
+    try:
+        _records.keep(make())
+    except Exception as error:  # noqa: BLE001
+        logger.warning("record not kept", error=str(unexpected(error)))
 
 
 handler = StepHandler({"plan": _plan, "resume": _resume, "tally": _tally, "clean-up": _clean_up, "report": _report})

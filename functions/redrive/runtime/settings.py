@@ -24,6 +24,10 @@ class Settings(BaseModel):
     quarantine_queue_arn: str = ""
     #: Which queue or function has which contract (`redrive.contracts.registry`).
     queue_contracts: str = ""
+    #: Whether a run that moves messages must say why.
+    require_reason: bool = False
+    #: How many days the record of a run is kept.
+    record_days: int = 90
     #: The account that the stack is in.
     account_id: str = ""
     #: How long one slice moves messages, in seconds.

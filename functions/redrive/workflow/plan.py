@@ -18,7 +18,7 @@ from redrive.domain.plan.planning import (
     take_lock,
 )
 from redrive.domain.plan.rates import RateShares
-from redrive.domain.plan.request import parse_request
+from redrive.domain.plan.request import check_reason, parse_request
 from redrive.domain.plan.run_plan import Execution, RunPlan
 from redrive.domain.rules.input_numbers import check_as_written, has_numbers
 from redrive.domain.runs.tally import Tally, first_tally
@@ -45,6 +45,7 @@ def plan(
     shares: RateShares,
     find_contract: ContractFinder,
     delivery_policy: DeliveryPolicy,
+    require_reason: bool = False,
     pause: Callable[[float], None],
     checks_lease: bool = True,
 ) -> Planned:
@@ -62,6 +63,8 @@ def plan(
         Ports.
     delivery_policy : DeliveryPolicy
         What besides queues may be delivered to.
+    require_reason : bool
+        Whether a run that moves messages must say why.
     pause : Callable[[float], None]
         Waits for so many seconds.
     checks_lease : bool
@@ -75,6 +78,8 @@ def plan(
         If messages of a dead run are still invisible, and trying again may help.
     """
     request = parse_request(given)
+    if require_reason:
+        check_reason(request)
     if has_numbers(given.get("repair")):
         check_as_written(executions.input_of(execution.id))
     planned = plan_run(request, execution, queues, quarantine_arn)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from redrive.domain.moving.results import SliceResult
 from redrive.domain.plan.planning import QueueDirectory
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.runs.continuation import RunProgress, successor_name
+from redrive.domain.runs.rate_over_time import with_point
 from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, Next, Tally, moved_since, tally_round
 from redrive.domain.sampling.sample import Sample
 from redrive.workflow.ports import Metrics, RunStore
@@ -23,6 +25,7 @@ def tally(
     store: RunStore,
     metrics: Metrics,
     token: Callable[[], str],
+    now: datetime,
     retries: int = 0,
     max_history_events: int = MAX_HISTORY_EVENTS,
 ) -> Tally:
@@ -36,6 +39,8 @@ def tally(
         Ports.
     token : Callable[[], str]
         Returns a short text that nobody can guess, for the name of the run's next execution.
+    now : datetime
+        When the round ended.
     retries : int
         How many attempts at this tally came before.
     max_history_events : int
@@ -49,6 +54,13 @@ def tally(
         retries=retries,
         max_history_events=max_history_events,
     )
+    points = with_point(
+        before.rate_over_time,
+        after.counts,
+        seconds=(now - plan.started).total_seconds(),
+        sending=after.seconds - before.seconds,
+    )
+    after = after.model_copy(update={"rate_over_time": points})
     if after.next is Next.CONTINUE:
         after = after.model_copy(update={"successor": successor_name(plan.run_id, token())})
     after = store.record(RunProgress(plan=plan, sample=sample, tally=after))

@@ -42,6 +42,8 @@ def test_every_key_can_be_set():
         "traceHeader": "fresh",
         "trustedDestinations": ["arn:aws:lambda:us-east-1:123456789012:function:on-order"],
         "allowNestedDlq": True,
+        "because": "INC-42: the tax service is back",
+        "startedBy": "arn:aws:sts::123456789012:assumed-role/Operator/ann",
     }
     assert parse_request(given).model_dump(mode="json", exclude_none=True) == given
 
@@ -61,6 +63,14 @@ def test_every_key_can_be_set():
         ({"dlq": 5}, "dlq: expected the name, ARN, or URL of a queue, found 5"),
         ({"dlq": ["orders-dlq"]}, "dlq: expected the name, ARN, or URL of a queue, found a list"),
         ({"destination": ""}, "destination: expected the name, ARN, or URL of a queue, found an empty string"),
+        ({"because": ""}, "because: expected a reason of 1 to 500 characters on one line, found an empty string"),
+        ({"because": " \t"}, "because: expected a reason of 1 to 500 characters on one line, found a string"),
+        ({"because": "x" * 501}, "because: expected a reason of 1 to 500 characters on one line, found a string"),
+        ({"because": "one\ntwo"}, "because: expected a reason of 1 to 500 characters on one line, found a string"),
+        ({"because": "\x1b[2J"}, "because: expected a reason of 1 to 500 characters on one line, found a string"),
+        ({"because": "one\u2028two"}, "because: expected a reason of 1 to 500 characters on one line, found a string"),
+        ({"because": 42}, "because: expected a reason of 1 to 500 characters on one line, found 42"),
+        ({"startedBy": "x" * 201}, "startedBy: expected a name of 1 to 200 characters on one line, found a string"),
         ({"dryRun": "true"}, "dryRun: expected true or false, found a string"),
         ({"dryRun": 1}, "dryRun: expected true or false, found 1"),
         ({"maxMessages": 0}, "maxMessages: expected a whole number of at least 1, found 0"),

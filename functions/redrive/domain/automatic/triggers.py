@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from redrive.domain.errors import RejectedError
+from redrive.domain.names import display_name
+from redrive.domain.plan.request import MAX_BECAUSE
 
 # Long enough to be unique, and short enough for an execution's name (80 characters; Step Functions API reference,
 # StartExecution).
@@ -126,7 +128,9 @@ def _of_schedule(event: _ScheduleEvent) -> Trigger:
             "Expected the schedule's input to name a dead-letter queue, found none. Deploy with a RedriveScheduleInput "
             'such as {"dlq": "orders-dlq", "rate": 10}.'
         )
-    return Trigger(id=_id(event.schedule, event.scheduled_time), dlq=dlq, request=event.input)
+    trigger_id = _id(event.schedule, event.scheduled_time)
+    because = f"The schedule {display_name(event.schedule)} was due at {display_name(event.scheduled_time)}."
+    return Trigger(id=trigger_id, dlq=dlq, request=_request(event.input, because, trigger_id))
 
 
 def _of_alarm(event: _AlarmEvent, run_input: Mapping[str, Any]) -> Trigger:
@@ -144,14 +148,22 @@ def _of_alarm(event: _AlarmEvent, run_input: Mapping[str, Any]) -> Trigger:
         )
     (dlq,) = queues
     before = detail.previous_state
+    trigger_id = _id(event.resources[0], detail.state.timestamp.isoformat())
+    since = f"{detail.state.timestamp:%Y-%m-%d %H:%M:%S %Z}"
+    because = f"The alarm {display_name(detail.alarm_name)} has been on since {since}."
     return Trigger(
-        id=_id(event.resources[0], detail.state.timestamp.isoformat()),
+        id=trigger_id,
         dlq=dlq,
-        request={**run_input, "dlq": dlq},
+        request=_request({**run_input, "dlq": dlq}, because, trigger_id),
         alarm=detail.alarm_name,
         alarm_at=detail.state.timestamp.timestamp(),
         ok_since=before.timestamp.timestamp() if before is not None and before.value == "OK" else None,
     )
+
+
+def _request(run_input: Mapping[str, Any], because: str, trigger_id: str) -> Mapping[str, Any]:
+    """Return the input of a run with its reason, unless the deployment gives one, and with what starts it."""
+    return {"because": because[:MAX_BECAUSE], **run_input, "startedBy": f"automatic start {trigger_id}"}
 
 
 def _id(*parts: str) -> str:

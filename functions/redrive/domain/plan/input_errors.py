@@ -72,6 +72,8 @@ EXPECTED: Mapping[tuple[str, ...], str] = {
     ("trustedDestinations",): "a list of at most 100 ARNs of queues, functions, and state machines",
     ("trustedDestinations", _ANY): "the ARN of a queue, function, or state machine, without wildcards",
     ("allowNestedDlq",): _BOOLEAN,
+    ("because",): "a reason of 1 to 500 characters on one line",
+    ("startedBy",): "a name of 1 to 200 characters on one line",
 }
 # pydantic's error types for keys that a model doesn't have.
 _UNKNOWN = {"extra_forbidden", "invalid_key"}

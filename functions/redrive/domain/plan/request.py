@@ -20,6 +20,10 @@ from redrive.domain.rules.selection import Selection
 # Strict, so that "50" or true is refused instead of being converted to a number.
 type Rate = Annotated[float, Field(strict=True, ge=0.1, le=10_000, allow_inf_nan=False)]
 type Count = Annotated[int, Field(strict=True, ge=1)]
+# One line that isn't blank: a reason is shown in tables, and by terminals.
+_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+MAX_BECAUSE = 500
+MAX_STARTED_BY = 200
 
 
 class OnInvalid(StrEnum):
@@ -112,6 +116,25 @@ class RedriveRequest(Model):
             "messages out of it."
         ),
     ] = False
+    because: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=MAX_BECAUSE,
+            pattern=_LINE,
+            description="Why you start the run, such as a ticket's number. Kept with the run. Required if the "
+            "deployment has `RequireReason` and the run moves messages.",
+        ),
+    ] = None
+    started_by: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=MAX_STARTED_BY,
+            pattern=_LINE,
+            description="Who starts the run. Kept with the run as a claim; AWS CloudTrail knows who it was.",
+        ),
+    ] = None
 
 
 class StopRequest(Model):
@@ -130,6 +153,21 @@ def parse_request(given: Any) -> RedriveRequest:
         Names each key that is wrong and what was expected.
     """
     return _parsed(RedriveRequest, given)
+
+
+def check_reason(request: RedriveRequest) -> None:
+    """Let no run move messages that doesn't say why.
+
+    Raises
+    ------
+    RejectedError
+        If it doesn't.
+    """
+    if request.because is None and not request.dry_run:
+        raise RejectedError(
+            "The input is invalid. because: expected the reason for this run, since this deployment has RequireReason, "
+            'found none. Add one, such as {"because": "INC-42: the tax service is back"}. Only dry runs need none.'
+        )
 
 
 def parse_stop_request(given: Any) -> StopRequest:

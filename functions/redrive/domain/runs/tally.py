@@ -19,6 +19,7 @@ from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.moving.results import LaneWork, SliceResult, Totals, smallest
 from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.run_plan import RunPlan
+from redrive.domain.runs.rate_over_time import RatePoint
 
 # Messages per second that one lane gets at most: well below what one Lambda of this size moves.
 LANE_RATE = 500.0
@@ -62,6 +63,8 @@ class Tally(Totals):
     max_rate: float | None = None
     #: What lanes learned that explains skips or the rate: sentences for an operator.
     explanations: tuple[str, ...] = ()
+    #: How far the run was after its rounds, or after as many of them as a plot needs.
+    rate_over_time: tuple[RatePoint, ...] = ()
     rounds: int = 0
     #: Pauses in a row.
     waits: int = 0

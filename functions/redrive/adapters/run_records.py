@@ -1,0 +1,153 @@
+"""The records of runs in the runs table, for people who ask later what was done, by whom, and why.
+
+Written by the coordinator, read by the `redrive` command. Nothing that a run does depends on them. They are kept longer
+than the other items of `redrive.adapters.run_table`:
+
+=================  ==========================  ==================================================
+pk                 sk                          item
+=================  ==========================  ==================================================
+runs#QUEUE         TIME#RUN                    the record of a run on the queue of that name
+run#RUN            record                      where the record of the run is
+=================  ==========================  ==================================================
+
+A record's `day` is the key of an index, which has no other items: one query finds the runs of a queue, another one
+those of a day. Any version reads what it knows of a record that another version wrote, because a record is only shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from redrive.adapters.table import Table
+from redrive.domain.runs.record import RunRecord
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+#: The index by day.
+BY_DAY = "runs-by-day"
+# In names of queues, there are no parentheses.
+_NO_QUEUE = "(none)"
+# Attributes that are text. The others are JSON: numbers as they are, and the same in every tool that shows a table.
+_TEXTS = frozenset(
+    {"runId", "executionArn", "dlq", "startedAt", "updatedAt", "status", "because", "startedBy"},
+)
+# Greater than any number of rounds: a record with a report is never overwritten by one without.
+_LAST = 10**9
+
+
+class RunRecords(Table):
+    """The records of runs.
+
+    Parameters
+    ----------
+    name : str
+        The runs table.
+    client : DynamoDBClient | None
+        A client to share.
+    days : int
+        How many days a record is kept after it was last written. DynamoDB deletes it a few days later at most
+        (DynamoDB developer guide, "Using time to live (TTL) in DynamoDB").
+    """
+
+    def __init__(self, name: str, client: DynamoDBClient | None = None, *, days: int = 90) -> None:
+        super().__init__(name, client)
+        self._retention_seconds = days * 24 * 3600
+
+    def keep(self, record: RunRecord) -> None:
+        """Write a record, unless a later one of the same run is there already.
+
+        A step that is retried, or that goes on although nobody waits for it anymore, writes an earlier one. The input
+        is that of the first execution, and stays.
+        """
+        queue, place = _place(record)
+        # What isn't a model stays as it is, half characters and all; as JSON it is plain ASCII.
+        values = record.model_dump(mode="json", exclude={"input"}) | {"input": record.input}
+        sets = {
+            name: {"S": value if name in _TEXTS else json.dumps(value)}
+            for name, value in values.items()
+            if value is not None
+        }
+        sets |= {
+            "day": {"S": f"{record.started_at.astimezone(UTC):%Y-%m-%d}"},
+            "step": {"N": str(record.rounds if record.status is None else _LAST)},
+            **{name: value for name, value in self._item(queue, place).items() if name not in {"pk", "sk"}},
+        }
+        # Some of the names are words of the expression's language.
+        names = {f"#{name}": name for name in sets}
+        changes = [f"#{name} = :{name}" for name in sets if name != "input"]
+        if "input" in sets:
+            changes.append("#input = if_not_exists(#input, :input)")
+        try:
+            self._client.update_item(
+                TableName=self._name,
+                Key=self._key(queue, place),
+                UpdateExpression=f"SET {', '.join(changes)}",
+                ConditionExpression="attribute_not_exists(#step) OR #step <= :step",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues={f":{name}": value for name, value in sets.items()},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+        # A name can be used again 90 days after its execution ended: the latest run of a name is found by it.
+        self._client.put_item(
+            TableName=self._name,
+            Item=self._item(f"run#{record.run_id}", "record", queue={"S": queue}, place={"S": place}),
+        )
+
+    def find(self, run_id: str) -> RunRecord | None:
+        """Return the record of the latest run with this id, or None."""
+        pointer = self._item_at(f"run#{run_id}", "record")
+        item = self._item_at(pointer["queue"]["S"], pointer["place"]["S"]) if pointer else None
+        return _read(item) if item else None
+
+    def of_queue(self, dlq: str, most: int) -> list[RunRecord]:
+        """Return the records of the latest runs on the queue of that name, the newest first."""
+        return list(islice(self._newest("pk", f"runs#{dlq}", most), most))
+
+    def of_day(self, day: date, most: int) -> list[RunRecord]:
+        """Return the records of the latest runs that started on a day in UTC, the newest first."""
+        return list(islice(self._newest("day", f"{day:%Y-%m-%d}", most, IndexName=BY_DAY), most))
+
+    def _item_at(self, pk: str, sk: str) -> dict[str, Any] | None:
+        response = self._client.get_item(TableName=self._name, Key=self._key(pk, sk), ConsistentRead=True)
+        return response.get("Item")
+
+    def _newest(self, key: str, value: str, most: int, **index: Any) -> Iterator[RunRecord]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            KeyConditionExpression="#key = :value",
+            ExpressionAttributeNames={"#key": key},
+            ExpressionAttributeValues={":value": {"S": value}},
+            ScanIndexForward=False,
+            PaginationConfig={"PageSize": most},
+            **index,
+        )
+        for page in pages:
+            yield from map(_read, page.get("Items", []))
+
+
+def _place(record: RunRecord) -> tuple[str, str]:
+    started = record.started_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"runs#{record.dlq or _NO_QUEUE}", f"{started}#{record.run_id}"
+
+
+def _read(item: dict[str, Any]) -> RunRecord:
+    started, _, run_id = item["sk"]["S"].partition("#")
+    found = {"runId": run_id, "executionArn": run_id, "dlq": None, "startedAt": started, "updatedAt": started}
+    found |= {name: _value(name, item[name]["S"]) for name in _NAMES if name in item}
+    return RunRecord.as_far_as_readable(found, RunRecord.from_json_object)
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        return text if name in _TEXTS else json.loads(text)
+    except ValueError:
+        return None
+
+
+_NAMES = frozenset(field.alias or name for name, field in RunRecord.model_fields.items())
