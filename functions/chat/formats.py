@@ -28,7 +28,7 @@ def custom_notification(notice: Notice) -> dict[str, Any]:
         *([notice.reason] if notice.reason else []),
         *(f"{name}: {value}" for name, value in notice.facts),
     ]
-    to_do = [*notice.to_do, *([f"Open in the console: {notice.link}"] if notice.link else [])]
+    to_do = [*notice.to_do, *(f"{title}: {link}" for title, link in _links(notice))]
     return {
         "version": "1.0",
         "source": "custom",
@@ -68,9 +68,14 @@ def slack_message(notice: Notice) -> dict[str, Any]:
         blocks.append({"type": "section", "fields": fields})
     if notice.to_do:
         blocks.append(_section("\n".join(f"• {_escaped(step)}" for step in notice.to_do)))
-    if notice.link:
-        blocks.append(_section(f"<{notice.link}|Open in the console>"))
+    if links := _links(notice):
+        blocks.append(_section(" · ".join(f"<{_escaped(link)}|{title}>" for title, link in links)))
     return {"text": _escaped(notice.title), "blocks": blocks}
+
+
+def _links(notice: Notice) -> list[tuple[str, str]]:
+    links = (("Open the report page", notice.page), ("Open in the console", notice.link))
+    return [(title, link) for title, link in links if link]
 
 
 def _section(text: str) -> dict[str, Any]:

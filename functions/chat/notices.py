@@ -50,6 +50,8 @@ class Notice:
     to_do: tuple[str, ...] = ()
     #: The resource's page in the console.
     link: str | None = None
+    #: The report page of a run in the console.
+    page: str | None = None
     #: ARNs of the execution or alarm.
     resources: tuple[str, ...] = ()
 
@@ -144,6 +146,7 @@ def _of_report(report: Report) -> Notice:
         facts=tuple(facts),
         to_do=to_do(report),
         link=_console(execution, "states", "/v2/executions/details/" + execution) if execution else None,
+        page=report.page,
         resources=(execution,) if execution else (),
     )
 

@@ -12,18 +12,10 @@ from playwright.sync_api import Browser, Page
 
 from redrive.domain.page.document import MAX_BYTES, page_of
 from tests.support.browsers import AXE, browser, chromium
-from tests.support.pages import HOSTILE, page_with, reached, sample_reports
+from tests.support.pages import HOSTILE, page_with, record_of, sample_reports
 
-PAGES = {
-    name: page_of(
-        report,
-        given={"dlq": "orders-dlq", "rate": 200, "select": {"source": ["orders-eu"]}},
-        because="INC-42: the tax service is back",
-        started_by="arn:aws:iam::123456789012:user/ada",
-        points=reached(),
-    )
-    for name, report in sample_reports().items()
-} | {"hostile": page_with("".join(HOSTILE[:6]))}
+PAGES = {name: page_of(report, record_of(report)) for name, report in sample_reports().items()}
+PAGES["hostile"] = page_with("".join(HOSTILE[:6]))
 # What differs in structure; the other statuses differ in a word.
 DIFFERENT = ("documented", "DRY_RUN", "REJECTED", "INCOMPLETE", "largest")
 PHONE = {"width": 360, "height": 740}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -51,6 +52,21 @@ def test_the_report_of_a_run_gets_to_the_webhook_with_its_counts(app: App, webho
     assert "*Redriven*\\n5" in text
     assert run.execution["executionArn"] in text
     assert "mark-7319" not in text
+
+
+def test_the_page_of_a_run_is_in_the_bucket_and_the_chat_links_to_it(app: App, webhook: Webhook):
+    pair = app.pair()
+    app.bury(pair, [{"MessageBody": f"mark-7319-{number}"} for number in range(3)])
+
+    report = app.redrive(pair.dlq).report
+
+    [key] = parse_qs(urlsplit(report["page"]).query)["prefix"]
+    message = eventually(lambda: posted_message(webhook, f"Redrive SUCCEEDED: {pair.dlq.name}"))
+    assert f"prefix={quote(key)}|Open the report page>" in json.dumps(message)
+    stored = app.cloud.client("s3").get_object(Bucket=app.resource("ReportBucket"), Key=key)
+    page = stored["Body"].read().decode()
+    assert f"Redrive of <bdi>{pair.dlq.name}</bdi>" in page
+    assert "mark-7319" not in page
 
 
 def test_the_report_of_a_run_gets_to_the_topic_that_amazon_q_developer_reads(app: App):

@@ -36,6 +36,7 @@ from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.moving.actions import Received, Send
 from redrive.domain.moving.lane import Lane
 from redrive.domain.moving.results import SliceResult
+from redrive.domain.page.document import page_of
 from redrive.domain.plan.run_plan import Execution, RunPlan
 from redrive.domain.runs.ending import StateError
 from redrive.domain.runs.tally import first_tally
@@ -303,6 +304,7 @@ def run(wire: Wire, table: Table, plan: RunPlan, contracts: Mapping[str, Message
         "tally": cleaned.tally.model_dump_json(),
         "report": ran.reported.report.model_dump_json(),
         "notification": ran.reported.notification.model_dump_json(),
+        "page": page_of(ran.reported.report),
         "metrics": json.dumps(metrics.published),
         "log": log.getvalue(),
     }

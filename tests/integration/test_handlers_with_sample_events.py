@@ -21,6 +21,7 @@ from redrive.domain.messages.provenance import ATTRIBUTE, Provenance
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.results import Counts, SliceResult
 from redrive.domain.moving.transitions import HeldRecord
+from redrive.domain.page import document
 from redrive.domain.plan.request import parse_request
 from redrive.domain.plan.run_plan import FORMAT, RunPlan
 from redrive.domain.runs.continuation import RunProgress
@@ -59,6 +60,7 @@ class Home:
         cloud.table("email-tasks", "id")
         boto3.client("sesv2").create_email_identity(EmailIdentity="no-reply@example.com")
         cloud.table("shipments", "shipment_id")
+        boto3.client("s3").create_bucket(Bucket="redrive-reports")
         self.rewards = make_rewards(cloud)
         boto3.client("sns").create_topic(Name="store-events-notice")
         self.chat_topic = boto3.client("sns").create_topic(Name="redrive-chat")["TopicArn"]
@@ -224,6 +226,33 @@ def test_report_returns_the_runs_status_and_a_message_that_sns_accepts(invoke):
         MessageStructure="json",
         MessageAttributes=notification["messageAttributes"],
     )["MessageId"]
+
+
+def test_report_writes_the_page_of_the_run_and_links_to_it(invoke):
+    result = invoke("report")
+    pages = boto3.client("s3").list_objects_v2(Bucket="redrive-reports")["Contents"]
+    [key] = [page["Key"] for page in pages]
+    assert key.startswith("runs/store-events-dlq/")
+    page = boto3.client("s3").get_object(Bucket="redrive-reports", Key=key)["Body"].read().decode()
+    assert "Redrive of <bdi>store-events-dlq</bdi>" in page
+    assert '"rate": 50' in page
+    address = result["report"]["page"]
+    assert address.endswith(f"prefix={key}")
+    assert address in json.loads(result["notification"]["message"])["email"]
+
+
+@pytest.mark.parametrize("name", ["report", "report-refused"])
+@pytest.mark.parametrize("failing", ["no bucket", "no page"])
+def test_a_report_goes_out_without_its_page_if_that_cannot_be_written(invoke, monkeypatch, logged, name, failing):
+    if failing == "no bucket":
+        boto3.client("s3").delete_bucket(Bucket="redrive-reports")
+    else:
+        monkeypatch.setattr(document, "page_of", lambda *_, **__: {}[MARK])
+    result = invoke(name)
+    assert result["report"]["page"] is None
+    assert result["report"]["status"] in {"SUCCEEDED", "REJECTED"}
+    assert '"message":"page not written"' in logged.getvalue()
+    assert MARK not in logged.getvalue()
 
 
 def test_report_says_why_a_run_without_a_plan_was_rejected(invoke):

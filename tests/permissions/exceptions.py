@@ -113,6 +113,7 @@ OPEN = {
         ),
         "A row for each queue, run, destination, message, and trigger.",
     ),
+    "CoordinatorFunctionRole: arn:aws:s3:::${ReportBucket}/runs/* for s3:PutObject": "A page for each run.",
     f"RedriveStateMachineRole: * for {_actions('logs', *_LOG_DELIVERIES)}": (
         "Log deliveries have no resource to name (Step Functions developer guide, "
         '"IAM policies for logging to CloudWatch Logs").'

@@ -24,7 +24,7 @@ PARAMETERS = (
 # Resources whose names are in policies.
 _TYPES = {
     *("AWS::SQS::Queue", "AWS::SNS::Topic", "AWS::DynamoDB::Table", "AWS::Lambda::Function", "AWS::SSM::Parameter"),
-    "AWS::StepFunctions::StateMachine",
+    *("AWS::S3::Bucket", "AWS::StepFunctions::StateMachine"),
 }
 
 

@@ -169,6 +169,7 @@ _ONE: dict[str, tuple[str, Callable[[dict[str, str]], str]]] = {
         "ssm:GetParameter",
         lambda names: _arn("ssm", f"parameter/{names['Name'].removeprefix('/')}"),
     ),
+    "s3:PutObject": ("s3:PutObject", lambda names: f"arn:{PARTITION}:s3:::{names['Bucket']}/{names['Key']}"),
     "s3:GetObject": ("s3:GetObject", lambda names: f"arn:{PARTITION}:s3:::{names['Bucket']}/{names['Key']}"),
     "secretsmanager:GetSecretValue": ("secretsmanager:GetSecretValue", itemgetter("SecretId")),
 }

@@ -91,6 +91,8 @@ def test_nothing_else_costs_something_at_rest():
         "AWS::Lambda::Permission",
         "AWS::Lambda::Url",
         "AWS::Logs::LogGroup",
+        "AWS::S3::Bucket",
+        "AWS::S3::BucketPolicy",
         "AWS::SNS::Subscription",
         "AWS::SNS::Topic",
         "AWS::SNS::TopicPolicy",

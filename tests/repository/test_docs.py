@@ -303,7 +303,7 @@ CUSTOM = {("s3", "cp"): {"--recursive", "--exclude", "--include"}}
 # Options that have another name than the API's parameter, in both versions.
 RENAMED = {("sns", "subscribe"): {"--notification-endpoint": "--endpoint"}}
 # Commands that are named after their endpoint instead of their service.
-SERVICES = {"eventsv2": "eventbridgev2"}
+SERVICES = {"eventsv2": "eventbridgev2", "s3api": "s3"}
 # Commands with an argument that isn't an option: the file that gets the answer.
 POSITIONAL = {("lambda", "invoke"): 1, ("s3", "cp"): 2}
 

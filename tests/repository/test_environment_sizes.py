@@ -22,6 +22,7 @@ VALUES = {
     "AWS::Lambda::Function": {"": FUNCTION, ".Arn": f"arn:aws-us-gov:lambda:{ACCOUNT}:function:{FUNCTION}"},
     "AWS::DynamoDB::Table": {"": TABLE},
     "AWS::IAM::Role": {".RoleId": "AROA1234567890EXAMPLE"},
+    "AWS::S3::Bucket": {"": "b" * 63},
     "AWS::SNS::Topic": {"": f"arn:aws-us-gov:sns:{ACCOUNT}:{'s' * 256}"},
 }
 # An ARN of a function of yours with a name of 30 characters, and a pair of names of 30.

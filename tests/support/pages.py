@@ -12,6 +12,8 @@ from redrive.domain.moving.results import Counts
 from redrive.domain.page.document import page_of
 from redrive.domain.runs.ending import Status
 from redrive.domain.runs.forecast import Expected, Forecast
+from redrive.domain.runs.rate_over_time import MAX_POINTS, RatePoint
+from redrive.domain.runs.record import RunRecord
 from redrive.domain.runs.report import Report
 from redrive.domain.sampling.sample import Example, MaskedMessage, OriginKind, Sample, SampleGroup, Sizes
 from redrive.domain.sampling.summary import MAX_GROUPS
@@ -36,24 +38,31 @@ HOSTILE = (
 )
 
 
-@dataclass(frozen=True)
-class Reached:
-    """How far a run was at some time."""
-
-    seconds: float
-    rate: float
-    redriven: int
-    quarantined: int
-
-
-def reached(number: int = 60, *, rate: float = 100.0, every: float = 39.0) -> tuple[Reached, ...]:
+def reached(number: int = MAX_POINTS, *, rate: float = 100.0, every: float = 39.0) -> tuple[RatePoint, ...]:
     """Return as many points of a run, which was slower once."""
-    points, redriven = [Reached(4.0, 0.0, 0, 0)], 0
+    points, redriven = [RatePoint(seconds=4.0)], 0
     for place in range(1, number):
         now = rate * (0.4 if place == number // 3 else 0.97 + 0.03 * (place % 2))
         redriven += int(now * every)
-        points.append(Reached(4.0 + every * place, round(now, 2), redriven, redriven // 400))
+        seconds = 4.0 + every * place
+        points.append(RatePoint(seconds=seconds, rate=round(now, 2), redriven=redriven, quarantined=redriven // 400))
     return tuple(points)
+
+
+def record_of(report: Report, given: Any = None, **changes: Any) -> RunRecord:
+    """Return the record of a run, with the course of one; what isn't given is valid."""
+    values: dict[str, Any] = {
+        "run_id": report.run_id,
+        "execution_arn": report.execution_arn,
+        "dlq": report.dlq,
+        "started_at": report.started_at,
+        "updated_at": report.finished_at,
+        "because": "INC-42: the tax service is back",
+        "started_by": "arn:aws:iam::123456789012:user/ada",
+        "input": given or {"dlq": "orders-dlq", "rate": 200},
+        "rate_over_time": reached(),
+    }
+    return RunRecord.model_construct(**(values | changes))
 
 
 def sample_reports() -> dict[str, Report]:
@@ -127,14 +136,10 @@ def largest(text: str = "x" * 256, number: int = 230_000, name: str | None = Non
 
 def page_with(text: str) -> str:
     """Return a page that has this text wherever one can be."""
-    return page_of(
-        largest(text),
-        # An input can't have half of a character.
-        given={"dlq": text.encode(errors="replace").decode()},
-        because=text,
-        started_by=text,
-        points=reached(),
-    )
+    made = largest(text)
+    # An input can't have half of a character.
+    given = {"dlq": text.encode(errors="replace").decode()}
+    return page_of(made, record_of(made, given, because=text, started_by=text))
 
 
 @dataclass

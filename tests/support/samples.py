@@ -35,6 +35,8 @@ VALUES = {
     "SLACK_WEBHOOK_SECRET": "arn:aws:secretsmanager:us-east-1:123456789012:secret:slack-webhook-AbCdEf",
     "SLACK_WEBHOOK_HOSTS": "hooks.slack.com hooks.slack-gov.com",
     "ACCOUNT_ID": "123456789012",
+    "REPORT_BUCKET": "redrive-reports",
+    "CONSOLE_HOST": "console.aws.amazon.com",
     "CHAT_TOPIC": "arn:aws:sns:us-east-1:123456789012:redrive-chat",
     "REDRIVE_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:redrive",
     "AUTOMATIC_RUN_INPUT": '{"rate": 10}',

@@ -16,6 +16,7 @@ from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.executions import Executions
 from redrive.adapters.rate_shares import RateShares
+from redrive.adapters.report_pages import ReportPages
 from redrive.adapters.run_records import RunRecords
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
@@ -27,6 +28,7 @@ from redrive.domain.plan.run_plan import AnyPlan, Execution, RunPlan
 from redrive.domain.runs.continuation import RunProgress
 from redrive.domain.runs.ending import StateError
 from redrive.domain.runs.record import RunRecord, final_record, running_record
+from redrive.domain.runs.report import Report
 from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, AnyTally, Tally
 from redrive.domain.sampling.sample import AnySample, Sample
 from redrive.runtime.metrics import RunMetrics
@@ -47,6 +49,7 @@ _executions = Executions()
 _shares = RateShares(_settings.run_table, _executions, _dynamodb)
 _metrics = RunMetrics(_table)
 _records = RunRecords(_settings.run_table, _dynamodb, days=_settings.record_days)
+_pages = ReportPages(_settings.report_bucket, _settings.account_id, _settings.console_host)
 # The workflow that a run began with may pass on more.
 _OF_ANY_VERSION = ConfigDict(extra="ignore")
 
@@ -193,6 +196,7 @@ def _report(event: ReportTask, _context: LambdaContext) -> Reported:
         queue=queue,
         in_next_queue=in_next_queue,
         metrics=_metrics,
+        write_page=lambda made: _write_page(event, made),
         now=datetime.now(UTC),
     )
     made = reported.report
@@ -207,6 +211,19 @@ def _keep(make: Callable[[], RunRecord]) -> None:
         _records.keep(make())
     except Exception as error:  # noqa: BLE001
         logger.warning("record not kept", error=str(unexpected(error)))
+
+
+def _write_page(event: ReportTask, made: Report) -> str | None:
+    """Write the page of a run, and return its address. Whatever goes wrong with it, the run has its report."""
+    try:
+        # Only this step makes a page.
+        from redrive.domain.page.document import page_key, page_of  # noqa: PLC0415
+
+        record = final_record(made, event.plan, event.tally, given=event.input)
+        return _pages.write(page_key(made), page_of(made, record))
+    except Exception as error:  # noqa: BLE001
+        logger.warning("page not written", error=str(unexpected(error)))
+        return None
 
 
 handler = StepHandler({"plan": _plan, "resume": _resume, "tally": _tally, "clean-up": _clean_up, "report": _report})

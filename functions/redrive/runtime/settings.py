@@ -30,6 +30,10 @@ class Settings(BaseModel):
     record_days: int = 90
     #: The account that the stack is in.
     account_id: str = ""
+    #: Name of the bucket of report pages; empty for none.
+    report_bucket: str = ""
+    #: Host of AWS's console, without the Region.
+    console_host: str = ""
     #: How long one slice moves messages, in seconds.
     slice_seconds: float = 60.0
     #: Events in an execution's history after which the run continues in a new one; None for the default.

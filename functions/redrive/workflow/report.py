@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +39,7 @@ def report(
     in_next_queue: int | None,
     metrics: Metrics,
     now: datetime,
+    write_page: Callable[[Report], str | None] | None = None,
 ) -> Reported:
     """Return the report of a run.
 
@@ -57,6 +59,8 @@ def report(
         Port.
     now : datetime
         When the run ended.
+    write_page : Callable[[Report], str | None] | None
+        Writes the run's page, and returns its address if it has one. It raises nothing.
     """
     if plan is not None and not isinstance(plan, RunPlan):
         # It may have continued in this execution, whose input doesn't name the queue.
@@ -75,6 +79,8 @@ def report(
     )
     dimensions = {"dlq": plan.dlq.name if plan else _NO_QUEUE, "status": made.status.value}
     metrics.publish_once(made.run_id, "ended", dimensions, {"RunsEnded": 1})
+    if write_page is not None:
+        made = made.model_copy(update={"page": write_page(made)})
     return Reported(report=made, notification=notification_of(made))
 
 

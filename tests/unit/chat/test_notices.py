@@ -97,6 +97,14 @@ def test_every_status_but_success_has_something_to_do(status):
     assert bool(report(status=status, counts=counts).to_do) == (status is not Status.SUCCEEDED)
 
 
+def test_a_report_with_a_page_links_to_it():
+    page = "https://us-east-1.console.aws.amazon.com/s3/object/b?region=us-east-1&bucketType=general&prefix=runs/a.html"
+    notice = report(page=page)
+    links = slack_message(notice)["blocks"][-1]["text"]["text"]
+    assert links == f"<{page.replace('&', '&amp;')}|Open the report page> · <{LINK}|Open in the console>"
+    assert f"Open the report page: {page}" in custom_notification(notice)["content"]["nextSteps"]
+
+
 def test_a_refused_run_has_its_reason():
     notice = report(status="REJECTED", reason="there is no queue nowhere", dlq=None)
     assert (notice.title, notice.reason) == ("Redrive REJECTED: no queue", "there is no queue nowhere")

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 import unicodedata
 
 import pytest
@@ -14,7 +15,9 @@ from redrive.domain.page.document import MAX_BYTES, page_of
 from redrive.domain.page.plots import rate_plot, span
 from redrive.domain.plain_text import plain
 from redrive.domain.runs.ending import Status
-from tests.support.pages import HOSTILE, Parsed, Reached, largest, page_with, reached, sample_reports
+from redrive.domain.runs.next_steps import next_commands
+from redrive.domain.runs.rate_over_time import RatePoint
+from tests.support.pages import HOSTILE, Parsed, largest, page_with, reached, record_of, sample_reports
 from tests.support.reports import report
 
 REPORTS = sample_reports()
@@ -48,7 +51,7 @@ def test_there_is_a_report_of_every_status():
 
 @each_report
 def test_a_page_loads_runs_and_sends_nothing(name):
-    page = page_of(REPORTS[name], points=reached())
+    page = page_of(REPORTS[name], record_of(REPORTS[name]))
     for tag, attributes in Parsed.of(page).elements:
         assert not FORBIDDEN.fullmatch(tag), tag
         assert not [key for key, _ in attributes if key.startswith("on") or key in {"href", "src", "style", "action"}]
@@ -111,14 +114,48 @@ def test_no_element_and_no_attribute_comes_from_any_text(text):
 
 
 def test_an_input_that_is_not_valid_is_not_repeated():
-    page = page_of(report(plan=None, given=5), given={"dlq": "orders-dlq", "body": "secret-7319"})
+    made = report(plan=None, given=5)
+    page = page_of(made, record_of(made, {"dlq": "orders-dlq", "body": "secret-7319"}))
     assert "secret-7319" not in page
     assert "The input isn't shown" in page
 
 
 def test_an_input_that_is_valid_is_shown_as_it_came():
     asked = {"dlq": "orders-dlq", "rate": 20, "select": {"source": ["orders-eu"]}}
-    assert json.dumps(asked, indent=2) in "".join(Parsed.of(page_of(report(), given=asked)).texts)
+    page = page_of(report(), record_of(report(), asked))
+    assert json.dumps(asked, indent=2) in "".join(Parsed.of(page).texts)
+
+
+def test_a_page_says_why_a_run_was_started_and_who_says_to_have_started_it():
+    text = text_of(page_of(report(), record_of(report())))
+    assert "Because INC-42: the tax service is back" in text.replace("BecauseINC", "Because INC")
+    assert "arn:aws:iam::123456789012:user/ada, according to the input" in text
+
+
+# What to do next
+
+
+@pytest.mark.parametrize("name", ["DRY_RUN", "INCOMPLETE", "STOPPED", "FAILED"])
+def test_the_next_run_can_be_started_with_a_command_that_has_the_same_input(name):
+    made = REPORTS[name]
+    asked = {"dlq": "orders-dlq", "rate": 20, "select": {"source": ["it's"]}}
+    once = {"dryRun": True, "sampleSize": 9, "because": "INC-41"}
+    [command] = [command for command in next_commands(made, asked | once) if "start-execution" in command.text]
+    words = shlex.split(command.text)
+    assert json.loads(words[words.index("--input") + 1]) == asked
+    assert words[words.index("--state-machine-arn") + 1] == "arn:aws:states:us-east-1:123456789012:stateMachine:redrive"
+    assert command.text in "".join(Parsed.of(page_of(made, record_of(made, asked | once))).texts)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_command_runs_what_a_name_says(text):
+    for command in next_commands(largest("x").model_copy(update={"dlq": text}), {"dlq": text}):
+        if not command.purpose.startswith("Read messages"):
+            assert len(shlex.split(command.text)) == (3 if command.text.startswith("redrive") else 9)
+
+
+def test_a_run_whose_queue_is_not_known_has_no_commands():
+    assert next_commands(REPORTS["REJECTED"], None) == ()
 
 
 # Size
@@ -129,7 +166,7 @@ def test_an_input_that_is_valid_is_shown_as_it_came():
 def test_a_page_is_small_whatever_the_report_has(number, text):
     made = largest(text, number, name="n" * 256)
     asked = {"dlq": text, "select": {"source": [text] * 900}}
-    page = page_of(made, given=asked, because=text, started_by=text, points=reached())
+    page = page_of(made, record_of(made, asked, because=text, started_by=text))
     assert len(page.encode()) < MAX_BYTES
     assert f"{number:,}" in page
 
@@ -144,7 +181,7 @@ def test_examples_are_left_out_only_if_they_would_not_fit():
 
 def test_the_plots_have_a_table_with_their_numbers():
     points = reached(5)
-    text = text_of(page_of(report(), points=points))
+    text = text_of(page_of(report(), record_of(report(), rate_over_time=points)))
     for point in points:
         assert f"{point.rate:,.2f}" in text
         assert f"{point.redriven:,}" in text
@@ -152,7 +189,8 @@ def test_the_plots_have_a_table_with_their_numbers():
 
 @pytest.mark.parametrize("points", [(), reached(1)])
 def test_a_run_without_a_course_has_no_plots(points):
-    assert "figure" not in {tag for tag, _ in Parsed.of(page_of(report(), points=points)).elements}
+    page = page_of(report(), record_of(report(), rate_over_time=points))
+    assert "figure" not in {tag for tag, _ in Parsed.of(page).elements}
 
 
 numbers = st.integers(0, 10**9)
@@ -167,7 +205,7 @@ def test_whatever_the_course_of_a_run_is_the_plot_stays_inside_its_frame(steps, 
     points, seconds = [], 0.0
     for step, rate, redriven, quarantined in steps:
         seconds += step
-        points.append(Reached(seconds, rate, redriven, quarantined))
+        points.append(RatePoint(seconds=seconds, rate=rate, redriven=redriven, quarantined=quarantined))
     plot = rate_plot(points, limit)
     for path in plot.iter("path"):
         horizontal = [float(x) for x in re.findall(r"H(-?[\d.]+)|M(-?[\d.]+)", path.get("d") or "") for x in x if x]

@@ -19,6 +19,7 @@ from redrive.domain.judging.verdicts import Reason
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.moving.results import Counts
+from redrive.domain.page.document import page_of
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.runs.notification import notification_of
 from redrive.domain.runs.report import Report
@@ -138,6 +139,7 @@ def texts_of(made: Report) -> Iterator[str]:
     yield made.model_dump_json()
     notice = notice_of(json.loads(notification.message)["default"], notification.subject)
     yield json.dumps([slack_message(notice), custom_notification(notice)])
+    yield page_of(made)
 
 
 @pytest.mark.slow

@@ -79,6 +79,12 @@ def test_the_mail_has_the_requested_rate_and_the_one_that_the_receiving_queues_a
     assert "500" in next(line for line in mail.splitlines() if "40" in line)
 
 
+def test_the_mail_has_the_address_of_the_page_on_a_line_of_its_own():
+    page = "https://us-east-1.console.aws.amazon.com/s3/object/pages?prefix=runs/a.html"
+    assert page in mail_of(report().model_copy(update={"page": page})).splitlines()
+    assert "page" not in mail_of(report())
+
+
 def test_the_mail_has_the_messages_that_may_have_been_delivered_twice():
     assert "Possibly delivered twice: 7" in mail_of(report(tally=Tally(duplicates_possible=7)))
 

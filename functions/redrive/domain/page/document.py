@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain
@@ -18,18 +19,23 @@ from xml.etree import ElementTree as ET
 from redrive.domain.errors import RejectedError
 from redrive.domain.page.elements import Cell, Content, as_json, element, facts, html, isolated, pre, section, table
 from redrive.domain.page.groups import sample_section
-from redrive.domain.page.plots import Point, bar, counts_plot, rate_plot, span
+from redrive.domain.page.plots import bar, counts_plot, rate_plot, span
 from redrive.domain.plan.request import TraceHeader, parse_request
 from redrive.domain.runs.ending import Status
 from redrive.domain.runs.forecast import Expected, Forecast
 from redrive.domain.runs.next_steps import Command, next_commands, to_do
 from redrive.domain.runs.notification import expected
+from redrive.domain.runs.rate_over_time import RatePoint
+from redrive.domain.runs.record import RunRecord
 from redrive.domain.runs.report import Report
 
+#: Where the pages of a bucket are, as the policies of template.yaml name it.
+PREFIX = "runs/"
 #: A page is never larger, in bytes.
 MAX_BYTES = 200_000
 # Rows of a table of codes; more say no more.
 _MAX_ROWS = 40
+_SEPARATORS = re.compile(r"[:/]")
 _MAX_POINTS = 60
 _MAX_INPUT = 8_000
 _MAX_SENTENCES = 2_100
@@ -47,47 +53,48 @@ _STATUS = {
 _OUTCOMES = ("redriven", "quarantined", "skipped", "failed", "released")
 
 
-def page_of(
-    report: Report,
-    *,
-    given: Any = None,
-    because: str | None = None,
-    started_by: str | None = None,
-    points: Sequence[Point] = (),
-) -> str:
+def page_of(report: Report, record: RunRecord | None = None) -> str:
     """Return the page of a run as an HTML document of at most `MAX_BYTES` bytes.
 
     Parameters
     ----------
     report : Report
         Its report.
-    given : Any
-        Its input as it came, or as it was understood. Shown if it is valid: what isn't can be any text.
-    because, started_by : str | None
-        Why it was started and by whom, according to its input.
-    points : Sequence[Point]
-        How far it was when, in the order of time.
+    record : RunRecord | None
+        What is known of it besides: its input, who started it, why, and how fast it was; None if nothing is. The input
+        is shown if it is valid: what isn't can be any text.
     """
-    request = _readable(given)
-    asked = _asked(report, request, because, started_by)
-    made = _document(report, request, asked, points, examples=True)
+    request = _readable(record.input) if record else None
+    points = record.rate_over_time if record else ()
+    made = _document(report, record, request, points, examples=True)
     # Every other part is short: at most as many as a report lists, each cut.
-    return made if len(made.encode()) <= MAX_BYTES else _document(report, None, asked, points, examples=False)
+    return made if len(made.encode()) <= MAX_BYTES else _document(report, record, None, points, examples=False)
+
+
+def page_key(report: Report) -> str:
+    """Return the key of a run's page in a bucket: its queue, its start, and its ID."""
+    queue = (report.dlq or "none").replace(":", "/").rsplit("/", 1)[-1]
+    return f"{PREFIX}{queue}/{report.started_at:%Y-%m-%dT%H-%M-%SZ}_{_SEPARATORS.sub('-', report.run_id)}.html"
 
 
 def _document(
-    report: Report, request: Mapping[str, Any] | None, asked: ET.Element, points: Sequence[Point], *, examples: bool
+    report: Report,
+    record: RunRecord | None,
+    request: Mapping[str, Any] | None,
+    points: Sequence[RatePoint],
+    *,
+    examples: bool,
 ) -> str:
     title = f"Redrive of {report.dlq or 'an unnamed queue'}: {_words(report.status)}"
     main = element(
         "main",
         _glance(report),
-        _next(report, request),
         _over_time(report, points),
+        _next(report, request),
         _reasons(report),
         _forecast(report.forecast),
         sample_section(report.sample, examples=examples),
-        section("asked", "What was asked", asked, _input(request)),
+        section("asked", "What was asked", _asked(report, record), _input(request)),
     )
     header = element(
         "header",
@@ -197,7 +204,7 @@ def _command(command: Command) -> tuple[Content, Content]:
     return element("p", command.purpose), pre(command.text, _MAX_INPUT)
 
 
-def _over_time(report: Report, points: Sequence[Point]) -> ET.Element | None:
+def _over_time(report: Report, points: Sequence[RatePoint]) -> ET.Element | None:
     points = points[-_MAX_POINTS:]
     if len(points) < 2:
         return None
@@ -258,16 +265,13 @@ def _reasons_of(verdict: str, numbers: Mapping[str, Expected]) -> list[tuple[Cel
 # What was asked
 
 
-def _asked(
-    report: Report, request: Mapping[str, Any] | None, because: str | None, started_by: str | None
-) -> ET.Element:
+def _asked(report: Report, record: RunRecord | None) -> ET.Element:
     rate = report.rate
     speed = f"{rate.measured or 0:g} messages per second"
     if rate.requested is not None:
         speed += f" (requested: {rate.requested:g}"
         speed += f", maximum: {rate.max_rate:g})" if rate.max_rate is not None else ")"
-    known = request or {}
-    because, started_by = because or known.get("because"), started_by or known.get("startedBy")
+    because, started_by = (record.because, record.started_by) if record else (None, None)
     return facts(
         [
             ("Because", isolated(because, limit=_MAX_SENTENCES) if because else None),

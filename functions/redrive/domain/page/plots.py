@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Protocol
 from xml.etree import ElementTree as ET
 
 from redrive.domain.page.elements import Content, element
+from redrive.domain.runs.rate_over_time import RatePoint
 
 # Units of the drawing. At 360 pixels, which is a phone, a unit is about a pixel.
 _WIDTH, _HEIGHT = 340, 150
@@ -19,27 +19,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 8, 18
 _BAR_HEIGHT = 16
 
 
-class Point(Protocol):
-    """How far a run was at some time."""
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the run started."""
-
-    @property
-    def rate(self) -> float:
-        """Messages redriven per second since the point before."""
-
-    @property
-    def redriven(self) -> int:
-        """Messages redriven so far."""
-
-    @property
-    def quarantined(self) -> int:
-        """Messages quarantined so far."""
-
-
-def rate_plot(points: Sequence[Point], limit: float | None) -> ET.Element:
+def rate_plot(points: Sequence[RatePoint], limit: float | None) -> ET.Element:
     """Return the rate over time as steps, with the highest rate that was requested or allowed as a line."""
     scale = _Scale(points, max([point.rate for point in points] + [limit or 0.0]))
     steps = "".join(
@@ -57,7 +37,7 @@ def rate_plot(points: Sequence[Point], limit: float | None) -> ET.Element:
     return _plot("rate-plot", "Messages redriven per second", text, [*scale.axes(), *shapes])
 
 
-def counts_plot(points: Sequence[Point]) -> ET.Element:
+def counts_plot(points: Sequence[RatePoint]) -> ET.Element:
     """Return how many messages were redriven and quarantined in the course of time."""
     last = points[-1]
     scale = _Scale(points, max(last.redriven, last.quarantined))
@@ -112,13 +92,13 @@ class _Scale:
 
     Parameters
     ----------
-    points : Sequence[Point]
+    points : Sequence[RatePoint]
         What is drawn, at least two.
     top : float
         The largest value.
     """
 
-    def __init__(self, points: Sequence[Point], top: float) -> None:
+    def __init__(self, points: Sequence[RatePoint], top: float) -> None:
         self._seconds = points[-1].seconds or 1.0
         self._top = _round_up(top)
 
@@ -142,7 +122,7 @@ class _Scale:
         return made
 
 
-def _line(points: Sequence[Point], scale: _Scale, value: Callable[[Point], int], kind: str) -> ET.Element:
+def _line(points: Sequence[RatePoint], scale: _Scale, value: Callable[[RatePoint], int], kind: str) -> ET.Element:
     places = "L".join(f"{scale.x(point.seconds)},{scale.y(value(point))}" for point in points)
     return element("path", d=f"M{places}", class_=f"line {kind}")
 

@@ -26,6 +26,8 @@ _TO_DO: Mapping[Status, tuple[str, ...]] = {
 }
 # An execution's ARN names its state machine (Service Authorization Reference, "AWS Step Functions", "Resource types").
 _EXECUTION = re.compile(r"(arn:[a-z-]+:states:([a-z0-9-]+):\d{12}):execution:([A-Za-z0-9_-]+):[A-Za-z0-9_-]+")
+# Keys that the next run doesn't get: it moves messages, and has a reason of its own.
+_OF_ONE_RUN = frozenset({"dryRun", "sampleSize", "fullScan", "because", "startedBy"})
 # Nobody reads or pastes a longer one.
 _MAX_INPUT = 2_000
 
@@ -76,8 +78,7 @@ def next_commands(report: Report, request: Mapping[str, Any] | None) -> tuple[Co
 
 def _start(report: Report, request: Mapping[str, Any]) -> str | None:
     execution = _EXECUTION.fullmatch(report.execution_arn)
-    # Of a sample, nothing but a dry run shows more than the queue itself.
-    kept = {key: value for key, value in request.items() if key not in {"dryRun", "sampleSize", "fullScan"}}
+    kept = {key: value for key, value in request.items() if key not in _OF_ONE_RUN}
     text = json.dumps(kept)
     if execution is None or len(text) > _MAX_INPUT:
         return None

@@ -109,6 +109,8 @@ def _readable(report: Report) -> str:
         lines += ["", f"Pushed on to the next queue: {'unknown' if report.pushed_on is None else report.pushed_on}"]
     lines += _forecast(report.forecast)
     lines += _sampled(report.sample)
+    if report.page:
+        lines += ["", "All of this as a page, in AWS's console:", report.page]
     if report.read_messages:
         lines += ["", "Error texts are in the messages. To read them with your own credentials:", *report.read_messages]
     return "\n".join(lines)

@@ -73,6 +73,8 @@ class Report(Totals):
     #: Commands that show the messages, error texts included, to whoever has the credentials; none if no sampled message
     #: has an error text.
     read_messages: tuple[str, ...] = ()
+    #: Address of the run's page in AWS's console, for whoever may read it; None if there is none.
+    page: str | None = None
 
 
 def make_report(
