@@ -2,60 +2,13 @@
 
 import json
 import os
-import pty
 import re
-import select
 import subprocess
-import sys
-import time
 from typing import Any
 
 import pytest
 
-from tests.support.definitions import ROOT
-
-SECONDS = 60
-COMMAND = [sys.executable, "-c", "from redrive.command.main import main; main()"]
-STYLE = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def environment(app, **more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "NO_COLOR"))}
-    found = kept | app.cloud.environment | {"PYTHONPATH": str(ROOT / "functions"), "TERM": "xterm-256color"} | more
-    return {name: value for name, value in found.items() if value}
-
-
-def in_terminal(app, *arguments: str, columns: int = 80) -> tuple[int, str]:
-    """Run the command in a pseudo-terminal; return its exit code and all that the terminal got."""
-    ours, its = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], env=environment(app, COLUMNS=str(columns)), stdin=its, stdout=its, stderr=its
-    )
-    os.close(its)
-    shown = b""
-    ends_at = time.monotonic() + SECONDS
-    while time.monotonic() < ends_at:
-        if select.select([ours], [], [], 0.2)[0]:
-            try:
-                part = os.read(ours, 65_536)
-            except OSError:  # Linux says so when nobody has the other end anymore.
-                break
-            shown += part
-        elif process.poll() is not None:
-            break
-    os.close(ours)
-    return process.wait(SECONDS), shown.decode()
-
-
-def in_pipe(app, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=environment(app, **more),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+from tests.support.terminal import COMMAND, SECONDS, Terminal, environment, in_pipe
 
 
 @pytest.fixture
@@ -67,10 +20,10 @@ def filled(app) -> Any:
 
 @pytest.mark.parametrize("columns", [40, 80, 160])
 def test_a_terminal_shows_what_is_in_a_queue_within_its_width(app, filled, columns):
-    code, shown = in_terminal(app, "look", filled.dlq.name, columns=columns)
+    code, shown = Terminal(app, "look", filled.dlq.name, columns=columns).ended()
     assert code == 0, shown
     assert "zqxj" not in shown
-    rows = [STYLE.sub("", line).rstrip() for line in shown.splitlines() if re.search("SHARE|100%", line)]
+    rows = [line.rstrip() for line in shown.splitlines() if re.search("SHARE|100%", line)]
     assert len(rows) == 2
     assert max(map(len, rows)) <= columns
     assert app.visible(filled.dlq) == 30

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import batched
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from unittest.mock import patch
 
 import boto3
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.dynamodb.responses import DynamoHandler
 from moto.sqs.models import DEFAULT_SENDER_ID, SQSBackend
@@ -53,26 +54,24 @@ _call_dynamodb = DynamoHandler.call_action
 _sqs_lock = threading.RLock()
 _dynamodb_lock = threading.RLock()
 _calls: list[str] = []
+_answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 # One session for all accounts, because a session reads the models of its services only once.
 _SESSION = boto3.Session()
 #: Whoever sends a message with moto.
 MOTO_SENDER = DEFAULT_SENDER_ID
 _SESSION.events.register("provide-client-params.sqs.ReceiveMessage", _without_wait)  # type: ignore[arg-type]
 _SESSION.events.register("before-call", _note_call)
-_stacks: dict[str, dict[str, Any]] = {}
 
 
-def _describe_stacks(params: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
-    # moto's CloudFormation imports dependencies of every other service.
-    name = params["body"].get("StackName")
-    if name is not None and name not in _stacks:
-        error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
-        return SimpleNamespace(status_code=400), {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}}
-    found = [_stacks[name]] if name is not None else list(_stacks.values())
-    return SimpleNamespace(status_code=200), {"Stacks": found, "ResponseMetadata": {"HTTPStatusCode": 200}}
+def _answer(model: Any, params: dict[str, Any], **_: Any) -> Any:
+    given = _answers.get(f"{model.service_model.service_name}.{model.name}")
+    if given is None:
+        return None
+    answer = given(params["body"] if isinstance(params["body"], dict) else params)
+    return SimpleNamespace(status_code=200), answer | {"ResponseMetadata": {"HTTPStatusCode": 200}}
 
 
-_SESSION.events.register("before-call.cloudformation.DescribeStacks", _describe_stacks)  # type: ignore[arg-type]
+_SESSION.events.register("before-call", _answer)
 
 
 def _with_system_attributes(backend: SQSBackend, queue_name: str, entries: dict[str, dict[str, Any]]) -> Any:
@@ -107,7 +106,12 @@ class MotoCloud:
         # The IAM action of every request since the list was cleared.
         self.calls = _calls
         self.calls.clear()
-        _stacks.clear()
+        # What is answered instead of moto by an operation, such as `lambda.Invoke`, to its parameters. moto's
+        # CloudFormation and Lambda import dependencies of every other service.
+        self.answers = _answers
+        self.answers.clear()
+        self._stacks: dict[str, dict[str, Any]] = {}
+        self.answers["cloudformation.DescribeStacks"] = self._describe_stacks
 
     def queue(self, name: str, *, dlq: QueueRef | None = None) -> QueueRef:
         """Create a queue; `dlq` is the dead-letter queue in its redrive policy."""
@@ -186,13 +190,20 @@ class MotoCloud:
 
     def stack(self, name: str, outputs: Mapping[str, str], status: str = "CREATE_COMPLETE", **parameters: str) -> None:
         """Add a stack to CloudFormation: its outputs, without any resources."""
-        _stacks[name] = {
+        self._stacks[name] = {
             "StackName": name,
             "StackStatus": status,
             "CreationTime": "2026-11-24T03:12:40Z",
             "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()],
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         }
+
+    def _describe_stacks(self, params: dict[str, Any]) -> dict[str, Any]:
+        name = params.get("StackName")
+        if name is not None and name not in self._stacks:
+            message = f"Stack with id {name} does not exist"
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "DescribeStacks")
+        return {"Stacks": [self._stacks[name]] if name is not None else list(self._stacks.values())}
 
     def run_table(self, name: str = "redrive-runs") -> str:
         """Create the runs table and return its name."""

@@ -100,6 +100,10 @@ class Account:
         """Return a client of another service, for `THREADS` threads."""
         return self._session.client(service, config=_CONFIG)
 
+    def caller(self) -> str:
+        """Return the ARN of whoever has these credentials."""
+        return str(self.client("sts").get_caller_identity()["Arn"])
+
     @cached_property
     def sqs(self) -> SQSClient:
         """A client for `THREADS` threads."""

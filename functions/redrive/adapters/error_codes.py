@@ -3,7 +3,7 @@
 Used by the adapters; `redrive.adapters.api_errors` says what a code means to a lane.
 """
 
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, ParamValidationError
 
 #: As the query protocol, the JSON protocols, and SQS name a missing permission.
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError"})
@@ -42,3 +42,10 @@ def is_transient(error: ClientError | BotoCoreError) -> bool:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= _SERVER_ERRORS or status == _TOO_MANY_REQUESTS or error_code(error) in _TRANSIENT
     return not isinstance(error, ParamValidationError)
+
+
+def passes(error: Exception) -> bool:
+    """Return whether waiting is all it takes: no answer, a throttle, or an error of the service; not of credentials."""
+    if isinstance(error, ClientError):
+        return is_transient(error) and error_code(error) not in CREDENTIALS
+    return isinstance(error, (ConnectionError, HTTPClientError))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive import VERSION
+from redrive.adapters.error_codes import DENIED
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
@@ -47,6 +48,11 @@ class Stack:
     version: str
     #: Its parameters as they were deployed, by name; those that CloudFormation doesn't show have asterisks.
     parameters: Mapping[str, str]
+
+    @property
+    def account_id(self) -> str:
+        """The account that it is in."""
+        return self.state_machine_arn.split(":")[4]
 
 
 def find_stack(account: Account, name: str) -> Stack:
@@ -89,6 +95,39 @@ def find_stack(account: Account, name: str) -> Stack:
             parameter.get("ParameterKey", ""): parameter.get("ParameterValue", "")
             for parameter in found.get("Parameters", [])
         },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What the stack's functions judge messages with, besides the messages."""
+
+    #: Which queue or function has which contract (`redrive.contracts.registry`).
+    contracts: str
+    #: ARNs of functions and state machines that messages may go to.
+    destinations: frozenset[str]
+    #: Unique ids of the roles whose `redrive` attribute is believed.
+    movers: frozenset[str]
+
+
+def judging_of(account: Account, stack: Stack) -> Judging | None:
+    """Return what the stack judges messages with; None if these credentials don't allow to see it."""
+    try:
+        resource = account.client("cloudformation").describe_stack_resource(
+            StackName=stack.name, LogicalResourceId="SamplerFunction"
+        )
+        function = resource["StackResourceDetail"]["PhysicalResourceId"]
+        found = account.client("lambda").get_function_configuration(FunctionName=function)
+    except ClientError as error:
+        # A stack that passes on the outputs of a nested one has no such resource.
+        if error.response["Error"]["Code"] in {*DENIED, "ValidationError"}:
+            return None
+        raise
+    variables = found.get("Environment", {}).get("Variables", {})
+    return Judging(
+        contracts=variables.get("QUEUE_CONTRACTS", ""),
+        destinations=frozenset(variables.get("DESTINATION_ARNS", "").split()),
+        movers=frozenset(variables.get("MOVER_ROLE_IDS", "").split()),
     )
 
 

@@ -31,6 +31,8 @@ from redrive.workflow.memory import Facts
 from redrive.workflow.ports import Peek
 from redrive.workflow.sample import sample
 
+#: Messages that are looked at. A run looks at fewer, because it shows nothing to anybody before it moves them.
+SAMPLE = 100
 # A full scan of 120,000 messages takes a minute.
 _SECONDS = 300.0
 _PROGRESS_EVERY = 1_000
@@ -91,7 +93,7 @@ def dry_run(
         If a run with this input would be rejected.
     """
     deployment = deployment or Deployment()
-    given = {**given, "dryRun": True}
+    given = {"sampleSize": SAMPLE, **given, "dryRun": True}
     sent = [] if sent is None else sent
     now = datetime.now(UTC)
     execution = Execution(id="", name=f"dry-run-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", started_at=now)

@@ -39,6 +39,8 @@ class Exit(IntEnum):
     LEFT = 6
 
 
+#: As a shell reports a process that Ctrl-C has ended.
+INTERRUPTED = 130
 MEANINGS = {
     Exit.DONE: "Done.",
     Exit.FAILED: "Failed: the message says why and what to do.",
@@ -53,7 +55,7 @@ MEANINGS = {
 class CommandError(Exception):
     """A command can't do what it was asked to. The text says what was expected, what was found, and what to do."""
 
-    def __init__(self, text: str, exit_code: Exit = Exit.FAILED) -> None:
+    def __init__(self, text: str, exit_code: int = Exit.FAILED) -> None:
         super().__init__(text)
         self.exit = exit_code
 
@@ -64,7 +66,7 @@ def explained(error: Exception) -> CommandError | None:
         return error
     name = type(error).__name__
     found = CommandError(_REMEDIES[name]) if name in _REMEDIES else None
-    if name in {"RejectedError", "NotReleasedError", "StackError"}:
+    if name in {"RejectedError", "NotReleasedError", "StackError", "FormatError"}:
         found = CommandError(str(error), Exit.REJECTED if name == "RejectedError" else Exit.FAILED)
     elif name in _UNREACHABLE:
         found = CommandError(f"AWS can't be reached ({name}). Check the network, the Region, and AWS_ENDPOINT_URL.")

@@ -13,13 +13,11 @@ import click
 
 from redrive.adapters.account import Account
 from redrive.command.contract_files import Contracts, read_contracts, with_contracts
-from redrive.command.dry_run import dry_run
+from redrive.command.dry_run import SAMPLE, dry_run
 from redrive.command.look_text import arrivals, print_look
 from redrive.command.output import Output
 from redrive.command.report_text import exit_of
 from redrive.command.shared import shared
-
-_SAMPLE = 100
 
 
 @click.command("look", short_help="Show what is in a dead-letter queue, without moving anything.")
@@ -28,7 +26,7 @@ _SAMPLE = 100
     "--sample",
     "size",
     type=click.IntRange(1, 1000),
-    help=f"Messages to look at. Default: {_SAMPLE}.",
+    help=f"Messages to look at. Default: {SAMPLE}.",
 )
 @click.option("--full", is_flag=True, help="Look at all messages, up to 120,000.")
 @click.option("--destination", metavar="QUEUE", help="Judge as if all messages went to this queue.")
@@ -56,7 +54,7 @@ def command(
     account = Account(output.profile, output.region)
     account.use()
     given: dict[str, Any] = {"dlq": queue}
-    given |= {"fullScan": True} if full else {"sampleSize": size or _SAMPLE}
+    given |= {"fullScan": True} if full else {"sampleSize": size or SAMPLE}
     given |= {"destination": destination} if destination is not None else {}
     sent: list[int] = []
     report = dry_run(account, given, output, find_contract=known.find, sent=sent)

@@ -14,19 +14,20 @@ from typing import Any
 import click
 
 from redrive import VERSION
-from redrive.command.exits import Exit, explained
+from redrive.command.exits import INTERRUPTED, Exit, explained
 from redrive.command.output import Output
 from redrive.command.shared import shared
+from redrive.domain.plain_text import plain
 
 # Name, and what it is for. The module of the same name has a click command `command`.
 COMMANDS = {
     "queues": "List dead-letter queues, those with messages first.",
     "look": "Show what is in a dead-letter queue, without moving anything.",
     "plan": "Show what a run would do, without moving anything.",
+    "start": "Start a run in a stack, after showing its plan.",
+    "watch": "Show how far a run is, until it has ended.",
+    "stop": "Stop a run.",
 }
-
-
-_INTERRUPTED = 130
 
 
 class Commands(click.Group):
@@ -53,7 +54,7 @@ class Commands(click.Group):
 @click.version_option(VERSION, prog_name="redrive")
 @shared
 def cli() -> None:
-    """Look into dead-letter queues of Amazon SQS, without moving anything.
+    """Look into dead-letter queues of Amazon SQS, and move their messages back where they belong.
 
     Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage,
     3 halted, 4 rejected, 5 stopped, 6 something is left.
@@ -80,7 +81,7 @@ def run(arguments: list[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
-        return _INTERRUPTED
+        return INTERRUPTED
     except SystemExit as error:
         # click ends like this if its output is closed.
         return Exit.DONE if isinstance(error.__context__, OSError) else Exit.FAILED
@@ -97,12 +98,12 @@ def _code_of(error: Exception) -> int | None:
         return Exit.USAGE
     if isinstance(error, click.Abort):
         click.echo("Interrupted.", err=True)
-        return _INTERRUPTED
+        return INTERRUPTED
     if isinstance(error, BrokenPipeError):
         # Whoever read the output has seen enough. Python would complain again when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     known = explained(error)
     if known is not None:
-        click.echo(f"redrive: {known}", err=True)
+        click.echo(plain(f"redrive: {known}"), err=True)
     return None if known is None else known.exit

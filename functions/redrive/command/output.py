@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,14 @@ class Output:
     profile: str | None = None
     region: str | None = None
 
+    #: Whether all goes to standard error, because it isn't the command's result.
+    aside: bool = False
+
+    @property
+    def talk(self) -> Output:
+        """The same, but on standard error: for what isn't the result of a command."""
+        return replace(self, aside=True)
+
     @cached_property
     def console(self) -> Console:
         """Standard output. rich is imported when something is printed."""
@@ -46,8 +54,9 @@ class Output:
                 # rich would exit with 1.
                 raise BrokenPipeError
 
-        width = None if sys.stdout.isatty() else _WIDTH_OF_FILES
-        return Terminal(highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
+        stream = sys.stderr if self.aside else sys.stdout
+        width = None if stream.isatty() else _WIDTH_OF_FILES
+        return Terminal(stderr=self.aside, highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
 
     def document(self, **parts: Any) -> None:
         """Print one JSON document."""

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from redrive.adapters.account import Account
+from redrive.command.contract_files import Contracts, read_contracts, with_contracts
 from redrive.command.dry_run import dry_run
 from redrive.command.output import Output
 from redrive.command.plan_text import print_plan, seconds_needed
@@ -19,21 +20,27 @@ from redrive.command.shared import shared
 @click.command("plan", short_help="Show what a run would do, without moving anything.")
 @click.argument("queue", required=False)
 @with_input
+@with_contracts
 @shared
 @click.pass_obj
-def command(output: Output, /, *, queue: str | None, file: str | None, **options: Any) -> int:
+def command(
+    output: Output, /, *, queue: str | None, file: str | None, contracts: tuple[str, ...], **options: Any
+) -> int:
     """Show what a run on the dead-letter QUEUE (name, ARN, or URL) would do with these options: the forecast.
 
     It takes the same options as `redrive start`, needs no stack, and moves nothing. Receive counts rise by one.
     """
     given = read_input(queue, file, options)
+    known = Contracts(read_contracts(contracts))
     account = Account(output.profile, output.region)
     account.use()
-    report = dry_run(account, given, output, find_contract=lambda _: None)
+    report = dry_run(account, given, output, find_contract=known.find)
     if output.as_json:
         output.document(input=given, report=json.loads(report.model_dump_json()), seconds=seconds_needed(report, given))
     else:
         print_plan(output, report, given)
+    for name in sorted(known.unused):
+        output.say(f"No message would go to {name}, so its contract wasn't used.")
     output.say("")
     output.say(f"Start it: {' '.join(['redrive start', str(report.dlq), *as_options({**given, 'dryRun': False})])}")
     return exit_of(report)

@@ -1,0 +1,195 @@
+"""`redrive start`: shows what a run of a stack would do, asks, and starts it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from redrive.adapters.account import Account
+from redrive.adapters.contract_store import ContractStore
+from redrive.adapters.message_facts import MessageFacts
+from redrive.adapters.stack import Judging, Stack, find_stack, judging_of
+from redrive.adapters.stack_runs import Execution, StackRuns
+from redrive.command.dry_run import Deployment, dry_run, in_a_terminal
+from redrive.command.exits import CommandError, Exit
+from redrive.command.output import Output, moment
+from redrive.command.plan_text import print_plan
+from redrive.command.run_options import read_input, with_input
+from redrive.command.shared import shared, with_stack
+from redrive.command.watching import Watch, for_stack, show_end
+from redrive.contracts.contract import MessageContract
+from redrive.domain.errors import RejectedError, UnavailableError
+from redrive.domain.messages.destinations import DeliveryPolicy, unqualified
+from redrive.domain.plan.planning import find_queue
+from redrive.domain.plan.request import RedriveRequest
+
+# Step Functions API reference, StartExecution: up to 80 characters, of which these are safe everywhere.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_MAX_QUEUE_IN_NAME = 50
+# Domain: the key of the input that says who starts a run, and how long it may be.
+_STARTED_BY = "startedBy"
+_MAX_STARTED_BY = 200
+
+
+@click.command("start", short_help="Start a run in a stack, after showing its plan.")
+@click.argument("queue", required=False)
+@with_input
+@click.option("--name", metavar="RUN", help="Id of the run. Default: the queue's name and the time.")
+@click.option("--yes", "-y", is_flag=True, help="Start without asking. Required without a terminal.")
+@click.option("--watch", "-w", "watched", is_flag=True, help="Show how far the run is until it has ended.")
+@with_stack
+@shared
+@click.pass_obj
+def command(
+    output: Output,
+    /,
+    *,
+    queue: str | None,
+    file: str | None,
+    name: str | None,
+    yes: bool,
+    watched: bool,
+    stack_name: str,
+    **options: Any,
+) -> int:
+    """Start a run on the dead-letter QUEUE (name, ARN, or URL) in a stack.
+
+    Shows the plan first, and asks. If nothing is selected or limited, type the queue's name to confirm. A dry run moves
+    nothing, so it starts at once, and its report is shown.
+    """
+    given = read_input(queue, file, options)
+    dry = bool(given.get("dryRun"))
+    asks = not (yes or dry)
+    if asks and not (sys.stdin and sys.stdin.isatty() and file != "-"):
+        raise click.UsageError(
+            "There is no terminal to ask in. Nothing was started. Pass --yes to start without asking."
+        )
+    if name is not None and not _NAME.fullmatch(name):
+        raise click.UsageError("--name: expected 1 to 80 letters, digits, hyphens, and underscores.")
+    account = Account(output.profile, output.region)
+    account.use()
+    stack = find_stack(account, stack_name)
+    runs = StackRuns(account, stack)
+    dlq = _free_queue(account, runs, given)
+    _check_reason(stack, given)
+    if asks or not (dry or output.quiet):
+        _show_plan(account, stack, output, given)
+    if asks:
+        _confirm(dlq, given)
+    made = f"{dlq.removesuffix('.fifo')[:_MAX_QUEUE_IN_NAME]}-{_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    arn = runs.start(name or made, given | _started_by(account, given), is_new=name is None)
+    name = name or made
+    started = Execution(arn, name, "RUNNING", _now(), given, None, None)
+    watch = Watch(output, account, runs)
+    output.say(f"Started the run {name}.")
+    if watched or dry or watch.has_ended_early(started):
+        ended, report = watch.until_ended(started)
+        return show_end(output, name, ended, report)
+    if output.as_json:
+        output.document(run=name, executionArn=arn)
+    else:
+        output.text(name)
+    output.say(f"Watch it: {watch.again(f'redrive watch {name}')}  Stop it: {watch.again(f'redrive stop {name}')}")
+    return Exit.DONE
+
+
+def _free_queue(account: Account, runs: StackRuns, given: Mapping[str, Any]) -> str:
+    """Return the name of the queue, on which no run is on.
+
+    Raises
+    ------
+    CommandError
+        If there is no such queue, or another run holds it.
+    """
+    try:
+        queue = find_queue(account.queues, str(given["dlq"]), "dlq")
+    except RejectedError as error:
+        raise CommandError(in_a_terminal(account, str(error)), Exit.REJECTED) from None
+    lock = runs.holder(queue.arn)
+    holder = None if lock is None else runs.described(lock.execution_arn)
+    if lock is not None and holder is not None and holder.is_on:
+        who = holder.given.get(_STARTED_BY)
+        by = f" by {who}" if isinstance(who, str) else ""
+        watch, stop = (for_stack(f"redrive {verb} {lock.run_id}", runs.stack.name) for verb in ("watch", "stop"))
+        raise CommandError(
+            f"The run {lock.run_id}, started{by} at {moment(lock.started_at)}, is moving messages of {queue.name}. "
+            f"Nothing was started. Watch it: {watch}  Stop it: {stop}",
+            Exit.REJECTED,
+        )
+    return queue.name
+
+
+def _check_reason(stack: Stack, given: Mapping[str, Any]) -> None:
+    if stack.parameters.get("RequireReason") == "true" and "because" not in given and not given.get("dryRun"):
+        raise click.UsageError(f"The stack {stack.name} requires a reason for every run. Pass --because TEXT.")
+
+
+def _show_plan(account: Account, stack: Stack, output: Output, given: Mapping[str, Any]) -> None:
+    known = judging_of(account, stack)
+    if known is None:
+        output.say(
+            "These credentials don't allow lambda:GetFunctionConfiguration or cloudformation:DescribeStackResource, so "
+            "this plan doesn't know all contracts of the stack, nor what its earlier runs wrote into messages."
+        )
+    judging = known or Judging(stack.parameters.get("QueueContracts", ""), frozenset(), frozenset())
+    store = ContractStore(judging.contracts, stack.account_id)
+    unread: set[str] = set()
+
+    def find_contract(name: str) -> MessageContract | None:
+        try:
+            return store.find(name)
+        except (RejectedError, UnavailableError):
+            if name not in unread:
+                output.say(f"The contract of {name} can't be read here, so this plan judges its messages without it.")
+            unread.add(name)
+            return None
+
+    deployment = Deployment(
+        quarantine_arn=stack.quarantine_url,
+        facts=MessageFacts(stack.run_table, account.client("dynamodb")),
+        delivery_policy=DeliveryPolicy(frozenset(map(unqualified, judging.destinations))),
+        movers=judging.movers,
+    )
+    try:
+        report = dry_run(account, given, output, find_contract=find_contract, deployment=deployment)
+    except RejectedError as error:
+        if known is not None:
+            raise
+        output.talk.text(f"There is no plan, because without that knowledge, a run would be rejected: {error}")
+        return
+    print_plan(output.talk, report, given)
+    output.say("")
+
+
+def _confirm(dlq: str, given: Mapping[str, Any]) -> None:
+    """Ask whether to start.
+
+    Raises
+    ------
+    CommandError
+        If the operator doesn't want to.
+    """
+    if "select" in given or "maxMessages" in given:
+        agreed = click.confirm(f"Start this run on {dlq}?", err=True)
+    else:
+        question = f"This run takes all messages of {dlq}. To start it, type the queue's name"
+        agreed = click.prompt(question, err=True, prompt_suffix=": ").strip() == dlq
+    if not agreed:
+        raise CommandError("Nothing was started.")
+
+
+def _started_by(account: Account, given: Mapping[str, Any]) -> dict[str, str]:
+    known = {field.alias or name for name, field in RedriveRequest.model_fields.items()}
+    if _STARTED_BY not in known or _STARTED_BY in given:
+        return {}
+    return {_STARTED_BY: account.caller()[:_MAX_STARTED_BY]}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
