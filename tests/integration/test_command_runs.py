@@ -111,9 +111,11 @@ def test_a_plan_is_shown_and_the_name_of_the_queue_must_be_typed(cloud, dlq, sta
 
     terminal.typed = iter(["orders-dlq"])
     scenes.scenes = [lambda: stack.plan(stack.executions()[0], dlq)]
-    assert run(["start", "orders-dlq", "--rate", "7"]) == 0
+    assert run(["start", "orders-dlq", "--rate", "7", "--because", "INC-42"]) == 0
     [name] = stack.executions()
-    assert stack.input_of(name).items() >= {"dlq": "orders-dlq", "rate": 7}.items()
+    given = stack.input_of(name)
+    assert given.pop("startedBy").startswith("arn:aws:sts::123456789012:")
+    assert given == {"dlq": "orders-dlq", "rate": 7, "because": "INC-42"}
     found = capsys.readouterr()
     assert found.out == f"{name}\n"
     assert f"redrive watch {name}" in found.err

@@ -99,6 +99,8 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "Rate", f"{measured} messages per second (requested {report.rate.requested:g}{maximum})"
     if report.trace_header is TraceHeader.FRESH:
         yield "Traces", "fresh"
+    if report.page is not None:
+        yield "Page", report.page
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str, str]]:
