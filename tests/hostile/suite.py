@@ -276,7 +276,8 @@ def carried(message: Mapping[str, Any]) -> tuple[Any, ...]:
 
 # The one thing that a message says and that is shown: the type of its error, if it looks like one.
 ERROR_TYPE = re.compile(
-    r'(?:errorType[\\"]+:[\\"]+|failed with )[A-Za-z_][A-Za-z0-9_.]*(?:Error|Exception|Timeout|Failure|Fault|Action)\b'
+    r'(?:errorType[\\"]+:[\\"]+|failed with |Failed with</dt><dd><bdi>)'
+    r"[A-Za-z_][A-Za-z0-9_.]*(?:Error|Exception|Timeout|Failure|Fault|Action)\b"
 )
 
 
