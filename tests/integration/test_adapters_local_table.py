@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from redrive.adapters.checkpoints import Checkpoints
-from redrive.adapters.local_runs import LivingRun, LocalExecutions, execution_id, local
-from redrive.adapters.local_table import LocalTable
+from redrive.adapters.local_runs import LivingRun, LocalExecutions, execution_id
+from redrive.adapters.local_table import TABLE, LocalTable
 from redrive.adapters.message_facts import MessageFacts
 from redrive.adapters.rate_shares import RateShares
 from redrive.adapters.run_table import RunTable
@@ -195,7 +195,7 @@ def test_each_write_waits_for_the_disk(table):
 
 
 def test_a_full_disk_is_said_and_changes_nothing(table):
-    runs = local(RunTable, table)
+    runs = RunTable(TABLE, table.client)
     plan = factories.plan()
     assert runs.lock(plan) is None
     # SQLite's own limit stands for the disk's.

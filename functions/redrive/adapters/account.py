@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import batched
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.adapters.error_codes import DENIED, NO_QUEUE
 from redrive.adapters.sqs import Queues
+from redrive.adapters.tag_lease import aws_time
 from redrive.domain.errors import NotReleasedError, RejectedError
 from redrive.domain.messages.arns import arn_name
 from redrive.domain.messages.message import MAX_BYTES
@@ -40,6 +41,8 @@ _CONFIG = Config(
     read_timeout=30,
     max_pool_connections=THREADS,
 )
+# An answer says when it was made to a second.
+_PRECISION = timedelta(seconds=3)
 # Of one request (CloudWatch API reference, GetMetricData).
 _METRICS_AT_ONCE = 500
 _REMEDY = (
@@ -67,6 +70,18 @@ class ListedQueue:
     consumers: list[str] | None = None
     #: How many visible messages there were an hour ago; None if CloudWatch doesn't say.
     hour_ago: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose credentials an account is used with."""
+
+    arn: str
+    #: Unique id of the user or role, by which SQS names who has sent a message.
+    user_id: str
+    account_id: str
+    #: How far AWS's clock is ahead of this machine's; none if that can't be told from the time that a request takes.
+    clock_error: timedelta
 
 
 class Account:
@@ -100,14 +115,23 @@ class Account:
         """Return a client of another service, for `THREADS` threads."""
         return self._session.client(service, config=_CONFIG)
 
-    def caller(self) -> str:
-        """Return the ARN of whoever has these credentials."""
-        return str(self.client("sts").get_caller_identity()["Arn"])
-
     @cached_property
     def sqs(self) -> SQSClient:
         """A client for `THREADS` threads."""
         return self._session.client("sqs", config=_CONFIG)
+
+    def caller(self) -> Caller:
+        """Return whose credentials these are; no permission is needed for that (STS API reference).
+
+        Raises
+        ------
+        ClientError, BotoCoreError
+            If they aren't valid, or AWS can't be reached.
+        """
+        answer = self.client("sts").get_caller_identity()
+        user_id, _, _ = answer["UserId"].partition(":")
+        error = aws_time(answer) - datetime.now(UTC)
+        return Caller(answer["Arn"], user_id, answer["Account"], error if abs(error) > _PRECISION else timedelta(0))
 
     @cached_property
     def queues(self) -> Queues:

@@ -1,11 +1,12 @@
 """Runs without a stack, as this machine knows them: what they hold, whether they are alive, how far they are.
 
-Used by `redrive move`. The rows are those of the runs table, in a `LocalTable`, and one more:
+Used by `redrive move`. The rows are those of the runs table, in a `LocalTable`, and two more:
 
 =================  ==========================  ==================================================
 pk                 sk                          item
 =================  ==========================  ==================================================
 run#ID             state                       what the workflow of the run knows, and its next step
+dlq#ARN            latest                      the latest run on the queue
 =================  ==========================  ==================================================
 """
 
@@ -17,19 +18,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from redrive.adapters.local_table import LocalTable
+from redrive.adapters.local_table import TABLE, LocalTable
 from redrive.adapters.run_table import RunTable
-from redrive.adapters.table import Table
 from redrive.adapters.tag_lease import TagLease
 from redrive.domain.errors import RejectedError, StateFileError
 from redrive.domain.messages.queues import QueueAddress
 from redrive.domain.plan.run_plan import RunIdentity, RunPlan
-from redrive.workflow.whole_run import RunState
+from redrive.workflow.whole_run import RunState, State
 
-#: The name of the table in requests to a `LocalTable`, which has only one.
-TABLE = "local"
 # What the id of an execution begins with that is a process of this command.
 _EXECUTION = "move:"
 
@@ -159,7 +157,7 @@ class LocalRuns(RunTable):
         lease_for: Callable[[QueueAddress, str], TagLease],
         asked_to_stop: Callable[[], bool],
     ) -> None:
-        super().__init__(TABLE, _as_client(table))
+        super().__init__(TABLE, table.client)
         self._lease_for = lease_for
         self._lease: TagLease | None = None
         self._asked_to_stop = asked_to_stop
@@ -217,7 +215,8 @@ class LocalRuns(RunTable):
 
     def _known_here(self, plan: RunIdentity) -> tuple[str, ...]:
         """Return the ids of the runs that have had the queue's lock on this machine, of which one at most is alive."""
-        return (*self.taken_over_from(plan), *filter(None, [self.holding(plan.dlq.arn)]))
+        lock = self._get(f"dlq#{plan.dlq.arn}", "lock")
+        return (*self.taken_over_from(plan), lock["runId"]["S"]) if lock else ()
 
     # How far a run is
 
@@ -225,22 +224,30 @@ class LocalRuns(RunTable):
         """Record what the workflow of a run knows."""
         item = self._item(f"run#{state.run_id}", "state", state={"S": state.model_dump_json()})
         self._client.put_item(TableName=self._name, Item=item)
+        if state.next is State.SAMPLE and state.plan is not None:
+            latest = self._item(f"dlq#{state.plan.dlq.arn}", "latest", runId={"S": state.run_id})
+            self._client.put_item(TableName=self._name, Item=latest)
+
+    def latest(self, dlq_arn: str) -> list[str]:
+        """Return the ids of the run that holds a queue's lock and of the last one that sampled it."""
+        rows = (self._get(f"dlq#{dlq_arn}", sk) for sk in ("lock", "latest"))
+        return [row["runId"]["S"] for row in rows if row is not None]
 
     def kept(self, run_id: str) -> RunState | None:
         """Return what the workflow of a run knew; None if the run is unknown."""
         item = self._get(f"run#{run_id}", "state")
         return None if item is None else RunState.model_validate_json(item["state"]["S"], by_alias=True, by_name=False)
 
-    def holding(self, dlq_arn: str) -> str | None:
-        """Return the id of the run that holds the lock of a queue on this machine, or None if none does."""
-        lock = self._get(f"dlq#{dlq_arn}", "lock")
-        return lock["runId"]["S"] if lock else None
+
+def unfinished(table: LocalTable, dlq_arn: str) -> RunState | None:
+    """Return what is known of the latest run on a queue; None if it has ended, or there was none."""
+    runs = LocalRuns(table, _no_lease, lambda: False)
+    for run_id in runs.latest(dlq_arn):
+        state = runs.kept(run_id)
+        if state is not None and state.next is not State.DONE:
+            return state
+    return None
 
 
-def local[T: Table](kind: type[T], table: LocalTable) -> T:
-    """Return an adapter of the runs table that works on a local one."""
-    return kind(TABLE, _as_client(table))
-
-
-def _as_client(table: LocalTable) -> Any:
-    return table
+def _no_lease(_queue: QueueAddress, _run_id: str) -> TagLease:
+    raise NotImplementedError

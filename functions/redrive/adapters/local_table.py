@@ -25,6 +25,8 @@ from redrive.domain.errors import StateFileError
 
 type Item = dict[str, Any]
 
+#: The name of the table in requests; a file has only one.
+TABLE = "local"
 # The format of the file. It is in SQLite's own header field for that (SQLite documentation, "PRAGMA user_version").
 _FORMAT = 1
 # Seconds to wait for another process that writes. A lane waits for its heartbeat, which must be in time.
@@ -66,6 +68,11 @@ class LocalTable:
             file.chmod(0o600)
             self._connection = sqlite3.connect(file, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False)
             self._prepare()
+
+    @property
+    def client(self) -> Any:
+        """The table as adapters of the runs table expect it: the part of a client of DynamoDB that they use."""
+        return self
 
     def close(self) -> None:
         """Close the file."""

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive import VERSION
 from redrive.adapters.error_codes import DENIED
+from redrive.contracts.wildcards import matches
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
@@ -28,6 +29,10 @@ _MOST_LISTED = 5
 
 class StackError(Exception):
     """There is no stack that this command can use. The text says what was expected, found, and to do."""
+
+
+class StackNotFoundError(StackError):
+    """There is no stack of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,12 @@ class Stack:
         """The account that it is in."""
         return self.state_machine_arn.split(":")[4]
 
+    def covers(self, queue: str) -> bool:
+        """Return whether the stack may redrive the queue of that name: its parameters say so, or it is its own."""
+        patterns = self.parameters.get("QueueNamePattern", "").split(",")
+        own = self.quarantine_url.rsplit("/", 1)[-1], f"{self.name}-*"
+        return any(matches(pattern, queue) for pattern in (*patterns, *own))
+
 
 def find_stack(account: Account, name: str) -> Stack:
     """Return the stack of that name or ARN.
@@ -70,7 +81,7 @@ def find_stack(account: Account, name: str) -> Stack:
         # Of a stack that doesn't exist, too (CloudFormation API reference, DescribeStacks).
         if error.response["Error"]["Code"] != "ValidationError":
             raise
-        raise StackError(
+        raise StackNotFoundError(
             f"There is no stack {name} in {account.region}. {_others(client)} To deploy one: docs/guides/deploy.md"
         ) from None
     outputs = _outputs(found)

@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.adapters.error_codes import DENIED, error_code
@@ -24,6 +26,7 @@ from redrive.domain.plan.lease import LEASE_LASTS, LEASE_TAG, Lease, check_lease
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
+_CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
 # Seconds between writing and reading back: longer than another run takes from reading the tag to writing it.
 _READ_BACK_AFTER = 2.0
 # Seconds between two looks at the tag, and between two renewals. An account has five requests about tags per second
@@ -32,6 +35,11 @@ _LOOKS_EVERY = 5.0
 _RENEWED_EVERY = 40.0
 # Seconds before its end at which a lease that couldn't be renewed counts as lost.
 _MARGIN = 20.0
+
+
+def lease_client() -> SQSClient:
+    """Return a client for leases. A lane waits for the answer, so it must come in time."""
+    return boto3.client("sqs", config=_CONFIG)
 
 
 def aws_time(answer: Any) -> datetime:

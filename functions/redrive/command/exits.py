@@ -66,7 +66,7 @@ def explained(error: Exception) -> CommandError | None:
         return error
     name = type(error).__name__
     found = CommandError(_REMEDIES[name]) if name in _REMEDIES else None
-    if name in {"RejectedError", "NotReleasedError", "StackError", "FormatError"}:
+    if {"RedriveError", "StackError"} & {kind.__name__ for kind in type(error).__mro__}:
         found = CommandError(str(error), Exit.REJECTED if name == "RejectedError" else Exit.FAILED)
     elif name in _UNREACHABLE:
         found = CommandError(f"AWS can't be reached ({name}). Check the network, the Region, and AWS_ENDPOINT_URL.")

@@ -24,6 +24,7 @@ COMMANDS = {
     "queues": "List dead-letter queues, those with messages first.",
     "look": "Show what is in a dead-letter queue, without moving anything.",
     "plan": "Show what a run would do, without moving anything.",
+    "move": "Move messages from this computer, without a stack.",
     "start": "Start a run in a stack, after showing its plan.",
     "watch": "Show how far a run is, until it has ended.",
     "stop": "Stop a run.",

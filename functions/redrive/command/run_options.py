@@ -12,18 +12,23 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from redrive.command.exits import CommandError, Exit
 from redrive.domain.errors import RejectedError
 from redrive.domain.plan.input_errors import kind_of
-from redrive.domain.plan.request import RedriveRequest, parse_request
+from redrive.domain.plan.request import MAX_STARTED_BY, RedriveRequest, parse_request
 from redrive.domain.rules.input_numbers import check_as_written
 
+if TYPE_CHECKING:
+    from redrive.adapters.account import Account
+
 # The argument names the queue, and the command says itself who starts the run.
-_NOT_OPTIONS = {"dlq", "startedBy"}
+#: The key of the input that says who starts a run.
+STARTED_BY = "startedBy"
+_NOT_OPTIONS = {"dlq", STARTED_BY}
 _STDIN = "-"
 # Step Functions developer guide, "Quotas": the maximum input of an execution, in bytes.
 _MAX_INPUT = 262_144
@@ -186,6 +191,11 @@ def read_input(queue: str | None, file: str | None, options: Mapping[str, Any]) 
     if (size := len(json.dumps(given))) > _MAX_INPUT:
         raise CommandError(f"Expected an input of at most {_MAX_INPUT:,} bytes, found {size:,}.", Exit.USAGE)
     return given
+
+
+def started_by(account: Account, given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the key that says who starts a run, unless the input says so."""
+    return {} if STARTED_BY in given else {STARTED_BY: account.caller().arn[:MAX_STARTED_BY]}
 
 
 def as_options(given: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,25 +15,22 @@ from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.message_facts import MessageFacts
 from redrive.adapters.stack import Judging, Stack, find_stack, judging_of
 from redrive.adapters.stack_runs import Execution, StackRuns
+from redrive.command.confirm import check_terminal, confirm
 from redrive.command.dry_run import Deployment, dry_run, in_a_terminal
 from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output, moment
 from redrive.command.plan_text import print_plan
-from redrive.command.run_options import read_input, with_input
+from redrive.command.run_options import STARTED_BY, read_input, started_by, with_input
 from redrive.command.shared import shared, with_stack
 from redrive.command.watching import Watch, for_stack, show_end
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError, UnavailableError
 from redrive.domain.messages.destinations import DeliveryPolicy, unqualified
 from redrive.domain.plan.planning import find_queue
-from redrive.domain.plan.request import RedriveRequest
 
 # Step Functions API reference, StartExecution: up to 80 characters, of which these are safe everywhere.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _MAX_QUEUE_IN_NAME = 50
-# Domain: the key of the input that says who starts a run, and how long it may be.
-_STARTED_BY = "startedBy"
-_MAX_STARTED_BY = 200
 
 
 @click.command("start", short_help="Start a run in a stack, after showing its plan.")
@@ -66,10 +62,8 @@ def command(
     given = read_input(queue, file, options)
     dry = bool(given.get("dryRun"))
     asks = not (yes or dry)
-    if asks and not (sys.stdin and sys.stdin.isatty() and file != "-"):
-        raise click.UsageError(
-            "There is no terminal to ask in. Nothing was started. Pass --yes to start without asking."
-        )
+    if asks:
+        check_terminal(file)
     if name is not None and not _NAME.fullmatch(name):
         raise click.UsageError("--name: expected 1 to 80 letters, digits, hyphens, and underscores.")
     account = Account(output.profile, output.region)
@@ -81,9 +75,9 @@ def command(
     if asks or not (dry or output.quiet):
         _show_plan(account, stack, output, given)
     if asks:
-        _confirm(dlq, given)
+        confirm(dlq, given)
     made = f"{dlq.removesuffix('.fifo')[:_MAX_QUEUE_IN_NAME]}-{_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    arn = runs.start(name or made, given | _started_by(account, given), is_new=name is None)
+    arn = runs.start(name or made, given | started_by(account, given), is_new=name is None)
     name = name or made
     started = Execution(arn, name, "RUNNING", _now(), given, None, None)
     watch = Watch(output, account, runs)
@@ -114,7 +108,7 @@ def _free_queue(account: Account, runs: StackRuns, given: Mapping[str, Any]) -> 
     lock = runs.holder(queue.arn)
     holder = None if lock is None else runs.described(lock.execution_arn)
     if lock is not None and holder is not None and holder.is_on:
-        who = holder.given.get(_STARTED_BY)
+        who = holder.given.get(STARTED_BY)
         by = f" by {who}" if isinstance(who, str) else ""
         watch, stop = (for_stack(f"redrive {verb} {lock.run_id}", runs.stack.name) for verb in ("watch", "stop"))
         raise CommandError(
@@ -165,30 +159,6 @@ def _show_plan(account: Account, stack: Stack, output: Output, given: Mapping[st
         return
     print_plan(output.talk, report, given)
     output.say("")
-
-
-def _confirm(dlq: str, given: Mapping[str, Any]) -> None:
-    """Ask whether to start.
-
-    Raises
-    ------
-    CommandError
-        If the operator doesn't want to.
-    """
-    if "select" in given or "maxMessages" in given:
-        agreed = click.confirm(f"Start this run on {dlq}?", err=True)
-    else:
-        question = f"This run takes all messages of {dlq}. To start it, type the queue's name"
-        agreed = click.prompt(question, err=True, prompt_suffix=": ").strip() == dlq
-    if not agreed:
-        raise CommandError("Nothing was started.")
-
-
-def _started_by(account: Account, given: Mapping[str, Any]) -> dict[str, str]:
-    known = {field.alias or name for name, field in RedriveRequest.model_fields.items()}
-    if _STARTED_BY not in known or _STARTED_BY in given:
-        return {}
-    return {_STARTED_BY: account.caller()[:_MAX_STARTED_BY]}
 
 
 def _now() -> datetime:

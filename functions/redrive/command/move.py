@@ -1,0 +1,310 @@
+"""`redrive move`: moves messages of a dead-letter queue from this process, without a stack.
+
+Plays the steps of the state machine with the operator's credentials. What it knows is in a local file, so that a run
+that was interrupted can go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import click
+
+from redrive.adapters.account import Account
+from redrive.adapters.local_runs import LivingRun, execution_id, unfinished
+from redrive.adapters.local_table import LocalTable
+from redrive.adapters.quarantine_queue import NAME, create_quarantine
+from redrive.adapters.stack import StackNotFoundError, find_stack
+from redrive.command.confirm import check_terminal, confirm
+from redrive.command.contract_files import Contracts, read_contracts, with_contracts
+from redrive.command.dry_run import Deployment, dry_run, in_a_terminal
+from redrive.command.exits import CommandError, Exit
+from redrive.command.interrupts import Interrupts
+from redrive.command.local_run import LocalRun, trusted_in
+from redrive.command.move_progress import MoveProgress
+from redrive.command.output import Output, ago
+from redrive.command.plan_text import print_plan, seconds_needed
+from redrive.command.progress import Display
+from redrive.command.report_text import exit_of, print_report
+from redrive.command.run_options import read_input, started_by, with_input
+from redrive.command.shared import shared, with_stack
+from redrive.domain.errors import RedriveError, RejectedError, StateFileError, SuspendedError
+from redrive.domain.messages.queues import QueueRef
+from redrive.domain.page.document import page_of
+from redrive.domain.plan.planning import find_queue
+from redrive.domain.plan.request import OnInvalid, parse_request
+from redrive.domain.plan.run_plan import Execution
+from redrive.domain.runs.record import final_record
+from redrive.domain.runs.report import Report
+from redrive.domain.runs.tally import LANE_RATE
+from redrive.workflow.whole_run import ContractFile, RunState
+
+# Seconds of a run from which on a stack is recommended.
+_LONG = 900.0
+_STACK = "A stack does that without this computer, and for a whole team: docs/guides/deploy.md"
+
+
+@click.command("move", short_help="Move messages from this computer, without a stack.")
+@click.argument("queue", required=False)
+@click.option("--resume", is_flag=True, help="Go on with the run on QUEUE that was interrupted on this computer.")
+@click.option("--quarantine", metavar="QUEUE", help="Where invalid messages go. Without it, they stay.")
+@click.option("--create-quarantine", "creates", is_flag=True, help=f"Send them to the queue {NAME}, created if needed.")
+@click.option("--yes", "-y", is_flag=True, help="Don't ask before messages are moved.")
+@click.option(
+    "--state",
+    "state_file",
+    metavar="FILE",
+    help="Where the run's state is kept. Default: redrive/runs.db in XDG_STATE_HOME, or in ~/.local/state.",
+)
+@click.option("--html", "page", metavar="FILE", help="Write the run's page to this file, too.")
+@click.option("--without-stack", is_flag=True, help="Don't check whether a stack covers the queue.")
+@with_contracts
+@with_input
+@with_stack
+@shared
+@click.pass_obj
+def command(
+    output: Output,
+    /,
+    *,
+    queue: str | None,
+    file: str | None,
+    resume: bool,
+    quarantine: str | None,
+    creates: bool,
+    yes: bool,
+    state_file: str | None,
+    page: str | None,
+    without_stack: bool,
+    stack_name: str,
+    contracts: tuple[str, ...],
+    **options: Any,
+) -> int:
+    """Move messages of the dead-letter QUEUE (name, ARN, or URL) from this computer: sampled, judged, and throttled.
+
+    It plays the same steps as a stack, and keeps what it knows in a local file. Ctrl-C stops it at the next safe point;
+    a run that was interrupted in any other way goes on with --resume.
+    """
+    if quarantine is not None and creates:
+        raise click.UsageError("Pass --quarantine or --create-quarantine, not both.")
+    account = Account(output.profile, output.region)
+    account.use()
+    place = Path(state_file) if state_file else default_state_file()
+    if resume:
+        if file or quarantine or creates or contracts or any(options.values()):
+            raise click.UsageError("A resumed run goes on as it began: --resume takes no options of a run.")
+        if queue is None:
+            raise click.UsageError("Name the queue whose run is to go on: redrive move QUEUE --resume")
+        return _show(output, _resume(account, queue, LocalTable(place), output), page)
+    given = read_input(queue, file, options)
+    if not yes:
+        check_terminal(file)
+    if given.get("dryRun"):
+        raise click.UsageError("move moves messages. To see what it would do: redrive plan")
+    files = read_contracts(contracts)
+    table = LocalTable(place)
+    dlq = _found(account, given["dlq"])
+    if (earlier := unfinished(table, dlq.arn)) is not None:
+        output.say(
+            f"The run {earlier.run_id} was interrupted. This one takes its place, unless you go on with that one: "
+            f"redrive move {dlq.name} --resume"
+        )
+    if not without_stack:
+        _check_stack(account, stack_name, dlq)
+    target = _quarantine(account, dlq, quarantine, output)
+    if target is None and not creates:
+        _leave_invalid(given, output)
+    report = dry_run(
+        account,
+        given,
+        output,
+        find_contract=Contracts(files).find,
+        deployment=Deployment(
+            quarantine_arn=target.arn if target else None,
+            delivery_policy=trusted_in(parse_request(given)),
+            movers=frozenset({account.caller().user_id}),
+        ),
+    )
+    print_plan(output.talk, report, given)
+    _recommend_stack(output, report, given)
+    if not yes:
+        if creates:
+            output.say(f"Invalid messages go to {NAME}, which is created if it isn't there: encrypted, for 14 days.")
+        confirm(dlq.name, given)
+    if creates:
+        target = create_quarantine(account)
+    return _show(output, _play(account, table, _begun(account, given, files, target), output), page)
+
+
+def default_state_file() -> Path:
+    """Return where the state of runs is kept (XDG Base Directory Specification, "Environment variables")."""
+    home = os.environ.get("XDG_STATE_HOME", "")
+    # A relative path there is to be ignored.
+    folder = Path(home) if home.startswith("/") else Path.home() / ".local" / "state"
+    return folder / "redrive" / "runs.db"
+
+
+def _found(account: Account, name: str) -> QueueRef:
+    try:
+        return find_queue(account.queues, name, "dlq")
+    except RejectedError as error:
+        raise CommandError(in_a_terminal(account, str(error)), Exit.REJECTED) from None
+
+
+def _check_stack(account: Account, name: str, dlq: QueueRef) -> None:
+    """Check that no stack covers the queue, whose lock and shares of max rates this process doesn't know."""
+    try:
+        stack = find_stack(account, name)
+    except StackNotFoundError:
+        return
+    except Exception as error:
+        if _code(error) not in {"AccessDenied", "AccessDeniedException"}:
+            raise
+        raise CommandError(
+            f"These credentials don't allow cloudformation:DescribeStacks, so it isn't known whether a stack covers "
+            f"{dlq.name}. If none does, pass --without-stack."
+        ) from None
+    if stack.covers(dlq.name):
+        raise CommandError(
+            f"The stack {stack.name} covers {dlq.name}, and its runs don't see the ones of this computer. Start one "
+            f"there: redrive start {dlq.name}",
+            Exit.REJECTED,
+        )
+
+
+def _code(error: Exception) -> str:
+    response: Any = getattr(error, "response", None)
+    return str(response["Error"]["Code"]) if isinstance(response, dict) else ""
+
+
+def _quarantine(account: Account, dlq: QueueRef, name: str | None, output: Output) -> QueueRef | None:
+    """Return the queue where invalid messages go, if the operator names one that fits."""
+    if name is None:
+        return None
+    try:
+        found = find_queue(account.queues, name, "--quarantine")
+    except RejectedError as error:
+        raise CommandError(str(error), Exit.REJECTED) from None
+    if found.fifo:
+        raise CommandError(
+            f"{found.name} is a FIFO queue. Expected a standard queue as quarantine, also for messages of FIFO queues: "
+            "nothing consumes them there, and their group is kept.",
+            Exit.REJECTED,
+        )
+    if found.arn in {source.arn for source in account.queues.sources(dlq)}:
+        raise CommandError(
+            f"Messages of {found.name} go to {dlq.name} when they fail, so its consumer would receive the invalid ones "
+            "again. Name a queue without a consumer, or pass --create-quarantine.",
+            Exit.REJECTED,
+        )
+    days = account.queues.facts(found).retention / 86_400
+    if days < 14:
+        output.say(f"{found.name} keeps messages for {days:g} days only. SQS allows 14.")
+    return found
+
+
+def _leave_invalid(given: dict[str, Any], output: Output) -> None:
+    """Let the run leave invalid messages where they are, because there is nowhere to send them."""
+    if given.get("onInvalid") == OnInvalid.QUARANTINE:
+        raise CommandError(
+            "Expected a quarantine for --on-invalid quarantine, found none. Name one with --quarantine QUEUE, or pass "
+            "--create-quarantine.",
+            Exit.USAGE,
+        )
+    if "onInvalid" not in given:
+        given["onInvalid"] = OnInvalid.LEAVE.value
+        output.say(
+            "Invalid messages stay where they are. To move them out of the way: --quarantine QUEUE, or "
+            "--create-quarantine"
+        )
+
+
+def _recommend_stack(output: Output, report: Report, given: Mapping[str, Any]) -> None:
+    seconds = seconds_needed(report, given)
+    if seconds is not None and seconds > _LONG:
+        output.say(f"This takes about {ago(seconds)}, and this computer must stay awake and signed in. {_STACK}")
+    if (report.rate.requested or 0) > LANE_RATE:
+        output.say(
+            f"One process moves about {LANE_RATE:g} messages per second, whatever rate is requested. A stack spreads a "
+            "run over up to 20 functions: docs/guides/deploy.md"
+        )
+
+
+def _begun(
+    account: Account, given: dict[str, Any], files: dict[str, ContractFile], quarantine: QueueRef | None
+) -> RunState:
+    """Return what is known of a run that begins now, by AWS's clock: what is sent from now on isn't moved."""
+    given |= started_by(account, given)
+    now = datetime.now(UTC) + account.caller().clock_error
+    name = f"move-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    return RunState(
+        given=given,
+        given_text=json.dumps(given),
+        execution=Execution(id=execution_id(platform.node(), name), name=name, started_at=now),
+        quarantine_arn=None if quarantine is None else quarantine.arn,
+        contracts=files,
+    )
+
+
+def _resume(account: Account, queue: str, table: LocalTable, output: Output) -> RunState:
+    dlq = _found(account, queue)
+    state = unfinished(table, dlq.arn)
+    if state is None:
+        raise CommandError(
+            f"No run on {dlq.name} was interrupted on this computer, as far as {table.file} says. Start one: "
+            f"redrive move {dlq.name}",
+            Exit.REJECTED,
+        )
+    output.say(f"Going on with the run {state.run_id}, started {state.execution.started_at:%Y-%m-%d %H:%M:%S} UTC.")
+    return _play(account, table, state, output, resumed=True)
+
+
+def _play(account: Account, table: LocalTable, state: RunState, output: Output, *, resumed: bool = False) -> RunState:
+    """Play a run to its end, and return what is known of it then."""
+    stop = Event()
+    again = f"redrive move {_name_of(state)} --resume"
+    if table.file != default_state_file():
+        again += f" --state {table.file}"
+    with Display(output) as display:
+        run = LocalRun(account, table, state, output, stop=stop, progress=MoveProgress(display))
+        living = LivingRun(table.file, state.run_id).take()
+        try:
+            with Interrupts(stop, output, again):
+                if resumed:
+                    run.take_over(state)
+                return run.whole.play(state, resumed=resumed)
+        except (SuspendedError, StateFileError) as error:
+            with suppress(RedriveError, OSError):
+                run.suspend(state.run_id)
+            raise CommandError(f"{error} Nothing is lost, and the run can go on: {again}") from None
+        finally:
+            run.runs.leave()
+            living.end()
+
+
+def _show(output: Output, ended: RunState, page: str | None) -> int:
+    """Print the report of a run, write its page, and return the exit code."""
+    report = ended.report
+    assert report is not None  # the last state has made it
+    if output.as_json:
+        output.document(report=json.loads(report.model_dump_json()))
+    else:
+        print_report(output, report)
+    if page is not None:
+        record = final_record(report, ended.plan, ended.tally, given=ended.given)
+        Path(page).write_text(page_of(report, record), encoding="utf-8")
+        output.say(f"The page of the run: {Path(page).absolute()}")
+    return exit_of(report)
+
+
+def _name_of(state: RunState) -> str:
+    return state.plan.dlq.name if state.plan else str(state.given.get("dlq"))
