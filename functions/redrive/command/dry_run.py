@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 from redrive.adapters.account import Account
 from redrive.adapters.failure_destinations import FailureDestinations
@@ -22,11 +22,13 @@ from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
+from redrive.domain.judging.judge import Judgment
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.plan.planning import check_contracts, check_trusted, plan_run
 from redrive.domain.plan.request import parse_request
 from redrive.domain.plan.run_plan import Execution
 from redrive.domain.runs.report import Report, make_report
+from redrive.domain.sampling.sample import SampleGroup
 from redrive.workflow.memory import Facts
 from redrive.workflow.ports import Peek
 from redrive.workflow.sample import sample
@@ -61,6 +63,20 @@ class Deployment:
     movers: frozenset[str] = frozenset()
 
 
+class Seen(NamedTuple):
+    """A message that was looked at."""
+
+    #: As ReceiveMessage returned it.
+    message: Mapping[str, Any]
+    judgment: Judgment
+    group: SampleGroup
+
+    @property
+    def sent_at(self) -> int:
+        """When it was sent, in milliseconds since 1970."""
+        return int(self.message["Attributes"]["SentTimestamp"])
+
+
 def dry_run(
     account: Account,
     given: Mapping[str, Any],
@@ -68,7 +84,7 @@ def dry_run(
     *,
     find_contract: Callable[[str], MessageContract | None],
     deployment: Deployment | None = None,
-    sent: list[int] | None = None,
+    seen: Callable[[Seen], None] = lambda _: None,
 ) -> Report:
     """Return the report of a dry run in this process.
 
@@ -84,8 +100,8 @@ def dry_run(
         Port.
     deployment : Deployment | None
         The deployment that a run would be started in.
-    sent : list[int] | None
-        Gets when each message was sent, in milliseconds since 1970.
+    seen : Callable[[Seen], None]
+        Gets each message that was looked at.
 
     Raises
     ------
@@ -94,10 +110,9 @@ def dry_run(
     """
     deployment = deployment or Deployment()
     given = {"sampleSize": SAMPLE, **given, "dryRun": True}
-    sent = [] if sent is None else sent
     now = datetime.now(UTC)
     execution = Execution(id="", name=f"dry-run-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", started_at=now)
-    queues = _Watched(account.queues, output, sent)
+    queues = _Watched(account.queues, output)
     try:
         plan = plan_run(parse_request(given), execution, queues, deployment.quarantine_arn)
         if deployment.quarantine_arn is not None:
@@ -119,6 +134,7 @@ def dry_run(
         retries=0,
         pause=time.sleep,
         now=lambda: datetime.now(UTC),
+        seen=lambda message, judgment, group: seen(Seen(queues.in_hand.pop(message.message_id), judgment, group)),
     )
     for text in errors[:10]:
         output.say(f"Message {text} (unexpected error)")
@@ -137,22 +153,22 @@ def dry_run(
 
 
 class _Watched:
-    """The queues, with progress while messages are peeked at, and when each was sent."""
+    """The queues, with progress while messages are peeked at, and the messages that weren't judged yet."""
 
-    def __init__(self, queues: Queues, output: Output, sent: list[int]) -> None:
+    def __init__(self, queues: Queues, output: Output) -> None:
         self._queues = queues
         self._output = output
-        self._sent = sent
+        self.in_hand: dict[str, Mapping[str, Any]] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._queues, name)
 
     def peek(self, peek: Peek, seconds: float) -> Generator[dict[str, Any]]:
         """Yield messages, each once; all are visible again at the end."""
-        for message in self._queues.peek(peek, seconds):
-            self._sent.append(int(message["Attributes"]["SentTimestamp"]))
-            if len(self._sent) % _PROGRESS_EVERY == 0:
-                self._output.say(f"{len(self._sent):,} messages looked at ...")
+        for number, message in enumerate(self._queues.peek(peek, seconds), start=1):
+            self.in_hand[message["MessageId"]] = message
+            if number % _PROGRESS_EVERY == 0:
+                self._output.say(f"{number:,} messages looked at ...")
             yield message
 
 

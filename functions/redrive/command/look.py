@@ -57,7 +57,7 @@ def command(
     given |= {"fullScan": True} if full else {"sampleSize": size or SAMPLE}
     given |= {"destination": destination} if destination is not None else {}
     sent: list[int] = []
-    report = dry_run(account, given, output, find_contract=known.find, sent=sent)
+    report = dry_run(account, given, output, find_contract=known.find, seen=lambda seen: sent.append(seen.sent_at))
     if output.as_json:
         output.document(report=json.loads(report.model_dump_json()), arrivals=arrivals(sent))
     else:

@@ -71,7 +71,7 @@ def print_forecast(output: Output, forecast: Forecast) -> None:
 
 def print_groups(output: Output, sample: Sample) -> None:
     """Print the groups of a sample, the largest first."""
-    titles = ("SHARE", "VERDICT", "DESTINATION", "ERROR", "ENVELOPE", "CONTRACT")
+    titles = ("SHARE", "VERDICT", "DESTINATION", "ERROR", "ENVELOPE", "CONTRACT", "GROUP")
     output.table(titles, [_row(group) for group in sample.groups], numbers=(0,))
     if sample.other_groups:
         output.text(f"... and {sample.in_other_groups:,} messages in {sample.other_groups:,} smaller groups")
@@ -163,4 +163,5 @@ def _expected(number: Expected) -> str:
 def _row(group: SampleGroup) -> tuple[str, ...]:
     share = f"{group.share:.0%}"
     verdict = verdict_of(group) + (" (recursive loop)" if group.in_a_loop else "")
-    return share, verdict, group.destination or "", group.error_type or "", group.envelope.value, group.contract or ""
+    destination, error_type, contract = group.destination or "", group.error_type or "", group.contract or ""
+    return share, verdict, destination, error_type, group.envelope.value, contract, group.label

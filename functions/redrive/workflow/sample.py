@@ -11,13 +11,13 @@ from typing import Any
 
 from redrive.domain.errors import LogMessageError
 from redrive.domain.judging.authority import Authority, Confirm
-from redrive.domain.judging.judge import Judge
+from redrive.domain.judging.judge import Judge, Judgment
 from redrive.domain.judging.verdicts import Reason, explained
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.run_plan import RunPlan
-from redrive.domain.sampling.sample import Sample
+from redrive.domain.sampling.sample import Sample, SampleGroup
 from redrive.domain.sampling.summary import Summary
 from redrive.domain.sampling.waiting import Waiting
 from redrive.workflow.memory import Facts, Memory
@@ -46,6 +46,7 @@ def sample(
     pause: Callable[[float], None],
     now: Callable[[], datetime],
     show_error_texts: bool = False,
+    seen: Callable[[ReceivedMessage, Judgment, SampleGroup], None] = lambda *_: None,
 ) -> Sample:
     """Return what the messages are.
 
@@ -69,6 +70,8 @@ def sample(
         The time.
     show_error_texts : bool
         Whether the deployment shows error texts.
+    seen : Callable[[ReceivedMessage, Judgment, SampleGroup], None]
+        Gets each message with its judgment and its group.
 
     Raises
     ------
@@ -97,20 +100,22 @@ def sample(
     with closing(queues.peek(peek, seconds)) as messages:
         for some in batched(messages, _MESSAGES_AT_ONCE, strict=False):
             for message in memory.received(some):
-                _add(summary, judge, waiting, message)
+                seen(message, *_add(summary, judge, waiting, message))
     learned: dict[str, Any] = {"explanations": explained(explanations, judge.explanations)}
     if plan.dlq.fifo:
         learned |= {"fifo_groups": len(waiting.lines), "waiting_groups": len(waiting.blocked)}
     return summary.sample(now(), complete=peek.complete).model_copy(update=learned)
 
 
-def _add(summary: Summary, judge: Judge, waiting: Waiting, message: ReceivedMessage) -> None:
+def _add(summary: Summary, judge: Judge, waiting: Waiting, message: ReceivedMessage) -> tuple[Judgment, SampleGroup]:
     judgment = judge.judge(message)
     try:
-        summary.add(waiting.judged(judgment, message.group_id))
+        judgment = waiting.judged(judgment, message.group_id)
+        return judgment, summary.add(judgment)
     except Exception as error:  # noqa: BLE001
         # Whatever can't be shown of one message is its own fate, as in the judge.
-        summary.add(waiting.judged(judge.failed(message, type(error).__name__), message.group_id))
+        failed = waiting.judged(judge.failed(message, type(error).__name__), message.group_id)
+        return failed, summary.add(failed)
 
 
 def _wait_for_messages(plan: RunPlan, queues: Queues, seconds: float, pause: Callable[[float], None]) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field, JsonValue, WrapValidator
 
 from redrive.domain.messages.envelopes import Envelope
 from redrive.domain.model import Model
-from redrive.domain.names import DisplayName
+from redrive.domain.names import DisplayName, hash_of, is_hash
 
 
 class OriginKind(StrEnum):
@@ -86,6 +86,14 @@ class SampleGroup(Model):
     share_high: float = 0.0
     #: One of them, masked; the largest groups have one.
     example: Example | None = None
+
+    @property
+    def label(self) -> str:
+        """What an operator calls the group: six hexadecimal digits, the same in every sample of any queue."""
+        # Hashes of error types and texts differ from sample to sample.
+        error_type = None if self.error_type is None or is_hash(self.error_type) else self.error_type
+        parts = (self.verdict, self.reason, self.destination, self.envelope, self.origin, error_type, self.contract)
+        return hash_of("\n".join(map(str, (*parts, self.repaired, self.in_a_loop)))).rpartition("-")[2][:6]
 
 
 class Sizes(Model):

@@ -60,11 +60,11 @@ class Summary:
     _quarantined: Counter[str] = field(default_factory=Counter)
     _skipped: Counter[str] = field(default_factory=Counter)
 
-    def add(self, judgment: Judgment) -> None:
-        """Count a message. Whatever this raises, nothing has been counted."""
+    def add(self, judgment: Judgment) -> SampleGroup:
+        """Count a message, and return its group. Whatever this raises, nothing has been counted."""
         verdict, opened, group = judgment.verdict, judgment.opened, self._group_of(judgment)
         wants_example = group not in self._examples and self._example_bytes < MAX_EXAMPLE_BYTES
-        example = _example(judgment) if wants_example else None
+        example = example_of(judgment) if wants_example else None
         size = 0 if example is None else size_of(example)
         self._sampled += 1
         if opened is not None:
@@ -79,7 +79,7 @@ class Summary:
                 self._skipped[verdict.reason] += 1
         if group not in self._groups and len(self._groups) >= _MAX_GROUPS_COUNTED:
             self._uncounted += 1
-            return
+            return group
         self._groups[group] += 1
         if opened is not None and opened.events is not None:
             self._events[group] += opened.events
@@ -87,6 +87,7 @@ class Summary:
             fits = self._example_bytes + size <= MAX_EXAMPLE_BYTES
             self._examples[group] = example if fits else None
             self._example_bytes += size if fits else 0
+        return group
 
     def sample(self, now: datetime, *, complete: bool) -> Sample:
         """Return what was counted.
@@ -188,7 +189,8 @@ def interval(found: int, of: int) -> tuple[float, float]:
     return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
-def _example(judgment: Judgment) -> Example | None:
+def example_of(judgment: Judgment) -> Example | None:
+    """Return a message with its values masked; None if it raised an unexpected error."""
     if judgment.opened is None:
         return None
     contract, repaired = judgment.contract, judgment.repaired
