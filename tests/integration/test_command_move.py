@@ -250,7 +250,7 @@ def test_a_run_whose_lease_is_taken_stops_before_it_moves_more(cloud, dlq, capsy
         report, _ = moved(capsys, "orders-dlq", "--rate", "20", exit_code=1)
     assert report["status"] == "FAILED"
     assert "Another run has taken orders-dlq" in report["reason"]
-    assert 0 < report["counts"]["redriven"] <= sent < 40
+    assert report["counts"]["redriven"] <= sent < 40
     assert cloud.visible(dlq) == 40 - report["counts"]["redriven"]
     assert "annas-laptop" in cloud.queues.tags(dlq)[LEASE_TAG]
 

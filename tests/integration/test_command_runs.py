@@ -10,7 +10,7 @@ import click
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from redrive.command import start
+from redrive.command import confirm
 from redrive.command.main import run
 from redrive.domain.moving.results import Counts
 from redrive.domain.runs.ending import StateError
@@ -59,7 +59,7 @@ class Terminal:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[str] = []
         self.typed: Iterator[Any] = iter(())
-        monkeypatch.setattr(start.sys, "stdin", SimpleNamespace(isatty=lambda: True))
+        monkeypatch.setattr(confirm.sys, "stdin", SimpleNamespace(isatty=lambda: True))
         monkeypatch.setattr(click, "confirm", lambda text, **_: self._answer(text))
         monkeypatch.setattr(click, "prompt", lambda text, **_: self._answer(text))
 

@@ -28,7 +28,9 @@ _CTRL_C = "\x03"
 
 def environment(app: App, **more: str) -> dict[str, str]:
     """Return the environment of an operator of the app; what is empty is left out."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "NO_COLOR", "REDRIVE_"))}
+    # COLUMNS and LINES would count instead of the size of the terminal.
+    others = ("AWS_", "NO_COLOR", "REDRIVE_", "COLUMNS", "LINES")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     found = kept | app.cloud.environment | {"PYTHONPATH": str(ROOT / "functions"), "TERM": "xterm-256color"} | more
     return {name: value for name, value in found.items() if value}
 
