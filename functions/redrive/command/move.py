@@ -283,8 +283,10 @@ def _play(account: Account, table: LocalTable, state: RunState, output: Output, 
                     run.take_over(state)
                 return run.whole.play(state, resumed=resumed)
         except (SuspendedError, StateFileError) as error:
-            with suppress(RedriveError, OSError):
-                run.suspend(state.run_id)
+            if isinstance(error, StateFileError):
+                # AWS can be reached, so nothing has to wait for its timeout.
+                with suppress(RedriveError):
+                    run.suspend(state.run_id)
             raise CommandError(f"{error} Nothing is lost, and the run can go on: {again}") from None
         finally:
             run.runs.leave()
@@ -296,7 +298,7 @@ def _show(output: Output, ended: RunState, page: str | None) -> int:
     report = ended.report
     assert report is not None  # the last state has made it
     if output.as_json:
-        output.document(report=json.loads(report.model_dump_json()))
+        output.document(run=report.run_id, report=json.loads(report.model_dump_json()))
     else:
         print_report(output, report)
     if page is not None:
