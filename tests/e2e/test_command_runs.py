@@ -71,3 +71,18 @@ def test_a_reader_that_stops_reading_the_report_is_no_error(app):
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
     assert app.depth(pair.source) == 1
+
+
+def test_a_plan_knows_the_contracts_of_the_stack_and_what_its_runs_wrote(app):
+    pair = app.store_events
+    app.bury(pair, [{"MessageBody": '{"zqxj": 1}'}])
+    started = in_pipe(app, "start", pair.dlq.name, "--yes", "--watch")
+    assert started.returncode == 0, started.stderr
+    assert ["100%", "quarantined:"] in [line.split()[:2] for line in started.stderr.splitlines()]
+    assert any(line.split()[:2] == ["1", "quarantined"] for line in started.stdout.splitlines())
+
+    # Only its attribute, which is believed of this stack's mover, says where a message in quarantine came from.
+    back = in_pipe(app, "start", app.quarantine.url, "--yes", "--watch", "--max-messages", "1")
+    app.take(app.quarantine)
+    assert "no-destination" not in back.stderr
+    assert any(line.split()[:2] == ["1", "skipped"] for line in back.stdout.splitlines()), back.stdout + back.stderr
