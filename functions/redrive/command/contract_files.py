@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from redrive.command.exits import CommandError, Exit
+from redrive.command.output import Output
 from redrive.contracts.contract import MessageContract
 from redrive.contracts.json_schema import SchemaContract
 from redrive.contracts.registry import ContractMapping
@@ -77,16 +78,20 @@ class Contracts:
         # An exact name takes precedence over a pattern, and the first pattern over later ones, as in a stack.
         last = sorted(files, key=lambda name: name == _EVERY)
         self._mapping = ContractMapping(tuple((name, name) for name in last))
-        #: The names that nobody asked for yet.
-        self.unused = files.keys() - {_EVERY}
+        self._unused = files.keys() - {_EVERY}
 
     def find(self, name: str) -> MessageContract | None:
         """Return the contract for a queue or function, or None if it has none."""
         pair = self._mapping.pair(name)
         if pair is None:
             return None
-        self.unused.discard(pair[0])
+        self._unused.discard(pair[0])
         return self._contracts[pair[1]]
+
+    def say_unused(self, output: Output) -> None:
+        """Name the contracts that no message was judged with."""
+        for name in sorted(self._unused):
+            output.say(f"No message would go to {name}, so its contract wasn't used.")
 
 
 def _contract(file: ContractFile) -> MessageContract:

@@ -6,20 +6,18 @@ nothing, and messages become visible again at once.
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from redrive.adapters.account import Account
 from redrive.adapters.failure_destinations import FailureDestinations
 from redrive.adapters.sqs import Queues
-from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output
+from redrive.command.refusals import refused
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
 from redrive.domain.judging.judge import Judgment
@@ -118,7 +116,7 @@ def dry_run(
         if deployment.quarantine_arn is not None:
             check_trusted(plan, queues, deployment.delivery_policy)
     except RejectedError as error:
-        raise CommandError(in_a_terminal(account, str(error)), Exit.REJECTED) from None
+        raise refused(account, error) from None
     check_contracts(plan, find_contract)
     errors: list[str] = []
     found = sample(
@@ -170,19 +168,3 @@ class _Watched:
             if number % _PROGRESS_EVERY == 0:
                 self._output.say(f"{number:,} messages looked at ...")
             yield message
-
-
-def in_a_terminal(account: Account, error: str) -> str:
-    """Return why the plan refuses a queue, with what to do in a terminal instead of in the input of a run."""
-    if missing := re.search(r"there is no queue (\S+) in this account", error):
-        given, names = missing[1], account.names()
-        near = get_close_matches(given.rsplit("/", 1)[-1].rsplit(":", 1)[-1], names, n=3, cutoff=0.5)
-        nearest = f" The nearest: {', '.join(near)}." if near else ""
-        return f"There is no queue {given} in {account.region}.{nearest} List them: redrive queues --all"
-    if found := re.search(r'Start (?:the|a) run with \{"dlq": "([^"]+)"\}', error):
-        sentence = error[: found.start()].removeprefix("dlq: ").strip()
-        return f"{sentence} Look into that one: redrive look {found[1]}"
-    if found := re.search(r", where this app is deployed, found (\S+) in ((the account )?\S+)\. Deploy", error):
-        there = "a --profile of that account" if found[3] else f"--region {found[2]}"
-        return f"{found[1]} is in {found[2]}. Pass {there}."
-    return error.removeprefix("dlq: ")

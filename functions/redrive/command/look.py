@@ -6,7 +6,6 @@ nothing; messages become visible again at once.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -59,9 +58,8 @@ def command(
     sent: list[int] = []
     report = dry_run(account, given, output, find_contract=known.find, seen=lambda seen: sent.append(seen.sent_at))
     if output.as_json:
-        output.document(report=json.loads(report.model_dump_json()), arrivals=arrivals(sent))
+        output.document(report=report.model_dump(mode="json"), arrivals=arrivals(sent))
     else:
         print_look(output, report, sent, full=full)
-    for name in sorted(known.unused):
-        output.say(f"No message would go to {name}, so its contract wasn't used.")
+    known.say_unused(output)
     return exit_of(report)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -36,11 +35,10 @@ def command(
     account.use()
     report = dry_run(account, given, output, find_contract=known.find)
     if output.as_json:
-        output.document(input=given, report=json.loads(report.model_dump_json()), seconds=seconds_needed(report, given))
+        output.document(input=given, report=report.model_dump(mode="json"), seconds=seconds_needed(report, given))
     else:
         print_plan(output, report, given)
-    for name in sorted(known.unused):
-        output.say(f"No message would go to {name}, so its contract wasn't used.")
+    known.say_unused(output)
     output.say("")
     output.say(f"Start it: {' '.join(['redrive start', str(report.dlq), *as_options({**given, 'dryRun': False})])}")
     return exit_of(report)

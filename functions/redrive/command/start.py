@@ -16,17 +16,17 @@ from redrive.adapters.message_facts import MessageFacts
 from redrive.adapters.stack import Judging, Stack, find_stack, judging_of
 from redrive.adapters.stack_runs import Execution, StackRuns
 from redrive.command.confirm import check_terminal, confirm
-from redrive.command.dry_run import Deployment, dry_run, in_a_terminal
+from redrive.command.dry_run import Deployment, dry_run
 from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output, moment
 from redrive.command.plan_text import print_plan
+from redrive.command.refusals import find_dlq
 from redrive.command.run_options import STARTED_BY, read_input, started_by, with_input
 from redrive.command.shared import shared, with_stack
 from redrive.command.watching import Watch, for_stack, show_end
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError, UnavailableError
 from redrive.domain.messages.destinations import DeliveryPolicy, unqualified
-from redrive.domain.plan.planning import find_queue
 
 # Step Functions API reference, StartExecution: up to 80 characters, of which these are safe everywhere.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -101,10 +101,7 @@ def _free_queue(account: Account, runs: StackRuns, given: Mapping[str, Any]) -> 
     CommandError
         If there is no such queue, or another run holds it.
     """
-    try:
-        queue = find_queue(account.queues, str(given["dlq"]), "dlq")
-    except RejectedError as error:
-        raise CommandError(in_a_terminal(account, str(error)), Exit.REJECTED) from None
+    queue = find_dlq(account, str(given["dlq"]))
     lock = runs.holder(queue.arn)
     holder = None if lock is None else runs.described(lock.execution_arn)
     if lock is not None and holder is not None and holder.is_on:

@@ -5,7 +5,6 @@ Used by the commands that start, watch, and stop runs.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -222,7 +221,7 @@ def find_run(account: Account, runs: StackRuns, text: str) -> Execution:
 def show_end(output: Output, run_id: str, execution: Execution, report: Report) -> Exit:
     """Show the report of a run, and return its exit code; `execution` is the one that ended with the report."""
     if output.as_json:
-        output.document(run=run_id, report=json.loads(report.model_dump_json()))
+        output.document(run=run_id, report=report.model_dump(mode="json"))
     else:
         print_report(output, report)
     if execution.error == "Redrive.NotPublished":

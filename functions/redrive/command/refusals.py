@@ -1,0 +1,50 @@
+"""Finds the dead-letter queue that an operator names, and says why a plan refuses one.
+
+The plan's errors say what to change in the input of a run. Here they say what to do in a terminal.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+from redrive.adapters.account import Account
+from redrive.command.exits import CommandError, Exit
+from redrive.domain.errors import RejectedError
+from redrive.domain.messages.queues import QueueRef
+from redrive.domain.plan.planning import find_queue
+
+
+def find_dlq(account: Account, name: str) -> QueueRef:
+    """Return the queue of that name, ARN, or URL.
+
+    Raises
+    ------
+    CommandError
+        If there is none, with the nearest names.
+    """
+    try:
+        return find_queue(account.queues, name, "dlq")
+    except RejectedError as error:
+        raise refused(account, error) from None
+
+
+def refused(account: Account, error: RejectedError) -> CommandError:
+    """Return what a refusal by the plan means to an operator in a terminal."""
+    return CommandError(_in_a_terminal(account, str(error)), Exit.REJECTED)
+
+
+def _in_a_terminal(account: Account, error: str) -> str:
+    """Return why the plan refuses a queue, with what to do in a terminal instead of in the input of a run."""
+    if missing := re.search(r"there is no queue (\S+) in this account", error):
+        given, names = missing[1], account.names()
+        near = get_close_matches(given.rsplit("/", 1)[-1].rsplit(":", 1)[-1], names, n=3, cutoff=0.5)
+        nearest = f" The nearest: {', '.join(near)}." if near else ""
+        return f"There is no queue {given} in {account.region}.{nearest} List them: redrive queues --all"
+    if found := re.search(r'Start (?:the|a) run with \{"dlq": "([^"]+)"\}', error):
+        sentence = error[: found.start()].removeprefix("dlq: ").strip()
+        return f"{sentence} Look into that one: redrive look {found[1]}"
+    if found := re.search(r", where this app is deployed, found (\S+) in ((the account )?\S+)\. Deploy", error):
+        there = "a --profile of that account" if found[3] else f"--region {found[2]}"
+        return f"{found[1]} is in {found[2]}. Pass {there}."
+    return error.removeprefix("dlq: ")
