@@ -544,3 +544,12 @@ def test_a_run_begins_by_the_clock_of_aws_if_this_one_is_wrong(cloud, dlq, capsy
         report, _ = moved(capsys, "orders-dlq", "--rate", "1", "--max-messages", "4", "--sample-size", "1", exit_code=0)
     assert report["counts"]["redriven"] == 3
     assert report["skipReasons"] == {"arrived-after-start": 1}
+
+
+@pytest.mark.usefixtures("dlq")
+@pytest.mark.parametrize("page", [".", "no/such/folder/page.html", "pyproject.toml/page.html"])
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_received(cloud, capsys, page):
+    cloud.calls.clear()
+    assert run(["move", "orders-dlq", "--yes", "--html", page]) == 2
+    assert "expected a file in a folder that exists" in capsys.readouterr().err
+    assert cloud.calls == []

@@ -81,20 +81,20 @@ class LocalTable:
 
     # What adapters of a table call, by the names of boto3
 
-    def get_item(self, *, TableName: str, Key: Item, ConsistentRead: bool) -> Any:  # noqa: N803, ARG002
+    def get_item(self, *, TableName: str, Key: Item, ConsistentRead: bool) -> Any:
         """Return an item."""
         with self._explained():
             found = self._read(Key)
         return {} if found is None else {"Item": found}
 
-    def put_item(self, *, TableName: str, Item: Item, **condition: Any) -> Any:  # noqa: N803, ARG002
+    def put_item(self, *, TableName: str, Item: Item, **condition: Any) -> Any:
         """Write an item if a condition holds."""
         with self._transaction():
             self._check(Item, **condition)
             self._write(Item)
         return {}
 
-    def delete_item(self, *, TableName: str, Key: Item, **condition: Any) -> Any:  # noqa: N803, ARG002
+    def delete_item(self, *, TableName: str, Key: Item, **condition: Any) -> Any:
         """Delete an item if a condition holds."""
         with self._transaction():
             self._check(Key, **condition)
@@ -104,11 +104,11 @@ class LocalTable:
     def update_item(
         self,
         *,
-        TableName: str,  # noqa: N803, ARG002
-        Key: Item,  # noqa: N803
-        UpdateExpression: str,  # noqa: N803
-        ExpressionAttributeValues: Mapping[str, Any],  # noqa: N803
-        ReturnValues: str = "NONE",  # noqa: N803, ARG002
+        TableName: str,
+        Key: Item,
+        UpdateExpression: str,
+        ExpressionAttributeValues: Mapping[str, Any],
+        ReturnValues: str = "NONE",
         **condition: Any,
     ) -> Any:
         """Set members of an item, which is created if it isn't there, if a condition holds."""
@@ -129,14 +129,14 @@ class LocalTable:
             raise NotImplementedError(f"the local table doesn't know the operation {operation}")
         return SimpleNamespace(paginate=self._query)
 
-    def batch_get_item(self, *, RequestItems: Mapping[str, Any]) -> Any:  # noqa: N803
+    def batch_get_item(self, *, RequestItems: Mapping[str, Any]) -> Any:
         """Return those of some items that are there."""
         ((name, wanted),) = RequestItems.items()
         with self._explained():
             found = [item for key in wanted["Keys"] if (item := self._read(key)) is not None]
         return {"Responses": {name: found}}
 
-    def batch_write_item(self, *, RequestItems: Mapping[str, Any]) -> Any:  # noqa: N803
+    def batch_write_item(self, *, RequestItems: Mapping[str, Any]) -> Any:
         """Write some items, all or none."""
         ((_, requests),) = RequestItems.items()
         with self._transaction():
@@ -167,7 +167,7 @@ class LocalTable:
             execute("DELETE FROM items WHERE expires < ?", (int(time.time()),))
             execute(f"PRAGMA user_version = {_FORMAT}")
 
-    def _query(self, *, ExpressionAttributeValues: Mapping[str, Any], **query: Any) -> Iterator[Any]:  # noqa: N803
+    def _query(self, *, ExpressionAttributeValues: Mapping[str, Any], **query: Any) -> Iterator[Any]:
         if query.get("KeyConditionExpression") != "pk = :pk AND begins_with(sk, :sk)" or "IndexName" in query:
             raise NotImplementedError("the local table doesn't know this query")
         partition, prefix = (ExpressionAttributeValues[name]["S"] for name in (":pk", ":sk"))
@@ -191,9 +191,9 @@ class LocalTable:
         self,
         key: Item,
         *,
-        ConditionExpression: str | None = None,  # noqa: N803
-        ExpressionAttributeValues: Mapping[str, Any] | None = None,  # noqa: N803
-        ReturnValuesOnConditionCheckFailure: str = "NONE",  # noqa: N803, ARG002
+        ConditionExpression: str | None = None,
+        ExpressionAttributeValues: Mapping[str, Any] | None = None,
+        ReturnValuesOnConditionCheckFailure: str = "NONE",
     ) -> None:
         if ConditionExpression is None:
             return

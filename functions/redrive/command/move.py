@@ -1,7 +1,7 @@
 """`redrive move`: moves messages of a dead-letter queue from this process, without a stack.
 
-Plays the steps of the state machine with the operator's credentials. What it knows is in a local file, so that a run
-that was interrupted can go on.
+Runs the steps of the state machine with the operator's credentials. Its state is in a local file, so an interrupted run
+can be resumed.
 """
 
 from __future__ import annotations
@@ -11,29 +11,32 @@ import os
 import platform
 import secrets
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import click
+from botocore.exceptions import ClientError
 
 from redrive.adapters.account import Account
+from redrive.adapters.error_codes import DENIED, error_code
 from redrive.adapters.local_runs import LivingRun, execution_id, unfinished
 from redrive.adapters.local_table import LocalTable
 from redrive.adapters.quarantine_queue import NAME, create_quarantine
 from redrive.adapters.stack import StackNotFoundError, find_stack
 from redrive.command.confirm import check_terminal, confirm
 from redrive.command.contract_files import Contracts, read_contracts, with_contracts
-from redrive.command.dry_run import Deployment, dry_run, in_a_terminal
+from redrive.command.dry_run import Deployment, dry_run
 from redrive.command.exits import CommandError, Exit
 from redrive.command.interrupts import Interrupts
 from redrive.command.local_run import LocalRun, trusted_in
 from redrive.command.move_progress import MoveProgress
-from redrive.command.output import Output, ago
+from redrive.command.output import Output, ago, moment
 from redrive.command.plan_text import print_plan, seconds_needed
 from redrive.command.progress import Display
+from redrive.command.refusals import find_dlq
 from redrive.command.report_text import exit_of, print_report
 from redrive.command.run_options import read_input, started_by, with_input
 from redrive.command.shared import shared, with_stack
@@ -53,9 +56,16 @@ _LONG = 900.0
 _STACK = "A stack does that without this computer, and for a whole team: docs/guides/deploy.md"
 
 
+def _check_page(_ctx: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """Refuse a file that can't be written, before anything moves."""
+    if value is not None and (Path(value).is_dir() or not Path(value).absolute().parent.is_dir()):
+        raise click.BadParameter(f"expected a file in a folder that exists, found {value!r}.")
+    return value
+
+
 @click.command("move", short_help="Move messages from this computer, without a stack.")
 @click.argument("queue", required=False)
-@click.option("--resume", is_flag=True, help="Go on with the run on QUEUE that was interrupted on this computer.")
+@click.option("--resume", is_flag=True, help="Resume the run on QUEUE that was interrupted on this computer.")
 @click.option("--quarantine", metavar="QUEUE", help="Where invalid messages go. Without it, they stay.")
 @click.option("--create-quarantine", "creates", is_flag=True, help=f"Send them to the queue {NAME}, created if needed.")
 @click.option("--yes", "-y", is_flag=True, help="Don't ask before messages are moved.")
@@ -65,7 +75,7 @@ _STACK = "A stack does that without this computer, and for a whole team: docs/gu
     metavar="FILE",
     help="Where the run's state is kept. Default: redrive/runs.db in XDG_STATE_HOME, or in ~/.local/state.",
 )
-@click.option("--html", "page", metavar="FILE", help="Write the run's page to this file, too.")
+@click.option("--html", "page", metavar="FILE", callback=_check_page, help="Write the run's page to this file, too.")
 @click.option("--without-stack", is_flag=True, help="Don't check whether a stack covers the queue.")
 @with_contracts
 @with_input
@@ -91,8 +101,8 @@ def command(
 ) -> int:
     """Move messages of the dead-letter QUEUE (name, ARN, or URL) from this computer: sampled, judged, and throttled.
 
-    It plays the same steps as a stack, and keeps what it knows in a local file. Ctrl-C stops it at the next safe point;
-    a run that was interrupted in any other way goes on with --resume.
+    It runs the same steps as a stack and keeps its state in a local file. Ctrl-C stops it at the next safe point. If
+    anything else interrupts a run, resume it with --resume.
     """
     if quarantine is not None and creates:
         raise click.UsageError("Pass --quarantine or --create-quarantine, not both.")
@@ -104,15 +114,15 @@ def command(
             raise click.UsageError("A resumed run goes on as it began: --resume takes no options of a run.")
         if queue is None:
             raise click.UsageError("Name the queue whose run is to go on: redrive move QUEUE --resume")
-        return _show(output, _resume(account, queue, LocalTable(place), output), page)
+        return _show(output, _resume(account, queue, _opened(place), output), page)
     given = read_input(queue, file, options)
     if not yes:
         check_terminal(file)
     if given.get("dryRun"):
         raise click.UsageError("move moves messages. To see what it would do: redrive plan")
     files = read_contracts(contracts)
-    table = LocalTable(place)
-    dlq = _found(account, given["dlq"])
+    table = _opened(place)
+    dlq = find_dlq(account, given["dlq"])
     if (earlier := unfinished(table, dlq.arn)) is not None:
         output.say(
             f"The run {earlier.run_id} was interrupted. This one takes its place, unless you go on with that one: "
@@ -145,6 +155,11 @@ def command(
     return _show(output, _play(account, table, _begun(account, given, files, target), output), page)
 
 
+def _opened(file: Path) -> LocalTable:
+    """Return the state file, which is closed when the command ends."""
+    return click.get_current_context().with_resource(closing(LocalTable(file)))
+
+
 def default_state_file() -> Path:
     """Return where the state of runs is kept (XDG Base Directory Specification, "Environment variables")."""
     home = os.environ.get("XDG_STATE_HOME", "")
@@ -153,21 +168,14 @@ def default_state_file() -> Path:
     return folder / "redrive" / "runs.db"
 
 
-def _found(account: Account, name: str) -> QueueRef:
-    try:
-        return find_queue(account.queues, name, "dlq")
-    except RejectedError as error:
-        raise CommandError(in_a_terminal(account, str(error)), Exit.REJECTED) from None
-
-
 def _check_stack(account: Account, name: str, dlq: QueueRef) -> None:
     """Check that no stack covers the queue, whose lock and shares of max rates this process doesn't know."""
     try:
         stack = find_stack(account, name)
     except StackNotFoundError:
         return
-    except Exception as error:
-        if _code(error) not in {"AccessDenied", "AccessDeniedException"}:
+    except ClientError as error:
+        if error_code(error) not in DENIED:
             raise
         raise CommandError(
             f"These credentials don't allow cloudformation:DescribeStacks, so it isn't known whether a stack covers "
@@ -179,11 +187,6 @@ def _check_stack(account: Account, name: str, dlq: QueueRef) -> None:
             f"there: redrive start {dlq.name}",
             Exit.REJECTED,
         )
-
-
-def _code(error: Exception) -> str:
-    response: Any = getattr(error, "response", None)
-    return str(response["Error"]["Code"]) if isinstance(response, dict) else ""
 
 
 def _quarantine(account: Account, dlq: QueueRef, name: str | None, output: Output) -> QueueRef | None:
@@ -256,7 +259,7 @@ def _begun(
 
 
 def _resume(account: Account, queue: str, table: LocalTable, output: Output) -> RunState:
-    dlq = _found(account, queue)
+    dlq = find_dlq(account, queue)
     state = unfinished(table, dlq.arn)
     if state is None:
         raise CommandError(
@@ -264,7 +267,7 @@ def _resume(account: Account, queue: str, table: LocalTable, output: Output) -> 
             f"redrive move {dlq.name}",
             Exit.REJECTED,
         )
-    output.say(f"Going on with the run {state.run_id}, started {state.execution.started_at:%Y-%m-%d %H:%M:%S} UTC.")
+    output.say(f"Going on with the run {state.run_id}, started at {moment(state.execution.started_at)}.")
     return _play(account, table, state, output, resumed=True)
 
 
@@ -298,7 +301,7 @@ def _show(output: Output, ended: RunState, page: str | None) -> int:
     report = ended.report
     assert report is not None  # the last state has made it
     if output.as_json:
-        output.document(run=report.run_id, report=json.loads(report.model_dump_json()))
+        output.document(run=report.run_id, report=report.model_dump(mode="json"))
     else:
         print_report(output, report)
     if page is not None:
