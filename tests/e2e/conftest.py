@@ -39,6 +39,13 @@ PARAMETERS = {
 
 
 @pytest.fixture(scope="session")
-def app() -> Iterator[App]:
+def shared_app() -> Iterator[App]:
     with EmbeddedCloud.start() as cloud:
         yield App(cloud, cloud.deploy(STACK_NAME, PARAMETERS))
+
+
+@pytest.fixture(scope="module")
+def app(shared_app: App) -> App:
+    """The app, without what the tests of another file left in the quarantine."""
+    shared_app.sqs.purge_queue(QueueUrl=shared_app.quarantine.url)
+    return shared_app

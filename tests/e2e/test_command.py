@@ -1,14 +1,12 @@
 """The command in a real terminal, on the embedded cloud."""
 
 import json
-import os
 import re
-import subprocess
 from typing import Any
 
 import pytest
 
-from tests.support.terminal import COMMAND, SECONDS, Terminal, environment, in_pipe
+from tests.support.terminal import Terminal, in_pipe, without_reader
 
 
 @pytest.fixture
@@ -37,19 +35,7 @@ def test_a_pipe_gets_whole_lines_without_styles(app, filled):
 
 
 def test_a_reader_that_stops_reading_is_no_error(app):
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = subprocess.run(
-        [*COMMAND, "queues", "--all", "--no-peek", "--quiet"],
-        env=environment(app),
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    os.close(writer)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert without_reader(app, "queues", "--all", "--no-peek", "--quiet") == (0, "")
 
 
 NO_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}

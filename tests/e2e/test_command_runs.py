@@ -1,10 +1,8 @@
 """Runs that are started, watched, and stopped from a terminal, on the embedded cloud."""
 
 import json
-import os
-import subprocess
 
-from tests.support.terminal import COMMAND, SECONDS, Terminal, environment, in_pipe
+from tests.support.terminal import Terminal, in_pipe, without_reader
 
 
 def test_a_run_is_started_in_a_terminal_and_watched_until_its_report(app):
@@ -56,20 +54,7 @@ def test_a_run_goes_on_without_its_watchers_and_is_stopped(app):
 def test_a_reader_that_stops_reading_the_report_is_no_error(app):
     pair = app.pair("unread")
     app.bury(pair, [{"MessageBody": "{}"}])
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = subprocess.run(
-        [*COMMAND, "start", pair.dlq.name, "--yes", "--watch", "--quiet"],
-        env=environment(app),
-        stdin=subprocess.DEVNULL,
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    os.close(writer)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert without_reader(app, "start", pair.dlq.name, "--yes", "--watch", "--quiet") == (0, "")
     assert app.depth(pair.source) == 1
 
 

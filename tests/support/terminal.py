@@ -48,6 +48,24 @@ def in_pipe(app: App, *arguments: str, **more: str) -> subprocess.CompletedProce
     )
 
 
+def without_reader(app: App, *arguments: str) -> tuple[int, str]:
+    """Run the command while nobody reads its output; return its exit code and what it says on standard error."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment(app),
+        stdin=subprocess.DEVNULL,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    os.close(writer)
+    return done.returncode, done.stderr
+
+
 class Terminal:
     """A terminal of some width in which the command runs."""
 
