@@ -25,8 +25,8 @@ from redrive.domain.runs.ending import Status
 def command(output: Output, *, target: str, wait: bool, stack_name: str) -> int:
     """Stop the run on a QUEUE (name, ARN, or URL), or a RUN (its id or its execution's ARN).
 
-    Its lanes finish what is under way, make the rest visible again, and the report goes out. Nothing is lost; another
-    run moves what is left.
+    Its lanes finish their open requests and make the rest visible again, and the report goes out. Nothing is lost:
+    another run moves what is left.
     """
     account = Account(output.profile, output.region)
     account.use()

@@ -21,7 +21,7 @@ from redrive.command.watching import Watch, find_run, for_stack, show_end
 def command(output: Output, *, run: str | None, stack_name: str) -> int:
     """Show how far a RUN is (its id or its execution's ARN, or the queue that it moves), and its report at the end.
 
-    Without RUN, it is the run in progress, or a list if there are several. Ctrl-C ends watching; the run goes on.
+    Without RUN, it is the run in progress, or a list if there are several. Ctrl-C stops watching; the run continues.
     """
     account = Account(output.profile, output.region)
     account.use()
