@@ -124,6 +124,19 @@ def test_two_that_begin_in_the_same_moment_end_with_one(account):
     second.check()
 
 
+def test_a_lease_that_is_somebody_elses_when_it_is_read_back_is_not_taken(account):
+    first, second = account.lease("a"), account.lease("b")
+
+    def overwrite():
+        account.cloud.sqs.untag_queue(QueueUrl=account.queue.url, TagKeys=[LEASE_TAG])
+        second.take()
+
+    account.meanwhile = overwrite
+    with pytest.raises(RejectedError, match="The run b on the machine laptop"):
+        first.take()
+    assert account.holder == "b"
+
+
 @given(
     delays=st.tuples(*[st.floats(0, 3)] * 2),
     writes=st.tuples(*[st.floats(0, 4)] * 2),

@@ -92,6 +92,8 @@ def test_a_queue_whose_messages_belong_nowhere_can_be_read(cloud, capsys):
     [stray] = sent(cloud, found, "1")
     assert run(["messages", "strays", "--id", stray]) == 0
     assert "no-destination" in capsys.readouterr().out
+    assert run(["messages", "strays", "--limit", "5"]) == 0
+    assert f"Message {stray}" in capsys.readouterr().out
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -332,6 +332,15 @@ def test_a_run_that_continues_in_another_execution_is_followed(dlq, stack, scene
     assert "90" in capsys.readouterr().out
 
 
+def test_a_run_is_found_by_the_execution_that_continues_it(dlq, stack, scenes, capsys):
+    stack.begin("first", dlq="orders-dlq")
+    stack.plan("first", dlq)
+    stack.begin("first-next", continuation={"run": "first"})
+    scenes.scenes = [lambda: stack.end("first", ended_with("first", redriven=90))]
+    assert run(["watch", "first-next", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"] == "first"
+
+
 def test_ctrl_c_ends_watching_and_says_that_the_run_goes_on(stack, scenes, capsys):
     stack.begin("first", dlq="orders-dlq")
 

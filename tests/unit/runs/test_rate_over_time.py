@@ -27,7 +27,7 @@ def played(given_rounds: list[tuple[float, int, int]]) -> tuple[tuple[RatePoint,
 @given(rounds)
 def test_points_are_few_and_what_they_say_is_what_was(given_rounds):
     points, truth = played(given_rounds)
-    assert len(points) <= MAX_POINTS
+    assert len(points) <= 60
     assert (points[0].seconds, points[0].redriven) == (5.0, 0)
     assert {(point.seconds, point.redriven, point.quarantined) for point in points[1:]} <= set(truth)
     assert (points[-1].seconds, points[-1].redriven, points[-1].quarantined) == truth[-1]

@@ -135,6 +135,18 @@ def test_a_plan_and_a_sample_that_are_too_large_are_left_out():
     assert size(record) < ITEM
 
 
+def test_a_record_whose_parts_are_all_as_large_as_they_may_be_fits_an_item():
+    given_input = GIVEN | {"repair": {"project": "x" * 250_000}}
+    plan = factories.plan(sources=tuple(factories.queue(f"{'q' * 70}-{number}") for number in range(150)))
+    made = report(GIVEN, Tally(), plan=plan, sample=Sample(explanations=tuple("e" * 1000 for _ in range(180))))
+    record = final_record(made, plan, Tally(), given=given_input)
+    assert record.cut == ("input.repair",)
+    assert record.input == GIVEN
+    assert record.plan is not None
+    assert record.report is not None
+    assert size(record) < ITEM
+
+
 def test_the_time_of_a_record_is_in_utc():
     record = running_record(PLAN, Tally(), now=datetime(2026, 1, 1, tzinfo=UTC))
     assert record.started_at.utcoffset() == timedelta(0)
