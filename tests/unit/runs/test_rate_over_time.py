@@ -64,3 +64,8 @@ def test_a_clock_that_is_set_back_leaves_points_in_order():
     assert [point.seconds for point in points] == [90.0, 95.0]
     points = with_point(points, Counts(redriven=30), seconds=80.0)
     assert points[-1].rate == 0.0
+
+
+def test_a_run_of_any_length_has_at_most_sixty_points():
+    lengths = [len(played([(1.0, 1, 0)] * number)[0]) for number in range(1, 200)]
+    assert max(lengths) == 60

@@ -1,0 +1,1 @@
+"""Tests of `redrive.domain.runs`."""
