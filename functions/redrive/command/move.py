@@ -18,7 +18,6 @@ from threading import Event
 from typing import Any
 
 import click
-from botocore.exceptions import ClientError
 
 from redrive.adapters.account import Account
 from redrive.adapters.error_codes import DENIED, error_code
@@ -174,7 +173,7 @@ def _check_stack(account: Account, name: str, dlq: QueueRef) -> None:
         stack = find_stack(account, name)
     except StackNotFoundError:
         return
-    except ClientError as error:
+    except Exception as error:
         if error_code(error) not in DENIED:
             raise
         raise CommandError(
