@@ -21,10 +21,12 @@ from redrive.command.refusals import refused
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
 from redrive.domain.judging.judge import Judgment
+from redrive.domain.judging.verdicts import Redrive
 from redrive.domain.messages.destinations import DeliveryPolicy
+from redrive.domain.messages.queues import QueueAddress
 from redrive.domain.plan.planning import check_contracts, check_trusted, plan_run
 from redrive.domain.plan.request import parse_request
-from redrive.domain.plan.run_plan import Execution
+from redrive.domain.plan.run_plan import Execution, RunPlan
 from redrive.domain.runs.report import Report, make_report
 from redrive.domain.sampling.sample import SampleGroup
 from redrive.workflow.memory import Facts
@@ -74,6 +76,15 @@ class Seen(NamedTuple):
         """When it was sent, in milliseconds since 1970."""
         return int(self.message["Attributes"]["SentTimestamp"])
 
+    @property
+    def receiver(self) -> QueueAddress | None:
+        """The queue that it would go to; None if it would go nowhere, or to something else."""
+        verdict = self.judgment.verdict
+        if not isinstance(verdict, Redrive) or not verdict.outbound.destination.takes_batches:
+            return None
+        destination = verdict.outbound.destination
+        return QueueAddress(name=destination.name, arn=destination.arn, url=destination.address)
+
 
 def dry_run(
     account: Account,
@@ -82,6 +93,7 @@ def dry_run(
     *,
     find_contract: Callable[[str], MessageContract | None],
     deployment: Deployment | None = None,
+    planned: Callable[[RunPlan], None] = lambda _: None,
     seen: Callable[[Seen], None] = lambda _: None,
 ) -> Report:
     """Return the report of a dry run in this process.
@@ -98,6 +110,8 @@ def dry_run(
         Port.
     deployment : Deployment | None
         The deployment that a run would be started in.
+    planned : Callable[[RunPlan], None]
+        Gets the plan.
     seen : Callable[[Seen], None]
         Gets each message that was looked at.
 
@@ -118,6 +132,7 @@ def dry_run(
     except RejectedError as error:
         raise refused(account, error) from None
     check_contracts(plan, find_contract)
+    planned(plan)
     errors: list[str] = []
     found = sample(
         plan,

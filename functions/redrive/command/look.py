@@ -11,12 +11,15 @@ from typing import Any
 import click
 
 from redrive.adapters.account import Account
+from redrive.adapters.consumers import ConsumerDirectory
+from redrive.command.consumers_text import print_consumers
 from redrive.command.contract_files import Contracts, read_contracts, with_contracts
-from redrive.command.dry_run import SAMPLE, dry_run
-from redrive.command.look_text import arrivals, print_look
+from redrive.command.dry_run import SAMPLE, Seen, dry_run
+from redrive.command.look_text import advise, arrivals, print_look
 from redrive.command.output import Output
 from redrive.command.report_text import exit_of
 from redrive.command.shared import shared
+from redrive.domain.messages.queues import QueueAddress
 
 
 @click.command("look", short_help="Show what is in a dead-letter queue, without moving anything.")
@@ -43,6 +46,8 @@ def command(
 ) -> int:
     """Show what is in the dead-letter QUEUE (name, ARN, or URL): groups, where they would go, and masked examples.
 
+    Also which functions consume the queues that messages go back to, with what a redrive would suffer from.
+
     Nothing is moved, and no message's content is shown. Receive counts rise by one.
     """
     if full and size is not None:
@@ -56,10 +61,29 @@ def command(
     given |= {"fullScan": True} if full else {"sampleSize": size or SAMPLE}
     given |= {"destination": destination} if destination is not None else {}
     sent: list[int] = []
-    report = dry_run(account, given, output, find_contract=known.find, seen=lambda seen: sent.append(seen.sent_at))
+    receivers: dict[str, QueueAddress] = {}
+
+    def note(seen: Seen) -> None:
+        sent.append(seen.sent_at)
+        if (receiver := seen.receiver) is not None:
+            receivers.setdefault(receiver.arn, receiver)
+
+    report = dry_run(
+        account,
+        given,
+        output,
+        find_contract=known.find,
+        planned=lambda plan: receivers.update((queue.arn, queue) for queue in plan.receivers),
+        seen=note,
+    )
+    directory = ConsumerDirectory(account)
+    consumed = directory.of(receivers.values())
     if output.as_json:
-        output.document(report=report.model_dump(mode="json"), arrivals=arrivals(sent))
+        consumers = [queue.model_dump(mode="json") for queue in consumed]
+        output.document(report=report.model_dump(mode="json"), arrivals=arrivals(sent), consumers=consumers)
     else:
-        print_look(output, report, sent, full=full)
+        print_look(output, report, sent)
+        print_consumers(output, consumed, directory.unreadable)
+        advise(output, report, full=full)
     known.say_unused(output)
     return exit_of(report)

@@ -14,7 +14,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 48
 
 
-def print_look(output: Output, report: Report, sent: list[int], *, full: bool) -> None:
+def print_look(output: Output, report: Report, sent: list[int]) -> None:
     """Print the report of a dry run; `sent` is when each message was sent, in milliseconds since 1970."""
     sample = report.sample
     assert sample is not None  # a dry run that wasn't rejected has one
@@ -42,7 +42,6 @@ def print_look(output: Output, report: Report, sent: list[int], *, full: bool) -
         output.text(json.dumps(example.body, ensure_ascii=False))
     for sentence in sample.explanations:
         output.say(sentence)
-    _advise(output, report, full=full)
 
 
 def _ages(report: Report) -> str:
@@ -57,9 +56,11 @@ def _ages(report: Report) -> str:
     return f"Sent {span} ago.{expiring}"
 
 
-def _advise(output: Output, report: Report, *, full: bool) -> None:
+def advise(output: Output, report: Report, *, full: bool) -> None:
+    """Say what to read and to run next."""
     sample = report.sample
-    assert sample is not None
+    if sample is None or not sample.sampled:
+        return
     output.say("")
     if sample.quarantined or sample.skipped:
         output.say(REASONS)

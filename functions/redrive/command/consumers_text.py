@@ -1,0 +1,58 @@
+"""What the consumers of queues look like in a terminal, with what a redrive would suffer from.
+
+Used by the commands that look at a queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from redrive.command.output import Output
+from redrive.domain.messages.consumers import ConsumedQueue, Consumer
+
+
+def print_consumers(output: Output, queues: Iterable[ConsumedQueue], unreadable: Iterable[str]) -> None:
+    """Print a line for each consumer, then the warnings.
+
+    Parameters
+    ----------
+    output : Output
+        Where.
+    queues : Iterable[ConsumedQueue]
+        The queues that messages go to.
+    unreadable : Iterable[str]
+        What couldn't be read about them.
+    """
+    queues = list(queues)
+    lines = [line for queue in queues for line in _lines(queue)]
+    if lines:
+        output.text()
+    for line in lines:
+        output.text(line)
+    for queue in queues:
+        for warning in queue.warnings:
+            output.text(f"Warning: {warning.text}", style="yellow")
+            output.say(f"  {warning.remedy}")
+    if missing := sorted(unreadable):
+        output.say(f"Not all is known about consumers, because these credentials don't allow {', '.join(missing)}.")
+
+
+def settings_of(consumer: Consumer) -> str:
+    """Return how a function consumes a queue, in one line."""
+    limit = consumer.max_concurrency
+    window = f" after up to {consumer.batching_window} s" if consumer.batching_window else ""
+    return ", ".join(
+        [
+            consumer.state.lower(),
+            f"batches of up to {consumer.batch_size:,}{window}",
+            "no maximum concurrency" if limit is None else f"at most {limit:,} at once",
+            "timeout unknown" if consumer.timeout is None else f"timeout {consumer.timeout} s",
+        ]
+    )
+
+
+def _lines(queue: ConsumedQueue) -> Iterator[str]:
+    for consumer in queue.consumers or ():
+        yield f"{queue.queue} is consumed by {consumer.function}: {settings_of(consumer)}"
+    if queue.consumers == ():
+        yield f"{queue.queue} is consumed by no function of this account. If nothing else does, messages pile up."
