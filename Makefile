@@ -17,18 +17,20 @@ export PATH := $(CURDIR)/.venvs/sam/bin:$(PATH)
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
-.PHONY: python setup setup-cloud setup-all
+.PHONY: python setup setup-cloud setup-demo setup-all
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 13))' 2>/dev/null || { \
 	  echo "Expected Python 3.13, but '$(PYTHON)' doesn't run it."; \
 	  echo "Install it (pyenv install 3.13, or your package manager), or name it: make PYTHON=/path/to/python3.13 ..."; \
 	  exit 1; }
 setup: python ## install all tools into .venvs (the other targets install what they need)
-	@$(PYTHON) -m local.install cloud sam dev node
+	@$(PYTHON) -m local.install cloud sam command dev node
 setup-cloud: python
 	@$(PYTHON) -m local.install cloud sam
+setup-demo: python
+	@$(PYTHON) -m local.install cloud sam command
 setup-all: python
-	@$(PYTHON) -m local.install cloud sam dev node snippets
+	@$(PYTHON) -m local.install cloud sam command dev node snippets
 
 .PHONY: lock package verify-package sbom audit
 # --upgrade for the newest versions of everything that no .in file pins.

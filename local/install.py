@@ -1,4 +1,4 @@
-"""Installs the tools into .venvs, all environments at once: `python3.13 -m local.install cloud sam dev node`.
+"""Installs the tools into .venvs, all environments at once: `python3.13 -m local.install cloud sam command dev node`.
 
 Only files whose hashes are in the locks (requirements/*.txt) are installed. The targets of the Makefile run it first,
 so it uses the standard library only. It says how much there is to install and how far along it is, on standard error,
@@ -27,7 +27,17 @@ VENVS = ROOT / ".venvs"
 REQUIREMENTS = ROOT / "requirements"
 _BUILD_LOCK = REQUIREMENTS / "build.txt"
 # Megabytes on disk, measured on Linux.
-SIZES_MB = {"cloud": 95, "sam": 225, "dev": 520, "node": 220, "snippets": 700, "peers": 45, "uv": 50, "audit": 35}
+SIZES_MB = {
+    "cloud": 95,
+    "sam": 225,
+    "dev": 520,
+    "command": 67,
+    "node": 220,
+    "snippets": 700,
+    "peers": 45,
+    "uv": 50,
+    "audit": 35,
+}
 # Packages that have no wheel. pip would build them with the newest setuptools, so that of build.txt is installed first.
 _WITHOUT_WHEEL = {"dev": "yattag", "peers": "sqs-mover"}
 # npm packages, installed with the npm of the environment. Their lock is next to that of the Python packages.

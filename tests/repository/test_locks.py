@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -72,11 +73,21 @@ def test_a_lock_has_what_its_source_asks_for(source, lock):
         assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), str(requirement)
 
 
+def test_the_demo_runs_the_command_with_what_an_installation_of_it_gets():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    locked = versions("requirements/command.txt")
+    dependencies = {each.name: each.specifier for each in map(Requirement, project["dependencies"])}
+    assert {each.name for each in requirements("requirements/command.in")} == {*dependencies, "hatchling"}
+    assert all(specifier.contains(locked[name]) for name, specifier in dependencies.items())
+    lambda_gets = versions("functions/requirements.txt")
+    assert {name: locked[name] for name in locked.keys() & lambda_gets.keys()}.items() <= lambda_gets.items()
+
+
 def test_the_tests_run_with_the_versions_that_lambda_gets():
     assert versions("functions/requirements.txt").items() <= versions("requirements/dev.txt").items()
 
 
-@pytest.mark.parametrize("environment", ["cloud", "dev", "node", "sam"])
+@pytest.mark.parametrize("environment", ["cloud", "command", "dev", "node", "sam"])
 def test_exactly_the_lock_is_installed(environment):
     packages = list((ROOT / ".venvs" / environment).glob("lib/python3.*/site-packages"))
     assert len(packages) == 1
