@@ -1,5 +1,6 @@
 """Records of runs: however a run of the deployed app ends, the table has all that an auditor asks about it."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from redrive.domain.runs.record import RunRecord
 from tests.support.app import App, Pair, Run
 from tests.support.eventually import eventually
+from tests.support.terminal import in_pipe
 
 
 def messages(count: int) -> list[dict[str, str]]:
@@ -66,3 +68,16 @@ def test_however_a_run_ends_its_record_is_whole_and_found_by_queue_and_by_day(ap
     today = datetime.now(UTC).date()
     by_day = [record for day in (today, today - timedelta(days=1)) for record in app.records.of_day(day, 1000)]
     assert [record for record in by_day if record.dlq == pair.dlq.name] == newest_first
+
+    listed = in_pipe(app, "runs", pair.dlq.name)
+    assert listed.returncode == 0, listed.stderr
+    assert [line.split()[3] for line in listed.stdout.splitlines()[1:]] == [str(one.status) for one in newest_first]
+    assert listed.stdout.count("INC-42: fixed") == 4
+    of_all = json.loads(in_pipe(app, "runs", "--json", "--limit", "1000").stdout)["runs"]
+    assert [one["run"] for one in of_all if one["dlq"] == pair.dlq.name] == [one.run_id for one in newest_first]
+    shown = in_pipe(app, "report", stopped.execution["executionArn"])
+    assert shown.returncode == 0, shown.stderr
+    assert f"Redrive of {pair.dlq.name}: STOPPED" in shown.stdout
+    assert "Started by   ann (as its input says)" in shown.stdout
+    document = json.loads(in_pipe(app, "report", moved.report["runId"], "--json").stdout)
+    assert document["report"] == moved.report

@@ -17,9 +17,7 @@ those of a day. Any version reads what it knows of a record that another version
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, date
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from redrive.adapters.table import Table
@@ -65,11 +63,9 @@ class RunRecords(Table):
         is that of the first execution, and stays.
         """
         queue, place = _place(record)
-        # What isn't a model stays as it is, half characters and all; as JSON it is plain ASCII.
-        values = record.model_dump(mode="json", exclude={"input"}) | {"input": record.input}
         sets = {
             name: {"S": value if name in _TEXTS else json.dumps(value)}
-            for name, value in values.items()
+            for name, value in record.as_json().items()
             if value is not None
         }
         sets |= {
@@ -105,30 +101,34 @@ class RunRecords(Table):
         item = self._item_at(pointer["queue"]["S"], pointer["place"]["S"]) if pointer else None
         return _read(item) if item else None
 
-    def of_queue(self, dlq: str, most: int) -> list[RunRecord]:
-        """Return the records of the latest runs on the queue of that name, the newest first."""
-        return list(islice(self._newest("pk", f"runs#{dlq}", most), most))
+    def of_queue(self, dlq: str, most: int, day: date | None = None) -> list[RunRecord]:
+        """Return the records of the latest runs on the queue of that name (on a day in UTC), the newest first."""
+        values = {":pk": {"S": f"runs#{dlq}"}}
+        if day is None:
+            return self._newest("pk = :pk", values, most)
+        return self._newest("pk = :pk AND begins_with(sk, :day)", values | {":day": {"S": f"{day:%Y-%m-%d}"}}, most)
 
     def of_day(self, day: date, most: int) -> list[RunRecord]:
         """Return the records of the latest runs that started on a day in UTC, the newest first."""
-        return list(islice(self._newest("day", f"{day:%Y-%m-%d}", most, IndexName=BY_DAY), most))
+        values = {":day": {"S": f"{day:%Y-%m-%d}"}}
+        # It is a word of the expression's language.
+        names = {"#day": "day"}
+        return self._newest("#day = :day", values, most, IndexName=BY_DAY, ExpressionAttributeNames=names)
 
     def _item_at(self, pk: str, sk: str) -> dict[str, Any] | None:
         response = self._client.get_item(TableName=self._name, Key=self._key(pk, sk), ConsistentRead=True)
         return response.get("Item")
 
-    def _newest(self, key: str, value: str, most: int, **index: Any) -> Iterator[RunRecord]:
+    def _newest(self, condition: str, values: dict[str, Any], most: int, **others: Any) -> list[RunRecord]:
         pages = self._client.get_paginator("query").paginate(
             TableName=self._name,
-            KeyConditionExpression="#key = :value",
-            ExpressionAttributeNames={"#key": key},
-            ExpressionAttributeValues={":value": {"S": value}},
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
             ScanIndexForward=False,
-            PaginationConfig={"PageSize": most},
-            **index,
+            PaginationConfig={"MaxItems": most, "PageSize": most},
+            **others,
         )
-        for page in pages:
-            yield from map(_read, page.get("Items", []))
+        return [_read(item) for page in pages for item in page.get("Items", [])]
 
 
 def _place(record: RunRecord) -> tuple[str, str]:

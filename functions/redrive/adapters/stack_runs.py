@@ -7,26 +7,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from redrive.adapters.account import Account
+from redrive.adapters.account import THREADS, Account
+from redrive.adapters.error_codes import DENIED
+from redrive.adapters.run_records import RunRecords
 from redrive.adapters.stack import Stack
 from redrive.adapters.table import Table
 from redrive.domain.errors import RejectedError
 from redrive.domain.moving.results import SliceResult, Totals
 from redrive.domain.names import display_name
 from redrive.domain.runs.continuation import RunProgress
+from redrive.domain.runs.record import RunRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 # Executions in progress that are described; a stack has one per queue.
 _MOST_DESCRIBED = 50
+_MOST_NAMED = 200
+# Days that are looked through for the latest runs: by default, records are kept for 90 days.
+_DAYS = 92
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +176,41 @@ class StackRuns:
         arns = [execution["executionArn"] for page in pages for execution in page["executions"]]
         found = [self.described(arn) for arn in arns]
         return [execution for execution in found if execution and execution.is_on and not execution.continues_another]
+
+    @cached_property
+    def records(self) -> RunRecords:
+        """What is kept of runs, for `RecordDays` days."""
+        return RunRecords(self.stack.run_table, self._account.client("dynamodb"))
+
+    def latest(self, most: int, now: datetime) -> list[RunRecord]:
+        """Return the records of the latest runs on all queues, the newest first, by one query per day."""
+        # The clock of whoever asks may be behind.
+        tomorrow = now.astimezone(UTC).date() + timedelta(days=1)
+        found: list[RunRecord] = []
+        with ThreadPoolExecutor(THREADS) as pool:
+            for days in batched((tomorrow - timedelta(days=number) for number in range(_DAYS)), THREADS, strict=False):
+                for records in pool.map(lambda day: self.records.of_day(day, most), days):
+                    found += records
+                if len(found) >= most:
+                    break
+        return found[:most]
+
+    def names(self) -> set[str]:
+        """Return the names of the latest runs and of their queues, for whoever misspelled one."""
+        latest = self.latest(_MOST_NAMED, datetime.now(UTC))
+        return {name for record in latest for name in (record.run_id, record.dlq) if name is not None}
+
+    def status_of(self, record: RunRecord) -> str | None:
+        """Return how a run ended, or `RUNNING`, or how its execution ended without a report; None if unknown."""
+        if record.status is not None:
+            return record.status
+        try:
+            execution = self.described(record.execution_arn)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in DENIED:
+                return None
+            raise
+        return None if execution is None else "RUNNING" if execution.is_on else execution.status
 
     def holder(self, dlq_arn: str) -> Lock | None:
         """Return which run holds a queue, if one does. It may have died."""

@@ -6,11 +6,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from redrive.command.output import Output, ago
+from redrive.command.output import Output, ago, bars
 from redrive.command.report_text import REASONS, print_groups, verdict_of
 from redrive.domain.runs.report import Report
 
-_BARS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 48
 
 
@@ -93,9 +92,6 @@ def _sparkline(sent: list[int]) -> str:
     if len(sent) < 2 or max(sent) - min(sent) < 1000:
         return ""
     first, last = min(sent), max(sent)
-    counts = _counts(sent, first, last)
-    top = max(counts)
-    bars = "".join(" " if not count else _BARS[max(0, count * len(_BARS) // top - 1)] for count in counts)
     form = "%H:%M:%S" if last - first < 86_400_000 else "%b %d %H:%M"
     start, end = (datetime.fromtimestamp(each / 1000, UTC).astimezone() for each in (first, last))
-    return f"{start:{form}} {bars} {end:{form}} {end:%Z}"
+    return f"{start:{form}} {bars(_counts(sent, first, last))} {end:{form}} {end:%Z}"

@@ -30,6 +30,8 @@ COMMANDS = {
     "start": "Start a run in a stack, after showing its plan.",
     "watch": "Show how far a run is, until it has ended.",
     "stop": "Stop a run.",
+    "runs": "List runs of a stack, the newest first.",
+    "report": "Show what a run did, who started it, and why.",
 }
 
 

@@ -33,6 +33,7 @@ from redrive.command.interrupts import Interrupts
 from redrive.command.local_run import LocalRun, trusted_in
 from redrive.command.move_progress import MoveProgress
 from redrive.command.output import Output, ago, moment
+from redrive.command.page_file import with_page, write_page
 from redrive.command.plan_text import print_plan, seconds_needed
 from redrive.command.progress import Display
 from redrive.command.refusals import find_dlq
@@ -41,7 +42,6 @@ from redrive.command.run_options import read_input, started_by, with_input
 from redrive.command.shared import shared, with_stack
 from redrive.domain.errors import RedriveError, RejectedError, StateFileError, SuspendedError
 from redrive.domain.messages.queues import QueueRef
-from redrive.domain.page.document import page_of
 from redrive.domain.plan.planning import find_queue
 from redrive.domain.plan.request import OnInvalid, parse_request
 from redrive.domain.plan.run_plan import Execution
@@ -53,13 +53,6 @@ from redrive.workflow.whole_run import ContractFile, RunState
 # Seconds of a run from which on a stack is recommended.
 _LONG = 900.0
 _STACK = "A stack does that without this computer, and for a whole team: docs/guides/deploy.md"
-
-
-def _check_page(_ctx: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    """Refuse a file that can't be written, before anything moves."""
-    if value is not None and (Path(value).is_dir() or not Path(value).absolute().parent.is_dir()):
-        raise click.BadParameter(f"expected a file in a folder that exists, found {value!r}.")
-    return value
 
 
 @click.command("move", short_help="Move messages from this computer, without a stack.")
@@ -74,7 +67,7 @@ def _check_page(_ctx: click.Context, _option: click.Parameter, value: str | None
     metavar="FILE",
     help="Where the run's state is kept. Default: redrive/runs.db in XDG_STATE_HOME, or in ~/.local/state.",
 )
-@click.option("--html", "page", metavar="FILE", callback=_check_page, help="Write the run's page to this file, too.")
+@with_page
 @click.option("--without-stack", is_flag=True, help="Don't check whether a stack covers the queue.")
 @with_contracts
 @with_input
@@ -303,10 +296,7 @@ def _show(output: Output, ended: RunState, page: str | None) -> int:
         output.document(run=report.run_id, report=report.model_dump(mode="json"))
     else:
         print_report(output, report)
-    if page is not None:
-        record = final_record(report, ended.plan, ended.tally, given=ended.given)
-        Path(page).write_text(page_of(report, record), encoding="utf-8")
-        output.say(f"The page of the run: {Path(page).absolute()}")
+    write_page(output, page, report, final_record(report, ended.plan, ended.tally, given=ended.given))
     return exit_of(report)
 
 

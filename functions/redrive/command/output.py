@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Where output isn't a terminal, lines stay whole, so that grep and awk find what they look for.
 _WIDTH_OF_FILES = 400
+_BARS = "▁▂▃▄▅▆▇█"
 #: Version of the JSON that `--json` prints. It changes if a key is renamed, removed, or means something else.
 JSON_VERSION = 1
 
@@ -96,6 +97,12 @@ class Output:
         """Tell the operator something that isn't part of the result: progress, advice, what to run next."""
         if not self.quiet:
             click.echo(plain(text), err=True)
+
+
+def bars(values: Sequence[float]) -> str:
+    """Return a bar for each value, the highest for the largest one and none for zero."""
+    top = max(values, default=0) or 1
+    return "".join(_BARS[max(0, int(value * len(_BARS) // top) - 1)] if value else " " for value in values)
 
 
 def moment(time: datetime) -> str:

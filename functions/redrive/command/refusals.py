@@ -6,12 +6,14 @@ The plan's errors say what to change in the input of a run. Here they say what t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from redrive.adapters.account import Account
 from redrive.command.exits import CommandError, Exit
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueRef
+from redrive.domain.names import short_name
 from redrive.domain.plan.planning import find_queue
 
 
@@ -29,6 +31,12 @@ def find_dlq(account: Account, name: str) -> QueueRef:
         raise refused(account, error) from None
 
 
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return a sentence, with a space before it, that lists the names most like one that was given, if any are."""
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
+    return f" The nearest: {', '.join(near)}." if near else ""
+
+
 def refused(account: Account, error: RejectedError) -> CommandError:
     """Return what a refusal by the plan means to an operator in a terminal."""
     return CommandError(_in_a_terminal(account, str(error)), Exit.REJECTED)
@@ -37,10 +45,9 @@ def refused(account: Account, error: RejectedError) -> CommandError:
 def _in_a_terminal(account: Account, error: str) -> str:
     """Return why the plan refuses a queue, with what to do in a terminal instead of in the input of a run."""
     if missing := re.search(r"there is no queue (\S+) in this account", error):
-        given, names = missing[1], account.names()
-        near = get_close_matches(given.rsplit("/", 1)[-1].rsplit(":", 1)[-1], names, n=3, cutoff=0.5)
-        nearest = f" The nearest: {', '.join(near)}." if near else ""
-        return f"There is no queue {given} in {account.region}.{nearest} List them: redrive queues --all"
+        given = missing[1]
+        near = nearest(short_name(given), account.names())
+        return f"There is no queue {given} in {account.region}.{near} List them: redrive queues --all"
     if found := re.search(r'Start (?:the|a) run with \{"dlq": "([^"]+)"\}', error):
         sentence = error[: found.start()].removeprefix("dlq: ").strip()
         return f"{sentence} Look into that one: redrive look {found[1]}"

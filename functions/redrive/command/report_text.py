@@ -5,14 +5,16 @@ Used by every command that ends with a report, whether a stack or this process m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 
 from redrive.command.exits import Exit
-from redrive.command.output import Output, ago, moment
+from redrive.command.output import Output, ago, bars, moment
 from redrive.domain.judging.verdicts import Reason
 from redrive.domain.plan.request import TraceHeader
 from redrive.domain.runs.ending import Status
 from redrive.domain.runs.forecast import Expected, Forecast
+from redrive.domain.runs.record import RunRecord
 from redrive.domain.runs.report import Report
 from redrive.domain.sampling.sample import Sample, SampleGroup
 
@@ -25,6 +27,8 @@ _EXITS = {
     Status.REJECTED: Exit.REJECTED,
     Status.FAILED: Exit.FAILED,
 }
+# Characters of an input that are printed.
+_MAX_INPUT = 1_000
 #: Where an operator reads on.
 REASONS = "docs/reference/reasons.md says what the reasons mean and what to do."
 
@@ -37,14 +41,13 @@ def exit_of(report: Report) -> Exit:
     return _EXITS[report.status]
 
 
-def print_report(output: Output, report: Report) -> None:
-    """Print how a run ended, what happened to the messages, and what to run next."""
+def print_report(output: Output, report: Report, record: RunRecord | None = None) -> None:
+    """Print how a run ended, what its record says besides, what happened to the messages, and what to run next."""
     output.text(f"Redrive of {report.dlq or 'an unnamed queue'}: {report.status}", style="bold")
     if report.reason:
         output.text(report.reason)
     output.text()
-    for name, value in _facts(report):
-        output.text(f"{name:<12} {value}")
+    print_facts(output, [*_facts(report), *(record_facts(record) if record else ())])
     if report.status is Status.DRY_RUN:
         _print_dry_run(output, report)
     elif report.status is not Status.REJECTED or report.counts.seen:
@@ -53,6 +56,27 @@ def print_report(output: Output, report: Report) -> None:
     for command in report.read_messages:
         output.say(f"Error texts are in the messages. To read them: {command}")
     _advise(output, report)
+
+
+def print_facts(output: Output, facts: Iterable[tuple[str, str]]) -> None:
+    """Print names with their values."""
+    for name, value in facts:
+        output.text(f"{name:<12} {value}")
+
+
+def record_facts(record: RunRecord) -> Iterator[tuple[str, str]]:
+    """Yield what the record of a run says besides its report: why, who, what was asked, and how fast it was."""
+    if record.because is not None:
+        yield "Because", record.because
+    if record.started_by is not None:
+        yield "Started by", f"{record.started_by} (as its input says)"
+    if record.input is not None:
+        yield "Input", _short(json.dumps(record.input, ensure_ascii=False))
+    first, *others = record.rate_over_time or (None,)
+    if first is not None and others:
+        top = max(point.rate for point in others)
+        span = ago((others[-1].seconds - first.seconds) / len(others))
+        yield "Over time", f"{bars([point.rate for point in others])} up to {top:g} per second, {span} each"
 
 
 def print_forecast(output: Output, forecast: Forecast) -> None:
@@ -152,6 +176,10 @@ def _advise(output: Output, report: Report) -> None:
         output.say(f"Nothing was moved. To start a run: redrive start {report.dlq}")
     elif report.counts.remaining:
         output.say(f"Look at what is left: redrive look {report.dlq}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MAX_INPUT else f"{text[:_MAX_INPUT]} ... (--json has all of it)"
 
 
 def _expected(number: Expected) -> str:

@@ -135,7 +135,7 @@ class Watch:
     def _next(self, run_id: str, execution: Execution) -> Execution:
         """Return the execution as it is now, or the one that the run has continued in if this one was ended early."""
         found = self.runs.described(execution.arn) or execution
-        if found.is_on or _report_in(found) is not None:
+        if found.is_on or report_in(found) is not None:
             return found
         progress = self.runs.live(run_id).progress
         if progress is not None and progress.tally.successor is not None:
@@ -162,7 +162,7 @@ class Watch:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _report_of(self, execution: Execution) -> Report:
-        report = _report_in(execution)
+        report = report_in(execution)
         if report is None:
             raise CommandError(
                 f"The execution of {execution.run_id} has ended without a report: {execution.status}"
@@ -236,7 +236,8 @@ def _request(execution: Execution) -> RedriveRequest | None:
         return None
 
 
-def _report_in(execution: Execution) -> Report | None:
+def report_in(execution: Execution) -> Report | None:
+    """Return the report that an execution ended with, or None if it has none."""
     try:
         return None if execution.result is None else Report.model_validate_json(execution.result)
     except ValidationError:

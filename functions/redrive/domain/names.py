@@ -22,6 +22,11 @@ def display_name(name: str) -> str:
     return name if _NAME.fullmatch(name) else hash_of(name)
 
 
+def short_name(name: str) -> str:
+    """Return the last part of an ARN or URL, such as the name of a queue; a plain name stays as it is."""
+    return re.split("[:/]", name)[-1]
+
+
 def is_hash(name: str) -> bool:
     """Return whether a name has the form of a hash."""
     return re.fullmatch(rf"{_HASH}[0-9a-f]{{{_HASH_DIGITS}}}", name) is not None

@@ -17,6 +17,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from redrive.domain.errors import RejectedError
+from redrive.domain.names import short_name
 from redrive.domain.page.elements import Cell, Content, as_json, element, facts, html, isolated, pre, section, table
 from redrive.domain.page.groups import sample_section
 from redrive.domain.page.plots import bar, counts_plot, rate_plot, span
@@ -73,7 +74,7 @@ def page_of(report: Report, record: RunRecord | None = None) -> str:
 
 def page_key(report: Report) -> str:
     """Return the key of a run's page in a bucket: its queue, its start, and its ID."""
-    queue = (report.dlq or "none").replace(":", "/").rsplit("/", 1)[-1]
+    queue = short_name(report.dlq or "none")
     return f"{PREFIX}{queue}/{report.started_at:%Y-%m-%dT%H-%M-%SZ}_{_SEPARATORS.sub('-', report.run_id)}.html"
 
 

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from redrive.domain.names import is_hash
+from redrive.domain.names import is_hash, short_name
 from redrive.domain.runs.ending import Status
 from redrive.domain.runs.report import Report
 
@@ -65,7 +65,7 @@ def next_commands(report: Report, request: Mapping[str, Any] | None) -> tuple[Co
     commands = []
     if report.counts.remaining and report.status is not Status.DRY_RUN:
         commands.append(
-            Command("See what is left, and why; nothing moves:", f"redrive look {shlex.quote(_name(queue))}")
+            Command("See what is left, and why; nothing moves:", f"redrive look {shlex.quote(short_name(queue))}")
         )
     if report.counts.remaining and (start := _start(report, {"dlq": queue} if request is None else request)):
         commands.append(Command("Start the next run, once the cause is fixed:", start))
@@ -87,8 +87,3 @@ def _start(report: Report, request: Mapping[str, Any]) -> str | None:
         f"aws stepfunctions start-execution --region {region} "
         f"--state-machine-arn {account}:stateMachine:{workflow} --input {shlex.quote(text)}"
     )
-
-
-def _name(queue: str) -> str:
-    """Return the name of a queue, which may have been given by its ARN or URL."""
-    return re.split("[:/]", queue)[-1]

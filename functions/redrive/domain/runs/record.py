@@ -15,7 +15,7 @@ from pydantic import Field
 
 from redrive.domain.model import Model
 from redrive.domain.moving.results import Counts
-from redrive.domain.names import DisplayName
+from redrive.domain.names import DisplayName, short_name
 from redrive.domain.plan.request import MAX_BECAUSE, MAX_STARTED_BY, RedriveRequest
 from redrive.domain.plan.run_plan import RunIdentity, RunPlan
 from redrive.domain.runs.rate_over_time import RatePoint, with_point
@@ -65,6 +65,10 @@ class RunRecord(Model):
     report: dict[str, Any] | None = None
     #: Which parts didn't fit, and are missing here.
     cut: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON can have it, with the input as it came: half characters and all."""
+        return self.model_dump(mode="json", exclude={"input"}) | {"input": self.input}
 
 
 def running_record(plan: RunPlan, tally: Tally, *, given: Any = None, now: datetime) -> RunRecord:
@@ -116,7 +120,7 @@ def final_record(report: Report, plan: RunIdentity | None, tally: Tally | None, 
         run_id=report.run_id,
         execution_arn=report.execution_arn,
         # What a rejected input names may be an ARN or a URL.
-        dlq=report.dlq and report.dlq.rsplit("/", 1)[-1].rsplit(":", 1)[-1],
+        dlq=report.dlq and short_name(report.dlq),
         started_at=report.started_at,
         updated_at=report.finished_at,
         status=report.status.value,

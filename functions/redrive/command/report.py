@@ -1,0 +1,177 @@
+"""`redrive report`: what a run of a stack did, who started it, and why, from its record in the runs table."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple, NoReturn
+
+import click
+from pydantic import ValidationError
+
+from redrive.adapters.account import Account
+from redrive.adapters.stack import Stack, find_stack
+from redrive.adapters.stack_runs import Execution, StackRuns
+from redrive.command.exits import CommandError, Exit
+from redrive.command.output import Output, moment
+from redrive.command.page_file import with_page, write_page
+from redrive.command.refusals import nearest
+from redrive.command.report_text import print_facts, print_report, record_facts
+from redrive.command.shared import shared, with_stack
+from redrive.command.watching import for_stack, report_in
+from redrive.domain.names import display_name, short_name
+from redrive.domain.runs.record import RunRecord
+from redrive.domain.runs.report import Report
+
+
+class _Found(NamedTuple):
+    """What is known of a run: its record, or else its execution, or both if the record has no report."""
+
+    record: RunRecord | None
+    execution: Execution | None
+
+
+@click.command("report", short_help="Show what a run did, who started it, and why.")
+@click.argument("run")
+@with_page
+@with_stack
+@shared
+@click.pass_obj
+def command(output: Output, *, run: str, page: str | None, stack_name: str) -> None:
+    """Show what a RUN did (its id or its execution's ARN, or a queue for its latest run), who started it, and why.
+
+    Who started it is according to its input. Without a record, the report is the one that Step Functions keeps for 90
+    days after the run.
+    """
+    account = Account(output.profile, output.region)
+    stack = find_stack(account, stack_name)
+    found = _find(StackRuns(account, stack), run)
+    report = _report_of(found)
+    if report is not None:
+        write_page(output, page, report, found.record)
+    elif page is not None:
+        raise CommandError("--html: this run has no report, so it has no page. Leave out --html to see the rest.")
+    if output.as_json:
+        output.document(
+            record=found.record.as_json() if found.record else None,
+            report=_as_stored(found, report),
+            execution=found.execution.status if found.execution else None,
+        )
+        return
+    if report is None:
+        _print_unfinished(output, found, stack)
+    else:
+        print_report(output, report, found.record)
+    _say_source(output, found, report, stack)
+
+
+def _find(runs: StackRuns, text: str) -> _Found:
+    """Return what is known of the run of that id or ARN, or else of the latest run on the queue of that name.
+
+    An execution that continues a run leads to that run.
+
+    Raises
+    ------
+    CommandError
+        If nothing is.
+    """
+    name = short_name(text)
+    arn = runs.arn_of(name)
+    if ":states:" in text and text != arn:
+        raise CommandError(
+            f"{text} isn't an execution of the stack {runs.stack.name}. Expected one such as {runs.arn_of('RUN')}. "
+            "Name the stack of the run with --stack.",
+            Exit.USAGE,
+        )
+    record = runs.records.find(display_name(name))
+    if record is not None and record.report is not None:
+        return _Found(record, None)
+    execution = runs.described(record.execution_arn if record else arn)
+    if record is None and execution is not None and execution.continues_another:
+        return _find(runs, str(execution.given["continuation"]["run"]))
+    if record is None and execution is None:
+        if latest := runs.records.of_queue(name, 1):
+            return _find(runs, latest[0].run_id)
+        raise _unknown(runs, name)
+    return _Found(record, execution)
+
+
+def _unknown(runs: StackRuns, name: str) -> CommandError:
+    """Return the error that there is neither a run of that name nor one on a queue of that name."""
+    days = runs.stack.parameters.get("RecordDays", "90")
+    return CommandError(
+        f"The stack {runs.stack.name} has no run {name}, nor one on a queue of that name. Records are kept for {days} "
+        f"days, and Step Functions keeps executions for 90.{nearest(name, runs.names())} "
+        f"List runs: {for_stack('redrive runs', runs.stack.name)}"
+    )
+
+
+def _report_of(found: _Found) -> Report | None:
+    """Return the report of a run; None if there is none, because the run is on or was ended without one."""
+    if found.record is not None and found.record.report is not None:
+        try:
+            return Report.as_far_as_readable(found.record.report, Report.from_json_object)
+        except ValidationError:
+            raise CommandError(
+                f"The report of {found.record.run_id} was written by another version of sqs-redrive, and this one "
+                "can't show it. Pass --json to see it as it is."
+            ) from None
+    return report_in(found.execution) if found.execution and not found.execution.is_on else None
+
+
+def _as_stored(found: _Found, report: Report | None) -> object:
+    if found.record is not None and found.record.report is not None:
+        return found.record.report
+    return None if report is None else json.loads(report.model_dump_json())
+
+
+def _print_unfinished(output: Output, found: _Found, stack: Stack) -> None:
+    """Print what is known of a run that is on, or that was ended without a report."""
+    record, execution = found
+    on = execution is not None and execution.is_on
+    if record is None:
+        assert execution is not None  # one of the two is known
+        _no_report(execution, stack)
+    status = "RUNNING" if on else f"ended without a report ({execution.status if execution else 'unknown'})"
+    output.text(f"Redrive of {record.dlq or 'an unnamed queue'}: {status}", style="bold")
+    counts = record.counts
+    print_facts(
+        output,
+        [
+            ("Run", record.run_id),
+            ("Started", moment(record.started_at)),
+            *record_facts(record),
+            ("So far", f"{counts.redriven:,} redriven, {counts.quarantined:,} quarantined, {counts.skipped:,} skipped"),
+            ("As of", moment(record.updated_at)),
+        ],
+    )
+    output.say("")
+    if on:
+        output.say(f"Watch it: {for_stack(f'redrive watch {record.run_id}', stack.name)}")
+    else:
+        output.say(
+            "What it didn't move is still in the queue. Start another run: it makes visible again what this one kept "
+            f"invisible: {for_stack(f'redrive start {record.dlq}', stack.name)}"
+        )
+
+
+def _no_report(execution: Execution, stack: Stack) -> NoReturn:
+    if execution.is_on:
+        watch = for_stack(f"redrive watch {execution.run_id}", stack.name)
+        raise CommandError(f"The run {execution.run_id} is on, and has no report and no record yet. Watch it: {watch}")
+    raise CommandError(
+        f"The run {execution.run_id} has no record, and its execution ended without a report: {execution.status}. What "
+        "it didn't move is still in the queue."
+    )
+
+
+def _say_source(output: Output, found: _Found, report: Report | None, stack: Stack) -> None:
+    if found.record is None:
+        days = stack.parameters.get("RecordDays", "90")
+        output.say(
+            f"There is no record of this run, perhaps because it is older than {days} days (RecordDays). This is the "
+            "report that Step Functions has; who started it, and why, may be in the input of its execution."
+        )
+    elif found.record.report is None and report is not None:
+        output.say("The record of this run has no report, so this is the one that Step Functions has.")
+    if found.record is not None and found.record.cut:
+        output.say(f"Too large for the record: {', '.join(found.record.cut)}")

@@ -1,0 +1,100 @@
+"""`redrive runs`: what was done to a queue, or in a whole stack: one row per run, the newest first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from redrive.adapters.account import Account
+from redrive.adapters.stack import find_stack
+from redrive.adapters.stack_runs import StackRuns
+from redrive.command.output import Output
+from redrive.command.refusals import nearest
+from redrive.command.shared import shared, with_stack
+from redrive.command.watching import for_stack
+from redrive.domain.names import short_name
+from redrive.domain.runs.record import RunRecord
+
+_MOST = 20
+# Columns below which a table has room for less.
+_WIDE, _NARROW = 100, 60
+
+
+@click.command("runs", short_help="List runs of a stack, the newest first.")
+@click.argument("queue", required=False)
+@click.option(
+    "--day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DATE",
+    help="Only runs that started on this day in UTC, such as 2026-11-29.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=_MOST, help=f"List at most this many runs. Default: {_MOST}."
+)
+@with_stack
+@shared
+@click.pass_obj
+def command(output: Output, *, queue: str | None, day: datetime | None, limit: int, stack_name: str) -> None:
+    """List the runs on a QUEUE (name, ARN, or URL), or of the whole stack, the newest first.
+
+    Who started a run, and why, is according to its input.
+    """
+    account = Account(output.profile, output.region)
+    stack = find_stack(account, stack_name)
+    runs = StackRuns(account, stack)
+    name = None if queue is None else short_name(queue)
+    on = day.date() if day else None
+    if name is not None:
+        found = runs.records.of_queue(name, limit, on)
+    elif on is not None:
+        found = runs.records.of_day(on, limit)
+    else:
+        found = runs.latest(limit, datetime.now(UTC))
+    statuses = [runs.status_of(record) or "UNKNOWN" for record in found]
+    if output.as_json:
+        output.document(runs=[_document(record, status) for record, status in zip(found, statuses, strict=True)])
+        return
+    if not found:
+        where = f"on {name}" if name else f"in the stack {stack.name}"
+        when = f"that started on {on} (UTC)" if on else f"of the last {stack.parameters.get('RecordDays', '90')} days"
+        meant = nearest(name, runs.names()) if name else ""
+        output.say(f"There is no record of a run {where} {when}.{meant}")
+        return
+    _print(output, found, statuses, with_queue=name is None)
+    output.say("")
+    output.say(f"See one: {for_stack(f'redrive report {found[0].run_id}', stack.name)}")
+    if len(found) == limit:
+        output.say("There may be more. Pass a higher --limit, a --day, or a queue.")
+
+
+def _print(output: Output, records: list[RunRecord], statuses: list[str], *, with_queue: bool) -> None:
+    width = output.console.width
+    zone = datetime.now().astimezone().tzname()
+    titles = [f"STARTED ({zone})", *(["QUEUE"] if with_queue else []), "RUN", "STATUS"]
+    titles += ["REDRIVEN", "LEFT"] if width >= _NARROW else []
+    titles += ["QUARANTINED", "BY", "BECAUSE"] if width >= _WIDE else []
+    rows = []
+    for record, status in zip(records, statuses, strict=True):
+        cells = {
+            titles[0]: f"{record.started_at.astimezone():%Y-%m-%d %H:%M}",
+            "QUEUE": record.dlq or "",
+            "RUN": record.run_id,
+            "STATUS": status,
+            "REDRIVEN": f"{record.counts.redriven:,}",
+            "LEFT": f"{record.counts.remaining:,}",
+            "QUARANTINED": f"{record.counts.quarantined:,}" if record.counts.quarantined else "",
+            # The name of a session, or of a user.
+            "BY": (record.started_by or "").rsplit("/", 1)[-1],
+            "BECAUSE": record.because or "",
+        }
+        rows.append([cells[title] for title in titles])
+    numbers = [titles.index(title) for title in ("REDRIVEN", "LEFT", "QUARANTINED") if title in titles]
+    output.table(titles, rows, numbers=numbers)
+
+
+def _document(record: RunRecord, status: str) -> dict[str, Any]:
+    kept = ("executionArn", "dlq", "startedAt", "updatedAt", "because", "startedBy", "counts")
+    found = record.as_json()
+    return {"run": record.run_id, "status": status} | {key: found[key] for key in kept}
