@@ -201,6 +201,7 @@ numbers = st.integers(0, 10**9)
     st.none() | st.floats(0.1, 1e4),
 )
 @settings(deadline=None)
+@example([(1.0, 0.0, 0, 0), (1.0, 5e-324, 0, 0)], None)
 def test_whatever_the_course_of_a_run_is_the_plot_stays_inside_its_frame(steps, limit):
     points, seconds = [], 0.0
     for step, rate, redriven, quarantined in steps:

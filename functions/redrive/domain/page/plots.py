@@ -6,6 +6,7 @@ Each has a title and a description, and a table on the page has its numbers. Col
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from xml.etree import ElementTree as ET
@@ -139,7 +140,8 @@ def _svg(name: str, title: str, text: str, shapes: Iterable[Content], height: in
 
 def _round_up(value: float) -> float:
     """Return the next larger of 1, 2, 4, 5, 10, 20, ..., so that half of it is a round number as well."""
-    if value <= 0:
+    if value < sys.float_info.min:
+        # The powers of ten of smaller numbers are rounded to zero.
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 4, 5, 10) if step * power >= value * (1 - 1e-9))
