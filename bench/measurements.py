@@ -10,6 +10,7 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from statistics import median
 from typing import Any
 
@@ -61,9 +62,15 @@ def measure_peers(endpoint: Endpoint) -> Results:
             "messages_per_second": round(median(run.rate for run in runs), 1),
             "calls_per_message": round(median(run.calls_per_message for run in runs), 4),
             "peak_rss_mb": round(median(peaks), 1) if peaks else None,
+            "endpoint_share": round(median(run.endpoint_share for run in runs), 3),
         } | rows[name]
-    own = rows.pop("ours")
-    return {"ours": own, "ours_without_contract": rows.pop("ours without a contract"), "peers": rows}
+    fastest = max((row for row in rows.values() if "messages_per_second" in row), key=itemgetter("messages_per_second"))
+    return {
+        "endpoint_headroom": round(1 / fastest["endpoint_share"], 2),
+        "ours": rows.pop("ours"),
+        "ours_without_contract": rows.pop("ours without a contract"),
+        "peers": rows,
+    }
 
 
 def _probe(endpoint: Endpoint, tool: Tool) -> Results:
@@ -76,7 +83,7 @@ def _probe(endpoint: Endpoint, tool: Tool) -> Results:
         )["Messages"][0]
         kept = messages.kept(arrived)
     with endpoint.queues(count) as queues:
-        endpoint.fail_next_entry()
+        endpoint.fail_next_entry(queues.source_url)
         run = move(tool, endpoint, queues, count, seconds=_PROBE_SECONDS, complete=False)
         failed = _after_failed_entry(run, endpoint.depth(queues.source_url), endpoint.depth(queues.dlq_url))
     return {"attributes_kept": kept, "failed_entry": failed}
@@ -134,7 +141,7 @@ def _pace(endpoint: Endpoint, rate: int) -> Results:
     tool = ours(rate=rate, slices=1, slice_seconds=_PACE_SECONDS)
     with endpoint.queues(count) as queues:
         run = move(tool, endpoint, queues, count, seconds=3 * _PACE_SECONDS, complete=False)
-    sends = [(call.arrived, call.entries) for call in run.calls if call.operation.endswith("SendMessageBatch")]
+    sends = [(call.arrived, call.entries) for call in run.calls if call.operation == "SendMessageBatch"]
     sends.sort()
     # Exclude the last batch, because its interval comes after it.
     mean = sum(entries for _, entries in sends[:-1]) / (sends[-1][0] - sends[0][0])

@@ -77,6 +77,13 @@ TARGETS = (
         lambda results: bool(results["ours"]["messages_per_second"] > _best_peer(results)[1]),
     ),
     Target(
+        "what the endpoint can do, compared with the fastest tool",
+        "at least 1.5 times",
+        "endpoint_headroom",
+        lambda results: f"{results['endpoint_headroom']:.2f}",
+        lambda results: bool(results["endpoint_headroom"] >= 1.5),
+    ),
+    Target(
         "mean rate, compared with the requested rate",
         "within 2 %",
         "pace",

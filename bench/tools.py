@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import measured
-from bench.endpoint import Endpoint, Queues
-from bench.proxy import Call
+from bench.endpoint import Endpoint, Queues, Taken
+from bench.stand_in import Call
 from local.embedded_cloud import ACCOUNT_ID, REGION
 
 _HERE = Path(__file__).resolve().parent
@@ -51,12 +51,14 @@ class Run:
     seconds: float
     #: Requests by operation, including those that find the queue empty.
     sqs_calls: Counter[str]
-    #: All requests.
+    #: All requests to SQS.
     calls: list[Call]
     #: Peak resident memory.
     peak_rss_mb: float | None
     #: The program's status and output.
     finished: measured.Finished
+    #: Processor time of the endpoint.
+    endpoint_cpu_seconds: float
 
     @property
     def rate(self) -> float:
@@ -67,6 +69,11 @@ class Run:
     def calls_per_message(self) -> float:
         """SQS requests per message."""
         return self.sqs_calls.total() / self.messages
+
+    @property
+    def endpoint_share(self) -> float:
+        """How much of the processor core that the endpoint can use it did use."""
+        return self.endpoint_cpu_seconds / self.seconds
 
     @property
     def cpu_seconds(self) -> float:
@@ -146,7 +153,7 @@ def _planned(endpoint: Endpoint, queues: Queues, environment: dict[str, str]) ->
     finished = measured.run(
         [sys.executable, "-c", program, json.dumps(event)], _environment(endpoint) | variables, _PLAN_SECONDS
     )
-    endpoint.take_calls()
+    endpoint.take()
     return json.dumps(finished.result)
 
 
@@ -178,22 +185,23 @@ def move(
     """
     environment = _environment(endpoint) | tool.environment(endpoint, queues)
     finished = measured.run(tool.command(endpoint, queues), environment, seconds)
-    calls = endpoint.take_calls()
+    taken = endpoint.take()
     if complete and (moved := endpoint.depth(queues.source_url)) != count:
         output = finished.output[-2000:]
         raise measured.ToolError(f"{tool.name} moved {moved} of {count} messages: {output}")
-    return _run_of(finished, calls, count)
+    return _run_of(finished, taken, count)
 
 
-def _run_of(finished: measured.Finished, calls: list[Call], count: int) -> Run:
-    sqs = [(call, call.operation.removeprefix("AmazonSQS.")) for call in calls if "AmazonSQS" in call.operation]
-    started = min((call.arrived for call, operation in sqs if operation == "ReceiveMessage"), default=0.0)
-    ended = max((call.answered for call, operation in sqs if operation.startswith("Delete")), default=0.0)
+def _run_of(finished: measured.Finished, taken: Taken, count: int) -> Run:
+    calls = taken.calls
+    started = min((call.arrived for call in calls if call.operation == "ReceiveMessage"), default=0.0)
+    ended = max((call.answered for call in calls if call.operation.startswith("Delete")), default=0.0)
     return Run(
         messages=count,
         seconds=ended - started,
-        sqs_calls=Counter(operation for _, operation in sqs),
+        sqs_calls=Counter(call.operation for call in calls),
         calls=calls,
         peak_rss_mb=finished.peak_rss_mb,
         finished=finished,
+        endpoint_cpu_seconds=taken.cpu_seconds,
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bench.endpoint import Endpoint
+from bench.endpoint import Endpoint, depth, filled_queues
 from bench.measured import ToolError
 
 _STACK = "bench"
@@ -33,7 +33,7 @@ class WorkflowRun:
 
 
 class Workflow:
-    """The app, deployed to the endpoint's cloud on first use. Its functions bypass the proxy."""
+    """The app, deployed to the endpoint's cloud on first use. Its queues are in that cloud, too."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -44,9 +44,9 @@ class Workflow:
 
     def run(self, count: int, patience: float) -> WorkflowRun:
         """Redrive a queue of `count` messages at the highest rate, waiting at most `patience` seconds."""
-        client = self._endpoint.cloud.client("stepfunctions")
+        client, sqs = self._endpoint.cloud.client("stepfunctions"), self._endpoint.cloud.client("sqs")
         machine = self._machine
-        with self._endpoint.queues(count) as queues:
+        with filled_queues(sqs, count) as queues:
             execution = client.start_execution(
                 stateMachineArn=machine,
                 name=f"bench-{uuid.uuid4().hex[:8]}",
@@ -58,7 +58,7 @@ class Workflow:
                     client.stop_execution(executionArn=execution)
                     raise ToolError(f"the workflow did not move {count} messages within {patience:.0f} seconds")
                 time.sleep(0.5)
-            moved = self._endpoint.depth(queues.source_url)
+            moved = depth(sqs, queues.source_url)
         if description["status"] != "SUCCEEDED" or moved != count:
             raise ToolError(f"the workflow ended as {description['status']} and moved {moved} of {count} messages")
         event_types = self._event_types(client, execution)
