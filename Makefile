@@ -51,10 +51,10 @@ audit: python ## known vulnerabilities in what Lambda gets, according to PyPI
 	@.venvs/audit/bin/pip-audit --requirement functions/requirements.txt --require-hashes --disable-pip --strict
 
 .PHONY: demo scenario
-demo: setup-cloud ## the main job on the embedded cloud: messages fail, are redriven, and every one is accounted for
-	@$(CLOUD) -m local.demo
-scenario: setup-cloud ## run one scenario of local/scenarios: make scenario NAME=store-events
-	@$(CLOUD) -m local.scenario $(NAME)
+demo: setup-demo ## a story on the embedded cloud: messages fail, are redriven, and every one is accounted for (ARGS=--json)
+	@$(CLOUD) -m local.scenario store-events $(ARGS)
+scenario: setup-demo ## run one scenario of local/scenarios: make scenario NAME=store-events
+	@$(CLOUD) -m local.scenario $(NAME) $(ARGS)
 
 .PHONY: check test lint unit
 check: lint unit ## lint, types, and quick unit tests, in a minute on two idle cores
@@ -90,10 +90,12 @@ mutation: setup ## whether the unit tests notice small changes of moving/ and ju
 check-snippets: setup-all ## synthesize and check the CDK snippet of the docs too (installs the CDK, 0.7 GB)
 	@$(DEV) -m pytest tests/repository/test_snippets.py
 
-.PHONY: local-up local-down local-env invoke
+.PHONY: cloud local-up local-down local-env invoke
+cloud: setup-cloud ## start the embedded cloud, with dead letters that you can redrive from your terminal (PORT=4566)
+	@$(CLOUD) -m local.cloud up --dead-letters
 local-up: setup-cloud ## start the embedded cloud and deploy the app to it (PORT=4566)
 	@$(CLOUD) -m local.cloud up
-local-down: setup-cloud ## stop the embedded cloud that local-up started
+local-down: setup-cloud ## stop the embedded cloud that cloud or local-up started
 	@$(CLOUD) -m local.cloud down
 local-env: setup-cloud ## print the exports that point the AWS tools at the embedded cloud
 	@$(CLOUD) -m local.cloud env

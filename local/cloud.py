@@ -1,18 +1,22 @@
 """The command line of the embedded cloud: ``python -m local.cloud up|down|env|status|deploy|reset``.
 
-``make local-up`` and related targets run it; in Python, use :class:`local.embedded_cloud.EmbeddedCloud`.
+``make cloud``, ``make local-up``, and others run it; in Python, use :class:`local.embedded_cloud.EmbeddedCloud`.
 """
 
 from __future__ import annotations
 
 import shlex
+import shutil
 import time
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from local.embedded_cloud import EmbeddedCloud, EmbeddedCloudError, log_path, record, recorded
+from local.embedded_cloud import EmbeddedCloud, EmbeddedCloudError, Stack, log_path, record, recorded
 from local.ending import ending_cleanly
+from local.scenarios.store_events import fail
+from local.stage import Stage, StageError
 
 DEFAULT_PORT = 4566
 STACK_NAME = "sqs-redrive"
@@ -20,14 +24,22 @@ STACK_NAME = "sqs-redrive"
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
 Port = Annotated[int, typer.Option(envvar="PORT", help="The port of the embedded cloud.", min=1, max=65535)]
-Stack = Annotated[str, typer.Option(envvar="STACK", help="The name of the stack.")]
+StackName = Annotated[str, typer.Option(envvar="STACK", help="The name of the stack.")]
 Parameters = Annotated[
     list[str] | None, typer.Option("--parameter", help="A parameter of the stack, as Name=value; repeatable.")
 ]
 
 
+DeadLetters = Annotated[bool, typer.Option("--dead-letters", help="Fill a dead-letter queue, too.")]
+
+
 @app.command()
-def up(port: Port = DEFAULT_PORT, stack: Stack = STACK_NAME, parameter: Parameters = None) -> None:
+def up(
+    port: Port = DEFAULT_PORT,
+    stack: StackName = STACK_NAME,
+    parameter: Parameters = None,
+    dead_letters: DeadLetters = False,
+) -> None:
     """Start the embedded cloud, unless it's running, and deploy the app to it."""
     running = recorded(port)
     if running:
@@ -41,7 +53,11 @@ def up(port: Port = DEFAULT_PORT, stack: Stack = STACK_NAME, parameter: Paramete
             f"started in {time.monotonic() - started:.1f} s, log {log_path(port)})"
         )
     try:
-        _deploy(cloud, stack, parameter)
+        deployed = _deploy(cloud, stack, parameter)
+        if dead_letters:
+            _fill(cloud, deployed)
+        else:
+            _show_outputs(deployed)
         if not running:
             record(cloud)
     except BaseException:
@@ -51,9 +67,9 @@ def up(port: Port = DEFAULT_PORT, stack: Stack = STACK_NAME, parameter: Paramete
 
 
 @app.command()
-def deploy(port: Port = DEFAULT_PORT, stack: Stack = STACK_NAME, parameter: Parameters = None) -> None:
+def deploy(port: Port = DEFAULT_PORT, stack: StackName = STACK_NAME, parameter: Parameters = None) -> None:
     """Build the app and deploy it to the running embedded cloud."""
-    _deploy(_running(port), stack, parameter)
+    _show_outputs(_deploy(_running(port), stack, parameter))
 
 
 @app.command()
@@ -94,17 +110,40 @@ def _running(port: int) -> EmbeddedCloud:
     return EmbeddedCloud.at(running)
 
 
-def _deploy(cloud: EmbeddedCloud, stack: str, parameters: list[str] | None) -> None:
+def _deploy(cloud: EmbeddedCloud, stack: str, parameters: list[str] | None) -> Stack:
     for parameter in parameters or []:
         if "=" not in parameter:
             raise EmbeddedCloudError(f"expected --parameter Name=value, found '{parameter}'")
     started = time.monotonic()
     typer.echo("building and deploying the app")
-    outputs = cloud.deploy(stack, dict(parameter.split("=", 1) for parameter in parameters or [])).outputs
-    typer.echo(f"stack {stack} is deployed in {time.monotonic() - started:.0f} s:")
-    width = max(map(len, outputs), default=0)
-    for name, value in sorted(outputs.items()):
+    deployed = cloud.deploy(stack, dict(parameter.split("=", 1) for parameter in parameters or []))
+    typer.echo(f"stack {stack} is deployed in {time.monotonic() - started:.0f} s")
+    return deployed
+
+
+def _show_outputs(stack: Stack) -> None:
+    width = max(map(len, stack.outputs), default=0)
+    for name, value in sorted(stack.outputs.items()):
         typer.echo(f"  {name:<{width}}  {value}")
+
+
+def _fill(cloud: EmbeddedCloud, deployed: Stack) -> None:
+    stage = Stage(cloud, deployed, Console(highlight=False))
+    try:
+        fail(stage, f"store-events-{int(time.time())}")
+    except StageError as error:
+        raise EmbeddedCloudError(str(error)) from None
+    port = "" if cloud.port == DEFAULT_PORT else f"PORT={cloud.port} "
+    install = "" if shutil.which("redrive") else "pipx install .\n  "
+    # What caused the failures is repaired, so a run succeeds.
+    typer.echo(f"""
+The outage is over. To redrive its messages, run in this directory:
+
+  {install}eval "$({port}make -s local-env)"    # redrive and the AWS tools use this cloud from here on
+  redrive queues
+  redrive look {stage.queue_name("StoreEventsDLQ")}
+  redrive start {stage.queue_name("StoreEventsDLQ")} --rate 20 --watch
+  {port}make local-down""")
 
 
 def main() -> None:

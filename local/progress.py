@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 # Often enough to show that something happens, seldom enough to read.
-LINE_SECONDS = 5.0
+LINE_SECONDS = 10.0
 
 type Report = Callable[[int], None]
 

@@ -1,6 +1,6 @@
-"""Runs scenarios on the embedded cloud: `make scenario NAME=…` one, `make demo` several on one deployment.
+"""Runs scenarios on the embedded cloud: `make scenario NAME=…` one, `make demo` that of the store events.
 
-`local.demo` calls :func:`play`; the scenarios themselves are in `local/scenarios`.
+The scenarios themselves are in `local/scenarios`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ import os
 import pkgutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from local import scenarios
 from local.cloud import DEFAULT_PORT, STACK_NAME
@@ -41,43 +40,41 @@ def known() -> list[str]:
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(scenarios.__path__))
 
 
-def play(names: Sequence[str], console: Console) -> bool:
-    """Deploy the app to the embedded cloud and run scenarios on it, one after the other.
+def play(name: str, console: Console, *, as_json: bool = False) -> bool:
+    """Deploy the app to the embedded cloud and run a scenario on it.
 
     Parameters
     ----------
-    names : Sequence[str]
-        Names of scenarios in the order in which they run. If one fails, the next runs all the same.
+    name : str
+        Name of the scenario.
     console : Console
-        Where they are shown, followed by a summary.
+        Where it is shown.
+    as_json : bool
+        Whether the commands of the redrive print JSON.
 
     Returns
     -------
     bool
-        Whether every message of every scenario is accounted for.
+        Whether every message is accounted for.
 
     Raises
     ------
     UnknownScenarioError
-        A name is not that of a scenario. Nothing has been started.
+        The name is not that of a scenario. Nothing has been started.
     """
-    for name in names:
-        if name not in known():
-            raise UnknownScenarioError(name)
+    if name not in known():
+        raise UnknownScenarioError(name)
     began = time.monotonic()
     try:
         with _cloud(console) as cloud:
             with progress(console, "Building and deploying the app"):
                 stack = cloud.deploy(os.environ.get("STACK") or STACK_NAME)
-            summary = Table("scenario", "every message accounted for", "seconds", box=None)
-            played = [_play_one(name, Stage(cloud, stack, console), summary) for name in names]
-            console.rule("Summary")
-            console.print(summary)
-            console.print(f"Done in {time.monotonic() - began:.0f} s.")
-            return all(played)
+            accounted = _play(name, Stage(cloud, stack, console, as_json))
     except EmbeddedCloudError as error:
         console.print(f"[red]{error}[/red]")
         return False
+    console.print(f"Done in {time.monotonic() - began:.0f} s.")
+    return accounted
 
 
 @contextmanager
@@ -95,7 +92,7 @@ def _cloud(console: Console) -> Iterator[EmbeddedCloud]:
         yield cloud
         return
     with _started(port, exactly=bool(requested)) as cloud:
-        console.print(f"Started an embedded cloud on {cloud.endpoint_url}. It stops when this command ends.")
+        console.print(f"An embedded cloud runs on {cloud.endpoint_url} until this command ends.")
         yield cloud
 
 
@@ -116,24 +113,22 @@ def _started(port: int, *, exactly: bool) -> EmbeddedCloud:
         return EmbeddedCloud.start()
 
 
-def _play_one(name: str, stage: Stage, summary: Table) -> bool:
-    started = time.monotonic()
-    stage.console.rule(f"[b]{name}[/b]", characters="=")
+def _play(name: str, stage: Stage) -> bool:
     try:
-        accounted = bool(import_module(f"local.scenarios.{name.replace('-', '_')}").play(stage))
+        return bool(import_module(f"local.scenarios.{name.replace('-', '_')}").play(stage))
     except (StageError, EmbeddedCloudError) as error:
         stage.console.print(f"[red]{error}[/red]\nThe emulator's log: {log_path(stage.cloud.port)}")
-        accounted = False
-    outcome = "[green]yes[/green]" if accounted else "[red]NO[/red]"
-    summary.add_row(name, outcome, f"{time.monotonic() - started:.0f}")
-    return accounted
+        return False
 
 
-def main(name: Annotated[str, typer.Argument(help="A scenario in local/scenarios.")] = "") -> None:
+def main(
+    name: Annotated[str, typer.Argument(help="A scenario in local/scenarios.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Show the JSON of the redrive instead of text.")] = False,
+) -> None:
     """Run a scenario; exit status 1 if a message is unaccounted for, 2 if there is no such scenario."""
     try:
         with ending_cleanly():
-            accounted = play([name], Console(highlight=False))
+            accounted = play(name, Console(highlight=False), as_json=as_json)
     except UnknownScenarioError as error:
         typer.secho(str(error), fg=typer.colors.RED, err=True)
         raise SystemExit(2) from None

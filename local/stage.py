@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
@@ -20,12 +22,16 @@ from rich.table import Table
 
 from local.embedded_cloud import EmbeddedCloud, Stack
 from local.progress import Report, progress
+from local.sam_deployment import tool_environment
+from local.workspace import ROOT
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 PATIENCE_SECONDS = 150.0
 _POLL_SECONDS = 0.5
+# What an installation of the command gets (requirements/command.in).
+_COMMAND_PYTHON = ROOT / ".venvs" / "command" / "bin" / "python"
 # Enough to find out what went wrong.
 _IDS_LISTED = 10
 
@@ -44,6 +50,8 @@ class Stage:
     stack: Stack
     # What the audience sees.
     console: Console
+    # Whether the commands of the redrive print JSON.
+    as_json: bool = False
 
     def resource(self, logical_id: str) -> str:
         """Return the physical ID of a resource: the URL of a queue, the ARN of a topic, the name of a function."""
@@ -157,65 +165,24 @@ class Stage:
         """Show progress, to be used in a `with` statement; see :func:`local.progress.progress`."""
         return progress(self.console, doing, total)
 
-    def redrive(self, request: dict[str, Any], run_name: str, patience: float = PATIENCE_SECONDS) -> dict[str, Any]:
-        """Start a run, show its progress, and return its report when it has ended.
-
-        Parameters
-        ----------
-        request : dict[str, Any]
-            The input of the execution; `dlq` is the queue's name.
-        run_name : str
-            The name of the execution, and so the ID of the run.
-        patience : float
-            Seconds to wait at most for its end.
+    def redrive(self, *arguments: str) -> None:
+        """Show a command line of `redrive`, and run it on this terminal, as a person would.
 
         Raises
         ------
         StageError
-            The run does not end in time or ends without a report.
+            It doesn't end with exit code 0.
         """
-        machine = self.resource("RedriveStateMachine")
-        self.console.print("The command that starts this run:")
         # As one line, however long, so that it can be copied.
-        self.console.print(self.start_command(request), style="bold", soft_wrap=True, markup=False, highlight=False)
-        url = self.sqs.get_queue_url(QueueName=request["dlq"])["QueueUrl"]
-        waiting = self.depth(url)
-        workflow = self.cloud.client("stepfunctions")
-        execution = workflow.start_execution(stateMachineArn=machine, name=run_name, input=json.dumps(request))[
-            "executionArn"
-        ]
-        # A dry run moves nothing, so there is nothing to count.
-        doing, total = ("Sampling", None) if request.get("dryRun") else ("Redriving messages", waiting)
-        with self.progress(f"{doing} ({request['dlq']})", total) as report_progress:
-
-            def ended() -> bool:
-                status = workflow.describe_execution(executionArn=execution)["status"]
-                report_progress(max(0, waiting - self.depth(url)))
-                return bool(status != "RUNNING")
-
-            self.until(ended, "the redrive to end", patience)
-        described = workflow.describe_execution(executionArn=execution)
-        try:
-            report: dict[str, Any] = json.loads(described.get("output") or described.get("cause") or "")
-        except ValueError:
-            raise StageError(
-                f"Expected a report from execution {run_name}, found none. It ended as {described['status']}."
-            ) from None
-        return report
-
-    def start_command(self, request: dict[str, Any]) -> str:
-        """Return the AWS CLI command that starts a run, for a POSIX shell that knows nothing of this cloud.
-
-        Versions 1 and 2 of the AWS CLI both take it. Version 1 ignores AWS_ENDPOINT_URL before 1.29.
-        """
-        variables = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
-        settings = " ".join(f"{name}={shlex.quote(self.cloud.environment[name])}" for name in variables)
-        arguments = [
-            *("aws", "stepfunctions", "start-execution", "--endpoint-url", self.cloud.endpoint_url),
-            *("--state-machine-arn", self.resource("RedriveStateMachine")),
-            *("--input", json.dumps(request)),
-        ]
-        return f"{settings} {shlex.join(arguments)}"
+        line = shlex.join(["redrive", *arguments])
+        self.console.print(f"\n$ {line}", style="bold", soft_wrap=True, markup=False, highlight=False)
+        sys.stdout.flush()
+        command = [str(_COMMAND_PYTHON), "-c", "from redrive.command.main import main; main()", *arguments]
+        variables = tool_environment(self.cloud.environment) | {"PYTHONPATH": str(ROOT / "functions")}
+        code = subprocess.run([*command, *(["--json"] if self.as_json else [])], env=variables, check=False).returncode
+        self.console.print()
+        if code:
+            raise StageError(f"Expected exit code 0 of `{line}`, found {code}.")
 
     def invoke(self, function_name: str, payload: Any) -> Any:
         """Invoke a function and return its response.

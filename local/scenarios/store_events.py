@@ -1,8 +1,8 @@
 """An outage of one store's back office fills a dead-letter queue; a redrive empties it and loses nothing.
 
-Run by `make scenario NAME=store-events` and by the demo: 200 events, a fifth of them without `store_id`, and
-six from two stores without a valid `ssn_no`. The owner of the stores is notified of the quarantined events,
-and a second redrive repairs those that only lack `store_id`.
+Run by `make demo`, and its outage by `make cloud`: 200 events, a fifth of them without `store_id`, and six from two
+stores without a valid `ssn_no`. The owner of the stores is notified of the quarantined events, and a second redrive
+repairs those that only lack `store_id`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from rich.table import Table
 
 from local.stage import Stage, StageError, id_in_body
+from local.workspace import STATE_DIRECTORY
 
 EVENTS = 200
 BAD_SHARE = 0.2
@@ -28,70 +29,103 @@ _VISIBILITY_SECONDS = 5
 
 def play(stage: Stage) -> bool:
     """Run the scenario; return whether every event is accounted for."""
-    with stage.visibility_timeout(stage.resource("StoreEventsQueue"), _VISIBILITY_SECONDS):
-        return _play(stage, f"store-events-{int(time.time())}")
-
-
-def _play(stage: Stage, prefix: str) -> bool:
-    reports = _subscribed_queue(stage, "ReportTopic", f"{prefix}-reports")
+    console = stage.console
+    prefix = f"store-events-{int(time.time())}"
     notices = _subscribed_queue(stage, "StoreEventsNoticeTopic", f"{prefix}-notices")
+    queue, dlq, quarantine = map(stage.queue_name, ("StoreEventsQueue", "StoreEventsDLQ", "QuarantineQueue"))
 
-    stage.console.rule("1. An outage")
-    stage.put_parameter(stage.resource("StoreEventsOutage"), STORE_WITH_OUTAGE)
-    order = {"count": EVENTS, "badShare": BAD_SHARE, "prefix": prefix}
-    with stage.progress("Sending store events"):
-        sent = json.loads(stage.invoke(stage.resource("StoreEventsProducer"), order)["body"])["message"]
-    stage.console.print(
-        f"{sent['msg_cnt']} store events sent; {sent['bad_msg']} of them lack the attribute "
-        f"[b]store_id[/b], and the back office of store {STORE_WITH_OUTAGE} is down."
+    console.rule("1. An outage")
+    invalid = fail(stage, prefix)
+
+    console.rule("2. Which queue needs you?")
+    console.print("Where messages pile up, where they come from, and how long SQS still keeps them.")
+    stage.redrive("queues")
+
+    console.rule("3. What is in it?")
+    console.print(
+        "Look before you move anything, on any account, with nothing deployed. What isn't known to be safe to show is "
+        "masked."
     )
-    invalid = _send_invalid(stage, prefix)
-    stage.console.print(f"Stores 3 and 5 send {len(invalid)} events without a valid [b]ssn_no[/b].")
-    dead = _wait_for_failures(stage, prefix)
-    dlq = stage.queue_name("StoreEventsDLQ")
-    stage.console.print(f"{dead} messages are in {dlq}.\n")
+    stage.redrive("look", dlq)
 
-    stage.console.rule("2. The outage ends, the redrive starts")
-    stage.put_parameter(stage.resource("StoreEventsOutage"), "none")
-    stage.redrive({"dlq": dlq, "rate": RATE}, prefix)
+    console.rule("4. The outage is over: redrive")
+    console.print(
+        "The deployed stack knows the contract of the consumer, so the plan says which events would only fail again. "
+        "Those go into quarantine. The others go back, 20 per second, so the consumer isn't overrun. Without --yes, it "
+        "asks first."
+    )
+    because = "The back office of store 2 is up again"
+    stage.redrive("start", dlq, "--rate", str(RATE), "--because", because, "--yes", "--watch")
+    console.print(f"The page of the run, for your browser: {_page(stage)}", soft_wrap=True)
 
-    stage.console.rule("3. The report, as a subscribed queue received it")
-    report = _receive(stage, reports, prefix)
-    stage.console.print_json(json.dumps(report))
-
-    stage.console.rule("4. What the owner of the stores is notified of: counts and examples, no personal data")
-    notice = _receive(stage, notices, prefix)
+    console.rule("5. The owner of the stores hears of it")
+    console.print("Counts and reasons by store, from a message on SNS without personal data.\n")
+    notice = _receive(stage, notices)
     _show(stage, notice)
 
-    stage.console.rule("5. A repair: events without the attribute store_id have it in their body")
-    repair = _repair(stage, prefix)
+    console.rule("6. Repair what can be repaired")
+    console.print(
+        "Most of the quarantined events lack the attribute store_id. One of them, in clear because you ask for that, "
+        "has it in the body."
+    )
+    stage.redrive("messages", quarantine, "--limit", "1", "--clear")
+    console.print(
+        "So a run on the quarantine sets the attribute from the body. Events without a valid ssn_no stay. --quiet "
+        "leaves out the plan."
+    )
+    repair = {"store_id": {"type": "Number", "from": "store_id"}}
+    options = ["--select-source", queue, "--repair-set-attributes", json.dumps(repair), "--rate", str(RATE)]
+    stage.redrive("start", quarantine, *options, "--yes", "--watch", "--quiet")
 
-    stage.console.rule("6. Where every event is now")
-    with stage.progress("Waiting for the consumer"):
-        stage.until(lambda: stage.depth(stage.resource("StoreEventsQueue")) == 0, "the consumer to process the events")
+    console.rule("7. Where every event is now")
+    console.print("Counted without the redrive: from the queues and the consumer's table.")
+    stage.until(lambda: stage.depth(stage.resource("StoreEventsQueue")) == 0, "the consumer to process the events")
     event_id = id_in_body("event_id")
+    valid = {f"{prefix}-{number:05}" for number in range(EVENTS)}
+    processed = _processed(stage, prefix)
     accounted = stage.reconcile(
-        {f"{prefix}-{number:05}" for number in range(EVENTS)} | invalid,
+        valid | invalid,
         {
-            "processed by the consumer": _processed(stage, prefix),
+            "processed by the consumer": processed,
             "in quarantine": stage.ids_in_queue(stage.resource("QuarantineQueue"), event_id),
             "in the source queue": stage.ids_in_queue(stage.resource("StoreEventsQueue"), event_id),
             "in the dead-letter queue": stage.ids_in_queue(stage.resource("StoreEventsDLQ"), event_id),
         },
     )
-    for run in (report, repair):
-        if run["status"] != "SUCCEEDED":
-            stage.console.print(f"[red]Run {run['runId']} ended with status {run['status']}.[/red]")
-            return False
-    if repair["counts"]["repaired"] != sent["bad_msg"]:
-        stage.console.print(
-            f"[red]Expected {sent['bad_msg']} repaired events, found {repair['counts']['repaired']}.[/red]"
-        )
+    if processed != valid:
+        console.print(f"[red]Expected all {EVENTS} valid events to be processed, found {len(processed)}.[/red]")
         return False
-    if notice["found"] != report["counts"]["quarantined"]:
-        stage.console.print(f"[red]The notice lists only {notice['found']} quarantined events.[/red]")
+    quarantined = int(EVENTS * BAD_SHARE) + len(invalid)
+    if notice["found"] != quarantined:
+        console.print(f"[red]Expected a notice of {quarantined} events, found one of {notice['found']}.[/red]")
         return False
     return accounted
+
+
+def fail(stage: Stage, prefix: str) -> set[str]:
+    """Let events fail until the outage is over; return the IDs of those that break their contract.
+
+    Parameters
+    ----------
+    stage : Stage
+        Where.
+    prefix : str
+        What the IDs of the events begin with.
+    """
+    stage.put_parameter(stage.resource("StoreEventsOutage"), STORE_WITH_OUTAGE)
+    order = {"count": EVENTS, "badShare": BAD_SHARE, "prefix": prefix}
+    with stage.visibility_timeout(stage.resource("StoreEventsQueue"), _VISIBILITY_SECONDS):
+        sent = json.loads(stage.invoke(stage.resource("StoreEventsProducer"), order)["body"])["message"]
+        invalid = _send_invalid(stage, prefix)
+        stage.console.print(
+            f"The back office of store {STORE_WITH_OUTAGE} is down, so the consumer of store events can't process all "
+            f"of {sent['msg_cnt']} events. {sent['bad_msg']} of them lack the attribute [b]store_id[/b], and "
+            f"{len(invalid)} more, of stores 3 and 5, have no valid [b]ssn_no[/b]."
+        )
+        dead = _wait_for_failures(stage, prefix)
+    stage.put_parameter(stage.resource("StoreEventsOutage"), "none")
+    stage.console.print(f"{dead} of them failed twice, so SQS has put them into the dead-letter queue.")
+    return invalid
 
 
 def _subscribed_queue(stage: Stage, topic: str, name: str) -> str:
@@ -125,45 +159,22 @@ def _send_invalid(stage: Stage, prefix: str) -> set[str]:
     return set(ids)
 
 
+def _page(stage: Stage) -> str:
+    """Write the page of the last run to a file, since no browser can open what is in an embedded bucket."""
+    s3, bucket = stage.cloud.client("s3"), stage.stack.outputs["ReportBucketName"]
+    newest = max(s3.list_objects_v2(Bucket=bucket)["Contents"], key=lambda found: found["LastModified"])
+    path = STATE_DIRECTORY / "report.html"
+    path.write_bytes(s3.get_object(Bucket=bucket, Key=newest["Key"])["Body"].read())
+    return path.as_uri()
+
+
 def _show(stage: Stage, notice: dict[str, Any]) -> None:
     """Show a notice as a table by store."""
-    table = Table(title=f"{notice['found']} of {notice['quarantined']} quarantined events")
-    for column in ("store", "events", "reasons", "example"):
-        table.add_column(column)
+    table = Table("store", "events", "reasons", box=None)
     for store in notice["stores"]:
         reasons = ", ".join(f"{reason} {number}" for reason, number in store["reasons"].items())
-        example = "\n".join(f"{name}: {value}" for name, value in (store["example"] or {}).items())
-        table.add_row(store["store"], str(store["messages"]), reasons, example)
+        table.add_row(store["store"], str(store["messages"]), reasons)
     stage.console.print(table)
-
-
-def _repair(stage: Stage, prefix: str) -> dict[str, Any]:
-    """Show what a repair would change in the quarantined events, then redrive them with it."""
-    request = {
-        "dlq": stage.queue_name("QuarantineQueue"),
-        "select": {"source": [stage.queue_name("StoreEventsQueue")]},
-        "repair": {"setAttributes": {"store_id": {"type": "Number", "from": "store_id"}}},
-        "rate": RATE,
-    }
-    preview = stage.redrive({**request, "dryRun": True, "fullScan": True}, f"{prefix}-preview")
-    table = Table(title=f"A dry run sampled {preview['sample']['sampled']} messages and moved none")
-    for column in ("messages", "verdict", "message attributes before", "and after"):
-        table.add_column(column)
-    for group in preview["sample"]["groups"]:
-        example = group["example"] or {}
-        after = (example.get("repaired") or {}).get("attributes")
-        table.add_row(
-            str(group["messages"]),
-            group["verdict"] + (f", {group['reason']}" if group["reason"] else ""),
-            _attributes(example.get("attributes")),
-            _attributes(after) if after else "not repaired",
-        )
-    stage.console.print(table)
-    return stage.redrive(request, f"{prefix}-repair")
-
-
-def _attributes(attributes: dict[str, str] | None) -> str:
-    return "\n".join(f"{name}: {value}" for name, value in (attributes or {}).items() if name != "redrive")
 
 
 def _wait_for_failures(stage: Stage, prefix: str) -> int:
@@ -181,16 +192,14 @@ def _wait_for_failures(stage: Stage, prefix: str) -> int:
     return stage.depth(dlq)
 
 
-def _receive(stage: Stage, url: str, run_id: str) -> dict[str, Any]:
+def _receive(stage: Stage, url: str) -> dict[str, Any]:
+    """Return the first notice in a queue."""
     deadline = time.monotonic() + _REPORT_SECONDS
-    with stage.progress("Waiting for the notification"):
-        while time.monotonic() < deadline:
-            for message in stage.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", []):
-                stage.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                notice: dict[str, Any] = json.loads(message["Body"])
-                if notice["runId"] == run_id:
-                    return notice
-    raise StageError(f"Expected a message about run {run_id} in {url} within {_REPORT_SECONDS} seconds, found none.")
+    while time.monotonic() < deadline:
+        for message in stage.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", []):
+            notice: dict[str, Any] = json.loads(message["Body"])
+            return notice
+    raise StageError(f"Expected a notice in {url} within {_REPORT_SECONDS} seconds, found none.")
 
 
 def _processed(stage: Stage, prefix: str) -> set[str]:

@@ -7,7 +7,8 @@ from rich.console import Console
 from typer import Typer
 from typer.testing import CliRunner
 
-from local import demo, scenario
+from local import scenario
+from local.embedded_cloud import EmbeddedCloud
 from local.scenarios import rewards
 from local.stage import Stage, StageError
 
@@ -25,10 +26,6 @@ def test_every_scenario_can_be_played_and_says_what_it_shows(name):
     assert len(module.__doc__.splitlines()[0]) > 20
 
 
-def test_the_demo_plays_scenarios_that_exist():
-    assert set(demo.DEMO) <= set(scenario.known())
-
-
 @pytest.mark.parametrize("arguments", [[], ["rubbish"]])
 def test_an_unknown_scenario_is_refused_with_the_known_ones(arguments):
     app = Typer()
@@ -42,7 +39,7 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones(arguments):
 def test_a_port_that_is_none_is_an_error_that_says_what_was_expected(monkeypatch, port):
     monkeypatch.setenv("PORT", port)
     console = Console(record=True, width=100)
-    assert not scenario.play(demo.DEMO, console)
+    assert not scenario.play("store-events", console)
     assert f"expected PORT to be a number from 1 to 65535, found '{port}'" in console.export_text()
 
 
@@ -68,6 +65,29 @@ def test_messages_of_others_are_ignored(stage):
 def test_a_condition_that_never_holds_is_an_error_with_what_was_awaited(stage):
     with pytest.raises(StageError, match="Expected the rain within 0 seconds"):
         stage.until(lambda: False, "the rain", patience=0)
+
+
+# Commands
+
+
+@pytest.fixture
+def nowhere() -> Stage:
+    # Nothing listens there, so a command gets as far as its arguments.
+    return Stage(EmbeddedCloud(9, pid=0), None, Console(record=True, width=60))  # type: ignore[arg-type]
+
+
+def test_a_command_is_shown_as_it_would_be_typed_with_what_it_prints(nowhere, capfd):
+    nowhere.redrive("look", "--help")
+    assert "$ redrive look --help" in nowhere.console.export_text()
+    assert "Usage: redrive look" in capfd.readouterr().out
+
+
+def test_a_command_that_fails_is_an_error_and_can_be_copied(nowhere, capfd):
+    name = "n" * 80
+    with pytest.raises(StageError, match=r"Expected exit code 0 of `redrive no-such-command 'it.+s' n{80}`, found 2"):
+        nowhere.redrive("no-such-command", "it's", name)
+    assert f"n{name[1:]}\n" in nowhere.console.export_text()
+    assert "No such command" in capfd.readouterr().err
 
 
 # The load on a dependency, as the rewards scenario measures it
