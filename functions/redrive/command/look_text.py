@@ -8,6 +8,7 @@ from typing import Any
 
 from redrive.command.output import Output, ago, bars
 from redrive.command.report_text import REASONS, print_groups, verdict_of
+from redrive.command.shared import again
 from redrive.domain.runs.report import Report
 
 _COLUMNS = 48
@@ -68,7 +69,7 @@ def advise(output: Output, report: Report, *, full: bool) -> None:
             "SQS returns no more of a FIFO group while one of its messages is in flight, so not all can be seen."
         )
     elif not sample.complete and not full:
-        output.say(f"Look at all of them: redrive look {report.dlq} --full")
+        output.say(f"Look at all of them: {again(f'redrive look {report.dlq} --full')}")
 
 
 def arrivals(sent: list[int]) -> dict[str, Any] | None:

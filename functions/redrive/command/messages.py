@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from redrive.command.contract_files import with_contracts
 from redrive.command.dry_run import Seen
 from redrive.command.exits import Exit
 from redrive.command.output import Output, ago, moment
-from redrive.command.shared import shared
+from redrive.command.shared import again, shared
 from redrive.command.wanted import find_messages, readable, with_wanted
 from redrive.domain.sampling.summary import example_of
 
@@ -70,12 +71,11 @@ def command(
     if missing:
         found = "It may be" if len(missing) == 1 else "They may be"
         output.say(f"Not among the visible messages: {', '.join(missing)}. {found} in flight, moved, or gone.")
+    elif not documents and group is None:
+        output.say("No message is visible.")
     elif not documents:
-        output.say(
-            "No message is visible."
-            if group is None
-            else f"No visible message is in the group {group}. List the groups: redrive look {queue}"
-        )
+        look = again(f"redrive look {shlex.quote(queue)}")
+        output.say(f"No visible message is in the group {group}. List the groups: {look}")
     return Exit.DONE if documents and not missing else Exit.LEFT
 
 

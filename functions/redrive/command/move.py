@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import secrets
+import shlex
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -39,7 +40,7 @@ from redrive.command.progress import Display
 from redrive.command.refusals import find_dlq
 from redrive.command.report_text import exit_of, print_report
 from redrive.command.run_options import read_input, started_by, with_input
-from redrive.command.shared import shared, with_stack
+from redrive.command.shared import again, shared, with_stack
 from redrive.domain.errors import RedriveError, RejectedError, StateFileError, SuspendedError
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.planning import find_queue
@@ -105,20 +106,20 @@ def command(
         if file or quarantine or creates or contracts or any(options.values()):
             raise click.UsageError("A resumed run goes on as it began: --resume takes no options of a run.")
         if queue is None:
-            raise click.UsageError("Name the queue whose run is to go on: redrive move QUEUE --resume")
+            raise click.UsageError(f"Name the queue whose run is to go on: {again('redrive move QUEUE --resume')}")
         return _show(output, _resume(account, queue, _opened(place), output), page)
     given = read_input(queue, file, options)
     if not yes:
         check_terminal(file)
     if given.get("dryRun"):
-        raise click.UsageError("move moves messages. To see what it would do: redrive plan")
+        raise click.UsageError(f"move moves messages. To see what it would do: {again('redrive plan')}")
     files = read_contracts(contracts)
     table = _opened(place)
     dlq = find_dlq(account, given["dlq"])
     if (earlier := unfinished(table, dlq.arn)) is not None:
         output.say(
             f"The run {earlier.run_id} was interrupted. This one takes its place, unless you go on with that one: "
-            f"redrive move {dlq.name} --resume"
+            f"{again(f'redrive move {dlq.name} --resume')}"
         )
     if not without_stack:
         _check_stack(account, stack_name, dlq)
@@ -176,7 +177,7 @@ def _check_stack(account: Account, name: str, dlq: QueueRef) -> None:
     if stack.covers(dlq.name):
         raise CommandError(
             f"The stack {stack.name} covers {dlq.name}, and its runs don't see the ones of this computer. Start one "
-            f"there: redrive start {dlq.name}",
+            f"there: {again(f'redrive start {dlq.name}')}",
             Exit.REJECTED,
         )
 
@@ -256,7 +257,7 @@ def _resume(account: Account, queue: str, table: LocalTable, output: Output) -> 
     if state is None:
         raise CommandError(
             f"No run on {dlq.name} was interrupted on this computer, as far as {table.file} says. Start one: "
-            f"redrive move {dlq.name}",
+            f"{again(f'redrive move {dlq.name}')}",
             Exit.REJECTED,
         )
     output.say(f"Going on with the run {state.run_id}, started at {moment(state.execution.started_at)}.")
@@ -266,14 +267,13 @@ def _resume(account: Account, queue: str, table: LocalTable, output: Output) -> 
 def _play(account: Account, table: LocalTable, state: RunState, output: Output, *, resumed: bool = False) -> RunState:
     """Play a run to its end, and return what is known of it then."""
     stop = Event()
-    again = f"redrive move {_name_of(state)} --resume"
-    if table.file != default_state_file():
-        again += f" --state {table.file}"
+    elsewhere = "" if table.file == default_state_file() else f" --state {shlex.quote(str(table.file))}"
+    resume = again(f"redrive move {_name_of(state)} --resume{elsewhere}")
     with Display(output) as display:
         run = LocalRun(account, table, state, output, stop=stop, progress=MoveProgress(display))
         living = LivingRun(table.file, state.run_id).take()
         try:
-            with Interrupts(stop, output, again):
+            with Interrupts(stop, output, resume):
                 if resumed:
                     run.take_over(state)
                 return run.whole.play(state, resumed=resumed)
@@ -282,7 +282,7 @@ def _play(account: Account, table: LocalTable, state: RunState, output: Output, 
                 # AWS can be reached, so nothing has to wait for its timeout.
                 with suppress(RedriveError):
                     run.suspend(state.run_id)
-            raise CommandError(f"{error} Nothing is lost, and the run can go on: {again}") from None
+            raise CommandError(f"{error} Nothing is lost, and the run can go on: {resume}") from None
         finally:
             run.runs.leave()
             living.end()
@@ -295,7 +295,7 @@ def _show(output: Output, ended: RunState, page: str | None) -> int:
     if output.as_json:
         output.document(run=report.run_id, report=report.model_dump(mode="json"))
     else:
-        print_report(output, report)
+        print_report(output, report, given=ended.given)
     write_page(output, page, report, final_record(report, ended.plan, ended.tally, given=ended.given))
     return exit_of(report)
 

@@ -36,6 +36,8 @@ class Output:
     quiet: bool = False
     profile: str | None = None
     region: str | None = None
+    #: The stack that the command works with; None if it works without one.
+    stack: str | None = None
 
     #: Whether all goes to standard error, because it isn't the command's result.
     aside: bool = False

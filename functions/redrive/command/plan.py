@@ -12,8 +12,9 @@ from redrive.command.dry_run import dry_run
 from redrive.command.output import Output
 from redrive.command.plan_text import print_plan, seconds_needed
 from redrive.command.report_text import exit_of
-from redrive.command.run_options import as_options, read_input, with_input
-from redrive.command.shared import shared
+from redrive.command.run_options import read_input, with_input
+from redrive.command.shared import again, shared
+from redrive.domain.plan.input_options import as_options
 
 
 @click.command("plan", short_help="Show what a run would do, without moving anything.")
@@ -40,5 +41,6 @@ def command(
         print_plan(output, report, given)
     known.say_unused(output)
     output.say("")
-    output.say(f"Start it: {' '.join(['redrive start', str(report.dlq), *as_options({**given, 'dryRun': False})])}")
+    start = again(" ".join(["redrive start", str(report.dlq), *as_options({**given, "dryRun": False})]))
+    output.say(f"Start it: {start}")
     return exit_of(report)

@@ -10,8 +10,8 @@ from typing import Any
 
 from redrive.command.output import Output, ago
 from redrive.command.report_text import REASONS, print_forecast, print_groups
-from redrive.command.run_options import as_options
 from redrive.domain.moving.results import smallest
+from redrive.domain.plan.input_options import as_options
 from redrive.domain.runs.report import Report
 
 

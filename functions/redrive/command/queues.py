@@ -10,7 +10,7 @@ import click
 
 from redrive.adapters.account import THREADS, Account, ListedQueue
 from redrive.command.output import Output, ago
-from redrive.command.shared import shared
+from redrive.command.shared import again, shared
 
 # Messages that are looked at for their age.
 _PEEKED_AT = 10
@@ -39,10 +39,9 @@ def command(output: Output, *, every: bool, peek: bool) -> None:
         output.document(region=account.region, queues=[_document(queue, expire.get(queue.arn)) for queue in found])
         return
     if not found:
-        output.say(
-            f"No {'queue' if every else 'dead-letter queue'} in {account.region}. "
-            + ("Check the Region." if every else "Check the Region, or list all queues: redrive queues --all")
-        )
+        kind = "queue" if every else "dead-letter queue"
+        advice = "" if every else f", or list all queues: {again('redrive queues --all')}"
+        output.say(f"No {kind} in {account.region}. Check the Region{advice or '.'}")
         return
     output.table(_TITLES, (_row(queue, expire.get(queue.arn)) for queue in found), numbers=(1, 2, 3, 4))
     if account.unreadable:
@@ -50,7 +49,7 @@ def command(output: Output, *, every: bool, peek: bool) -> None:
         output.say(f"Not looked into, because access is denied or SQS didn't answer: {unreadable}")
     if full:
         output.say("")
-        output.say(f"Look into the first one: redrive look {full[0].name}")
+        output.say(f"Look into the first one: {again(f'redrive look {full[0].name}')}")
 
 
 def _expire(account: Account, queues: list[ListedQueue], now: datetime) -> dict[str, float]:

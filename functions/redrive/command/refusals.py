@@ -11,6 +11,7 @@ from difflib import get_close_matches
 
 from redrive.adapters.account import Account
 from redrive.command.exits import CommandError, Exit
+from redrive.command.shared import again
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.names import short_name
@@ -47,10 +48,10 @@ def _in_a_terminal(account: Account, error: str) -> str:
     if missing := re.search(r"there is no queue (\S+) in this account", error):
         given = missing[1]
         near = nearest(short_name(given), account.names())
-        return f"There is no queue {given} in {account.region}.{near} List them: redrive queues --all"
+        return f"There is no queue {given} in {account.region}.{near} List them: {again('redrive queues --all')}"
     if found := re.search(r'Start (?:the|a) run with \{"dlq": "([^"]+)"\}', error):
         sentence = error[: found.start()].removeprefix("dlq: ").strip()
-        return f"{sentence} Look into that one: redrive look {found[1]}"
+        return f"{sentence} Look into that one: {again(f'redrive look {found[1]}')}"
     if found := re.search(r", where this app is deployed, found (\S+) in ((the account )?\S+)\. Deploy", error):
         there = "a --profile of that account" if found[3] else f"--region {found[2]}"
         return f"{found[1]} is in {found[2]}. Pass {there}."

@@ -16,8 +16,8 @@ from redrive.command.output import Output, moment
 from redrive.command.page_file import with_page, write_page
 from redrive.command.refusals import nearest
 from redrive.command.report_text import print_facts, print_report, record_facts
-from redrive.command.shared import shared, with_stack
-from redrive.command.watching import for_stack, report_in
+from redrive.command.shared import again, shared, with_stack
+from redrive.command.watching import report_in
 from redrive.domain.names import display_name, short_name
 from redrive.domain.runs.record import RunRecord
 from redrive.domain.runs.report import Report
@@ -58,9 +58,9 @@ def command(output: Output, *, run: str, page: str | None, stack_name: str) -> N
         )
         return
     if report is None:
-        _print_unfinished(output, found, stack)
+        _print_unfinished(output, found)
     else:
-        print_report(output, report, found.record)
+        print_report(output, report, record=found.record, given=found.execution.given if found.execution else None)
     _say_source(output, found, report, stack)
 
 
@@ -101,7 +101,7 @@ def _unknown(runs: StackRuns, name: str) -> CommandError:
     return CommandError(
         f"The stack {runs.stack.name} has no run {name}, nor one on a queue of that name. Records are kept for {days} "
         f"days, and Step Functions keeps executions for 90.{nearest(name, runs.names())} "
-        f"List runs: {for_stack('redrive runs', runs.stack.name)}"
+        f"List runs: {again('redrive runs')}"
     )
 
 
@@ -124,13 +124,13 @@ def _as_stored(found: _Found, report: Report | None) -> object:
     return None if report is None else json.loads(report.model_dump_json())
 
 
-def _print_unfinished(output: Output, found: _Found, stack: Stack) -> None:
+def _print_unfinished(output: Output, found: _Found) -> None:
     """Print what is known of a run that is on, or that was ended without a report."""
     record, execution = found
     on = execution is not None and execution.is_on
     if record is None:
         assert execution is not None  # one of the two is known
-        _no_report(execution, stack)
+        _no_report(execution)
     status = "RUNNING" if on else f"ended without a report ({execution.status if execution else 'unknown'})"
     output.text(f"Redrive of {record.dlq or 'an unnamed queue'}: {status}", style="bold")
     counts = record.counts
@@ -146,17 +146,17 @@ def _print_unfinished(output: Output, found: _Found, stack: Stack) -> None:
     )
     output.say("")
     if on:
-        output.say(f"Watch it: {for_stack(f'redrive watch {record.run_id}', stack.name)}")
+        output.say(f"Watch it: {again(f'redrive watch {record.run_id}')}")
     else:
         output.say(
             "What it didn't move is still in the queue. Start another run: it makes visible again what this one kept "
-            f"invisible: {for_stack(f'redrive start {record.dlq}', stack.name)}"
+            f"invisible: {again(f'redrive start {record.dlq}')}"
         )
 
 
-def _no_report(execution: Execution, stack: Stack) -> NoReturn:
+def _no_report(execution: Execution) -> NoReturn:
     if execution.is_on:
-        watch = for_stack(f"redrive watch {execution.run_id}", stack.name)
+        watch = again(f"redrive watch {execution.run_id}")
         raise CommandError(f"The run {execution.run_id} is on, and has no report and no record yet. Watch it: {watch}")
     raise CommandError(
         f"The run {execution.run_id} has no record, and its execution ended without a report: {execution.status}. What "

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from redrive.command.exits import Exit
 from redrive.command.output import Output, ago, bars, moment
+from redrive.command.shared import again
 from redrive.domain.judging.verdicts import Reason
-from redrive.domain.plan.request import TraceHeader
+from redrive.domain.plan.request import TraceHeader, valid_request
 from redrive.domain.runs.ending import Status
 from redrive.domain.runs.forecast import Expected, Forecast
+from redrive.domain.runs.next_steps import next_commands
 from redrive.domain.runs.record import RunRecord
 from redrive.domain.runs.report import Report
 from redrive.domain.sampling.sample import Sample, SampleGroup
@@ -41,8 +44,20 @@ def exit_of(report: Report) -> Exit:
     return _EXITS[report.status]
 
 
-def print_report(output: Output, report: Report, record: RunRecord | None = None) -> None:
-    """Print how a run ended, what its record says besides, what happened to the messages, and what to run next."""
+def print_report(
+    output: Output, report: Report, *, record: RunRecord | None = None, given: Mapping[str, Any] | None = None
+) -> None:
+    """Print how a run ended, what happened to the messages, and what to run next.
+
+    Parameters
+    ----------
+    output, report : Output, Report
+        Where, and what.
+    record : RunRecord | None
+        The run's record, which says more, if it is known.
+    given : Mapping[str, Any] | None
+        The run's input, if it is known without a record.
+    """
     output.text(f"Redrive of {report.dlq or 'an unnamed queue'}: {report.status}", style="bold")
     if report.reason:
         output.text(report.reason)
@@ -53,9 +68,7 @@ def print_report(output: Output, report: Report, record: RunRecord | None = None
     elif report.status is not Status.REJECTED or report.counts.seen:
         output.text()
         output.table(("MESSAGES", "WHAT", "REASON"), _rows(report), numbers=(0,))
-    for command in report.read_messages:
-        output.say(f"Error texts are in the messages. To read them: {command}")
-    _advise(output, report)
+    _advise(output, report, record.request if record else valid_request(given))
 
 
 def print_facts(output: Output, facts: Iterable[tuple[str, str]]) -> None:
@@ -165,7 +178,7 @@ def _print_dry_run(output: Output, report: Report) -> None:
             output.text(f"SQS drops {sample.near_expiry:,} of them within a day.")
 
 
-def _advise(output: Output, report: Report) -> None:
+def _advise(output: Output, report: Report, given: Mapping[str, Any] | None) -> None:
     if report.dlq is None or report.status is Status.REJECTED:
         return
     output.say("")
@@ -173,9 +186,9 @@ def _advise(output: Output, report: Report) -> None:
     if report.quarantine_reasons or report.skip_reasons or (sampled and (sampled.quarantined or sampled.skipped)):
         output.say(REASONS)
     if report.status is Status.DRY_RUN:
-        output.say(f"Nothing was moved. To start a run: redrive start {report.dlq}")
-    elif report.counts.remaining:
-        output.say(f"Look at what is left: redrive look {report.dlq}")
+        output.say("Nothing was moved.")
+    for command in next_commands(report, given):
+        output.say(f"{command.purpose} {again(command.text) if command.text.startswith('redrive ') else command.text}")
 
 
 def _short(text: str) -> str:

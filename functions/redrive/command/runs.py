@@ -12,8 +12,7 @@ from redrive.adapters.stack import find_stack
 from redrive.adapters.stack_runs import StackRuns
 from redrive.command.output import Output
 from redrive.command.refusals import nearest
-from redrive.command.shared import shared, with_stack
-from redrive.command.watching import for_stack
+from redrive.command.shared import again, shared, with_stack
 from redrive.domain.names import short_name
 from redrive.domain.runs.record import RunRecord
 
@@ -64,7 +63,7 @@ def command(output: Output, *, queue: str | None, day: datetime | None, limit: i
         return
     _print(output, found, statuses, with_queue=name is None)
     output.say("")
-    output.say(f"See one: {for_stack(f'redrive report {found[0].run_id}', stack.name)}")
+    output.say(f"See one: {again(f'redrive report {found[0].run_id}')}")
     if len(found) == limit:
         output.say("There may be more. Pass a higher --limit, a --day, or a queue.")
 

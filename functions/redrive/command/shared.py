@@ -1,7 +1,9 @@
-"""The options that every command has, before or after its name."""
+"""The options that every command has, before or after its name, and how a suggested command repeats them."""
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +13,7 @@ from redrive.command.output import Output
 
 #: As in samconfig.toml.
 DEFAULT_STACK = "sqs-redrive"
+_OF_A_STACK = frozenset({"start", "watch", "stop", "runs", "report", "move"})
 
 
 def shared[F: Callable[..., Any]](function: F) -> F:
@@ -36,8 +39,32 @@ def with_stack[F: Callable[..., Any]](function: F) -> F:
         envvar="REDRIVE_STACK",
         default=DEFAULT_STACK,
         help=f"Stack of sqs-redrive to work with. Default: REDRIVE_STACK, or {DEFAULT_STACK}.",
+        callback=_keep_stack,
     )
     return option(function)
+
+
+def again(command: str) -> str:
+    """Return a `redrive` command with the profile, Region, and stack that this process was started with.
+
+    Whatever suggests a command passes it through here: it works with what the operator is looking at.
+    """
+    ctx = click.get_current_context(silent=True)
+    output = ctx and ctx.find_object(Output)
+    if not output:
+        return command
+    stack = output.stack if command.split()[1] in _OF_A_STACK and output.stack != _default_stack() else None
+    given = {"--stack": stack, "--profile": output.profile, "--region": output.region}
+    return " ".join([command, *(f"{name} {shlex.quote(value)}" for name, value in given.items() if value)])
+
+
+def _default_stack() -> str:
+    return os.environ.get("REDRIVE_STACK") or DEFAULT_STACK
+
+
+def _keep_stack(ctx: click.Context, _option: click.Parameter, value: str) -> str:
+    ctx.ensure_object(Output).stack = value
+    return value
 
 
 def _option(*names: str, **details: Any) -> Callable[[Any], Any]:

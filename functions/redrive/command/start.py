@@ -21,12 +21,13 @@ from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output, moment
 from redrive.command.plan_text import print_plan
 from redrive.command.refusals import find_dlq
-from redrive.command.run_options import STARTED_BY, read_input, started_by, with_input
-from redrive.command.shared import shared, with_stack
-from redrive.command.watching import Watch, for_stack, show_end
+from redrive.command.run_options import read_input, started_by, with_input
+from redrive.command.shared import again, shared, with_stack
+from redrive.command.watching import Watch, show_end
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError, UnavailableError
 from redrive.domain.messages.destinations import DeliveryPolicy, unqualified
+from redrive.domain.plan.input_options import STARTED_BY
 
 # Step Functions API reference, StartExecution: up to 80 characters, of which these are safe everywhere.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -89,7 +90,7 @@ def command(
         output.document(run=name, executionArn=arn)
     else:
         output.text(name)
-    output.say(f"Watch it: {watch.again(f'redrive watch {name}')}  Stop it: {watch.again(f'redrive stop {name}')}")
+    output.say(f"Watch it: {again(f'redrive watch {name}')}  Stop it: {again(f'redrive stop {name}')}")
     return Exit.DONE
 
 
@@ -107,7 +108,7 @@ def _free_queue(account: Account, runs: StackRuns, given: Mapping[str, Any]) -> 
     if lock is not None and holder is not None and holder.is_on:
         who = holder.given.get(STARTED_BY)
         by = f" by {who}" if isinstance(who, str) else ""
-        watch, stop = (for_stack(f"redrive {verb} {lock.run_id}", runs.stack.name) for verb in ("watch", "stop"))
+        watch, stop = (again(f"redrive {verb} {lock.run_id}") for verb in ("watch", "stop"))
         raise CommandError(
             f"The run {lock.run_id}, started{by} at {moment(lock.started_at)}, is moving messages of {queue.name}. "
             f"Nothing was started. Watch it: {watch}  Stop it: {stop}",

@@ -9,8 +9,8 @@ from redrive.adapters.stack import find_stack
 from redrive.adapters.stack_runs import Execution, StackRuns
 from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output
-from redrive.command.shared import shared, with_stack
-from redrive.command.watching import Watch, find_run, for_stack, queue_of, show_end
+from redrive.command.shared import again, shared, with_stack
+from redrive.command.watching import Watch, find_run, queue_of, show_end
 from redrive.domain.runs.ending import Status
 
 
@@ -35,7 +35,7 @@ def command(output: Output, *, target: str, wait: bool, stack_name: str) -> int:
     execution = None if queue else _running(account, runs, target)
     answer = runs.ask_to_stop(target if execution is None else str(execution.given["dlq"]))
     if "runId" not in answer:
-        raise CommandError(_in_a_terminal(str(answer.get("errorMessage", "no answer")), runs), Exit.REJECTED)
+        raise CommandError(_in_a_terminal(str(answer.get("errorMessage", "no answer"))), Exit.REJECTED)
     run_id = str(answer["runId"])
     execution = execution or runs.described(runs.arn_of(run_id))
     output.say(f"The run {run_id} stops. Its lanes finish what is under way.")
@@ -44,7 +44,7 @@ def command(output: Output, *, target: str, wait: bool, stack_name: str) -> int:
             output.document(run=run_id, executionArn=runs.arn_of(run_id))
         else:
             output.text(run_id)
-        output.say(f"Watch it: {for_stack(f'redrive watch {run_id}', runs.stack.name)}")
+        output.say(f"Watch it: {again(f'redrive watch {run_id}')}")
         return Exit.DONE
     ended, report = Watch(output, account, runs).until_ended(execution)
     code = show_end(output, run_id, ended, report)
@@ -64,12 +64,12 @@ def _running(account: Account, runs: StackRuns, run: str) -> Execution:
     lock = None if queue is None else runs.holder(queue.arn)
     if lock is None or lock.run_id != execution.run_id:
         why = "isn't moving messages yet; try again in a moment" if execution.is_on else "has ended"
-        report = for_stack(f"redrive watch {execution.run_id}", runs.stack.name)
+        report = again(f"redrive watch {execution.run_id}")
         raise CommandError(f"The run {execution.run_id} {why}. Watch it: {report}", Exit.REJECTED)
     return execution
 
 
-def _in_a_terminal(error: str, runs: StackRuns) -> str:
+def _in_a_terminal(error: str) -> str:
     """Return what the stop function says, with what to do in a terminal."""
     sentence, found, _ = error.partition(" List the runs in progress with: ")
-    return f"{sentence} See the runs in progress: {for_stack('redrive watch', runs.stack.name)}" if found else error
+    return f"{sentence} See the runs in progress: {again('redrive watch')}" if found else error

@@ -9,8 +9,8 @@ from redrive.adapters.stack import find_stack
 from redrive.adapters.stack_runs import Execution, StackRuns
 from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output, moment
-from redrive.command.shared import shared, with_stack
-from redrive.command.watching import Watch, find_run, for_stack, show_end
+from redrive.command.shared import again, shared, with_stack
+from redrive.command.watching import Watch, find_run, show_end
 
 
 @click.command("watch", short_help="Show how far a run is, until it has ended.")
@@ -40,8 +40,7 @@ def _only(output: Output, runs: StackRuns) -> Execution | None:
         return found[0]
     if not found:
         raise CommandError(
-            f"No run is in progress in the stack {runs.stack.name}. Start one: "
-            f"{for_stack('redrive start QUEUE', runs.stack.name)}"
+            f"No run is in progress in the stack {runs.stack.name}. Start one: {again('redrive start QUEUE')}"
         )
     if output.as_json:
         output.document(
@@ -55,5 +54,5 @@ def _only(output: Output, runs: StackRuns) -> Execution | None:
     rows = ((each.run_id, str(each.given.get("dlq", "")), moment(each.started_at)) for each in found)
     output.table(("RUN", "QUEUE", "STARTED"), rows)
     output.say("")
-    output.say(f"Watch one: {for_stack(f'redrive watch {found[0].run_id}', runs.stack.name)}")
+    output.say(f"Watch one: {again(f'redrive watch {found[0].run_id}')}")
     return None

@@ -5,7 +5,6 @@ Used by the commands that start, watch, and stop runs.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from redrive.command.exits import INTERRUPTED, CommandError, Exit, explained
 from redrive.command.output import Output
 from redrive.command.progress import Display, Pace, Progress
 from redrive.command.report_text import exit_of, print_report
-from redrive.command.shared import DEFAULT_STACK
+from redrive.command.shared import again
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.results import Totals, smallest
@@ -172,19 +171,8 @@ class Watch:
         return report
 
     def _still_running(self, execution: Execution, text: str, code: int) -> CommandError:
-        watch, stop = (self.again(f"redrive {verb} {execution.run_id}") for verb in ("watch", "stop"))
+        watch, stop = (again(f"redrive {verb} {execution.run_id}") for verb in ("watch", "stop"))
         return CommandError(f"{text} Watch it: {watch}  Stop it: {stop}", code)
-
-    def again(self, command: str) -> str:
-        """Return a command with the stack that it is about, if that isn't the default."""
-        return for_stack(command, self.runs.stack.name)
-
-
-def for_stack(command: str, stack_name: str) -> str:
-    """Return a command with the stack that it is about, if that isn't the default."""
-    return (
-        command if stack_name == os.environ.get("REDRIVE_STACK", DEFAULT_STACK) else f"{command} --stack {stack_name}"
-    )
 
 
 def queue_of(account: Account, text: str) -> QueueRef | None:
@@ -213,8 +201,7 @@ def find_run(account: Account, runs: StackRuns, text: str) -> Execution:
         return found
     what = f"run {text}" if queue is None else f"run on {queue.name}"
     raise CommandError(
-        f"There is no {what} in the stack {runs.stack.name}. See the runs in progress: "
-        f"{for_stack('redrive watch', runs.stack.name)}"
+        f"There is no {what} in the stack {runs.stack.name}. See the runs in progress: {again('redrive watch')}"
     )
 
 
@@ -223,7 +210,7 @@ def show_end(output: Output, run_id: str, execution: Execution, report: Report) 
     if output.as_json:
         output.document(run=run_id, report=report.model_dump(mode="json"))
     else:
-        print_report(output, report)
+        print_report(output, report, given=execution.given)
     if execution.error == "Redrive.NotPublished":
         output.say("SNS rejected the report, so subscribers didn't get it.")
     return exit_of(report)

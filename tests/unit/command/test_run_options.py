@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redrive.command.exits import CommandError, Exit
-from redrive.command.run_options import as_options, read_input, with_input
+from redrive.command.run_options import read_input, with_input
 from redrive.domain.errors import RejectedError
+from redrive.domain.plan.input_options import as_options
 from redrive.domain.plan.request import RedriveRequest, parse_request
 
 texts = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="="), min_size=1, max_size=20)

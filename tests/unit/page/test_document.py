@@ -6,16 +6,19 @@ import json
 import re
 import shlex
 import unicodedata
+from typing import Any
 
+import click
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from redrive.command.run_options import read_input, with_input
 from redrive.domain.page.document import MAX_BYTES, page_of
 from redrive.domain.page.plots import rate_plot, span
 from redrive.domain.plain_text import plain
 from redrive.domain.runs.ending import Status
-from redrive.domain.runs.next_steps import next_commands
+from redrive.domain.runs.next_steps import anywhere, next_commands
 from redrive.domain.runs.rate_over_time import RatePoint
 from tests.support.pages import HOSTILE, Parsed, largest, page_with, reached, record_of, sample_reports
 from tests.support.reports import report
@@ -135,23 +138,64 @@ def test_a_page_says_why_a_run_was_started_and_who_says_to_have_started_it():
 # What to do next
 
 
+STATES = "arn:aws:states:eu-west-1:123456789012:execution"
+
+
+def started_with(words: list[str]) -> dict[str, Any]:
+    """Return the input that these words of a shell make."""
+    made: dict[str, Any] = {}
+
+    @click.command
+    @click.argument("queue")
+    @click.option("--region")
+    @click.option("--stack")
+    @with_input
+    def command(queue: str, file: None, **options: Any) -> None:
+        made.update(read_input(queue, file, options))
+
+    command.main(words, standalone_mode=False)
+    return made
+
+
 @pytest.mark.parametrize("name", ["DRY_RUN", "INCOMPLETE", "STOPPED", "FAILED"])
 def test_the_next_run_can_be_started_with_a_command_that_has_the_same_input(name):
-    made = REPORTS[name]
-    asked = {"dlq": "orders-dlq", "rate": 20, "select": {"source": ["it's"]}}
+    made = REPORTS[name].model_copy(update={"execution_arn": f"{STATES}:pay-RedriveStateMachine-x8Kq:run"})
+    asked = {"dlq": "orders-dlq", "rate": 20, "select": {"source": ["it's", "-b $(c)"]}}
     once = {"dryRun": True, "sampleSize": 9, "because": "INC-41"}
-    [command] = [command for command in next_commands(made, asked | once) if "start-execution" in command.text]
-    words = shlex.split(command.text)
-    assert json.loads(words[words.index("--input") + 1]) == asked
-    assert words[words.index("--state-machine-arn") + 1] == "arn:aws:states:us-east-1:123456789012:stateMachine:redrive"
-    assert command.text in "".join(Parsed.of(page_of(made, record_of(made, asked | once))).texts)
+    texts = [anywhere(command, made) for command in next_commands(made, asked | once)]
+    [text] = [text for text in texts if text.startswith("redrive start ")]
+    words = shlex.split(text)
+    assert words[-4:] == ["--region", "eu-west-1", "--stack", "pay"]
+    assert started_with(words[2:]) == asked
+    assert text in "".join(Parsed.of(page_of(made, record_of(made, asked | once))).texts)
+
+
+@pytest.mark.parametrize(
+    ("execution", "expected"),
+    [
+        (f"{STATES}:my-pay-RedriveStateMachine-x8Kq:run", "redrive start d --region eu-west-1 --stack my-pay"),
+        (f"{STATES}:{'s' * 50}-RedriveStateMachine-0123456789:run", "redrive start d --region eu-west-1"),
+        (f"{STATES}:redrive:run", "redrive start d --region eu-west-1"),
+        ("move:laptop:run", "redrive move d"),
+    ],
+)
+def test_the_next_run_is_where_the_run_was(execution, expected):
+    made = REPORTS["STOPPED"].model_copy(update={"execution_arn": execution})
+    assert expected in [anywhere(command, made) for command in next_commands(made, {"dlq": "d"})]
+
+
+def test_a_run_whose_whole_input_is_not_known_has_no_command_that_starts_another():
+    made = REPORTS["STOPPED"]
+    cut = record_of(made, {"dlq": "orders-dlq"}).model_copy(update={"cut": ("input.select",)})
+    assert cut.request is None
+    assert "redrive start" not in text_of(page_of(made, cut))
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_command_runs_what_a_name_says(text):
     for command in next_commands(largest("x").model_copy(update={"dlq": text}), {"dlq": text}):
         if not command.purpose.startswith("Read messages"):
-            assert len(shlex.split(command.text)) == (3 if command.text.startswith("redrive") else 9)
+            assert len(shlex.split(command.text)) == 3
 
 
 def test_a_run_whose_queue_is_not_known_has_no_commands():

@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from redrive.domain.errors import RejectedError
 from redrive.domain.names import short_name
 from redrive.domain.page.elements import Cell, Content, as_json, element, facts, html, isolated, pre, section, table
 from redrive.domain.page.groups import sample_section
 from redrive.domain.page.plots import bar, counts_plot, rate_plot, span
-from redrive.domain.plan.request import TraceHeader, parse_request
+from redrive.domain.plan.request import TraceHeader
 from redrive.domain.runs.ending import Status
 from redrive.domain.runs.forecast import Expected, Forecast
-from redrive.domain.runs.next_steps import Command, next_commands, to_do
+from redrive.domain.runs.next_steps import Command, anywhere, next_commands, to_do
 from redrive.domain.runs.notification import expected
 from redrive.domain.runs.rate_over_time import RatePoint
 from redrive.domain.runs.record import RunRecord
@@ -65,7 +64,7 @@ def page_of(report: Report, record: RunRecord | None = None) -> str:
         What is known of it besides: its input, who started it, why, and how fast it was; None if nothing is. The input
         is shown if it is valid: what isn't can be any text.
     """
-    request = _readable(record.input) if record else None
+    request = record.request if record else None
     points = record.rate_over_time if record else ()
     made = _document(report, record, request, points, examples=True)
     # Every other part is short: at most as many as a report lists, each cut.
@@ -197,12 +196,12 @@ def _next(report: Report, request: Mapping[str, Any] | None) -> ET.Element | Non
         "next",
         "What to do next",
         element("ul", (element("li", step) for step in steps)) if steps else None,
-        chain.from_iterable(map(_command, commands[:_MAX_ROWS])),
+        chain.from_iterable(_command(command, report) for command in commands[:_MAX_ROWS]),
     )
 
 
-def _command(command: Command) -> tuple[Content, Content]:
-    return element("p", command.purpose), pre(command.text, _MAX_INPUT)
+def _command(command: Command, report: Report) -> tuple[Content, Content]:
+    return element("p", command.purpose), pre(anywhere(command, report), _MAX_INPUT)
 
 
 def _over_time(report: Report, points: Sequence[RatePoint]) -> ET.Element | None:
@@ -292,13 +291,3 @@ def _input(request: Mapping[str, Any] | None) -> Iterable[Content]:
     if request is None:
         return [element("p", "The input isn't shown, because it isn't valid, too large, or not known here.")]
     return [element("h3", "Input"), pre(as_json(request), _MAX_INPUT)]
-
-
-def _readable(given: Any) -> Mapping[str, Any] | None:
-    """Return an input if it is valid, as it came."""
-    try:
-        parse_request(given)
-    except (RejectedError, RecursionError):
-        return None
-    readable: Mapping[str, Any] = given
-    return readable

@@ -6,6 +6,7 @@ generated from these models.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -153,6 +154,16 @@ def parse_request(given: Any) -> RedriveRequest:
         Names each key that is wrong and what was expected.
     """
     return _parsed(RedriveRequest, given)
+
+
+def valid_request(given: Any) -> Mapping[str, Any] | None:
+    """Return an input as it came, or None if it is invalid: it can be any text then."""
+    try:
+        parse_request(given)
+    except (RejectedError, RecursionError):
+        return None
+    valid: Mapping[str, Any] = given
+    return valid
 
 
 def check_reason(request: RedriveRequest) -> None:

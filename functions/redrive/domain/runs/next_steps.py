@@ -1,17 +1,17 @@
 """What an operator does after a run, by how it ended: in words, and as commands.
 
-Shown in chat and on the report page.
+Shown in chat, on the report page, and in a terminal.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from redrive.domain.names import is_hash, short_name
+from redrive.domain.plan.input_options import as_options
 from redrive.domain.runs.ending import Status
 from redrive.domain.runs.report import Report
 
@@ -25,7 +25,9 @@ _TO_DO: Mapping[Status, tuple[str, ...]] = {
     Status.FAILED: ("Check the logs of the run's functions, then start a new run for the remaining messages.",),
 }
 # An execution's ARN names its state machine (Service Authorization Reference, "AWS Step Functions", "Resource types").
-_EXECUTION = re.compile(r"(arn:[a-z-]+:states:([a-z0-9-]+):\d{12}):execution:([A-Za-z0-9_-]+):[A-Za-z0-9_-]+")
+_EXECUTION = re.compile(r"arn:[a-z-]+:states:([a-z0-9-]+):\d{12}:execution:([^:]+):[^:]+")
+# As CloudFormation names it. Step Functions allows 80 characters, so a name that long may lack a part of the stack's.
+_STACK = re.compile(r"(?!.{80})([A-Za-z0-9-]+)-RedriveStateMachine-[A-Za-z0-9]+")
 # Keys that the next run doesn't get: it moves messages, and has a reason of its own.
 _OF_ONE_RUN = frozenset({"dryRun", "sampleSize", "fullScan", "because", "startedBy"})
 # Nobody reads or pastes a longer one.
@@ -36,6 +38,7 @@ class Command(NamedTuple):
     """A command for a shell, and what it is for."""
 
     purpose: str
+    #: Without the options that say where: those of whoever reads it may be others.
     text: str
 
 
@@ -67,8 +70,9 @@ def next_commands(report: Report, request: Mapping[str, Any] | None) -> tuple[Co
         commands.append(
             Command("See what is left, and why; nothing moves:", f"redrive look {shlex.quote(short_name(queue))}")
         )
-    if report.counts.remaining and (start := _start(report, {"dlq": queue} if request is None else request)):
-        commands.append(Command("Start the next run, once the cause is fixed:", start))
+    if report.counts.remaining and request is not None and (start := _start(report, request)):
+        dry = report.status is Status.DRY_RUN
+        commands.append(Command("Start the run:" if dry else "Start the next run, once the cause is fixed:", start))
     commands += [
         Command("Read messages with their error texts, with your own credentials:", text)
         for text in report.read_messages
@@ -76,14 +80,18 @@ def next_commands(report: Report, request: Mapping[str, Any] | None) -> tuple[Co
     return tuple(commands)
 
 
-def _start(report: Report, request: Mapping[str, Any]) -> str | None:
+def anywhere(command: Command, report: Report) -> str:
+    """Return a command with the Region and the stack of a run, as far as the ARN of its execution says."""
     execution = _EXECUTION.fullmatch(report.execution_arn)
+    if execution is None or not command.text.startswith("redrive "):
+        return command.text
+    region, machine = execution.groups()
+    stack = _STACK.fullmatch(machine) if command.text.startswith("redrive start ") else None
+    return f"{command.text} --region {region}" + (f" --stack {stack[1]}" if stack else "")
+
+
+def _start(report: Report, request: Mapping[str, Any]) -> str | None:
     kept = {key: value for key, value in request.items() if key not in _OF_ONE_RUN}
-    text = json.dumps(kept)
-    if execution is None or len(text) > _MAX_INPUT:
-        return None
-    account, region, workflow = execution.groups()
-    return (
-        f"aws stepfunctions start-execution --region {region} "
-        f"--state-machine-arn {account}:stateMachine:{workflow} --input {shlex.quote(text)}"
-    )
+    verb = "start" if _EXECUTION.fullmatch(report.execution_arn) else "move"
+    text = " ".join([f"redrive {verb}", shlex.quote(request["dlq"]), *as_options(kept)])
+    return text if len(text) <= _MAX_INPUT else None

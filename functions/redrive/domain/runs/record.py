@@ -16,7 +16,7 @@ from pydantic import Field
 from redrive.domain.model import Model
 from redrive.domain.moving.results import Counts
 from redrive.domain.names import DisplayName, short_name
-from redrive.domain.plan.request import MAX_BECAUSE, MAX_STARTED_BY, RedriveRequest
+from redrive.domain.plan.request import MAX_BECAUSE, MAX_STARTED_BY, RedriveRequest, valid_request
 from redrive.domain.plan.run_plan import RunIdentity, RunPlan
 from redrive.domain.runs.rate_over_time import RatePoint, with_point
 from redrive.domain.runs.report import Report
@@ -65,6 +65,13 @@ class RunRecord(Model):
     report: dict[str, Any] | None = None
     #: Which parts didn't fit, and are missing here.
     cut: tuple[str, ...] = ()
+
+    @property
+    def request(self) -> Mapping[str, Any] | None:
+        """The input as it came; None if it is invalid, because it can be any text then, or isn't here as a whole."""
+        if any(part.startswith("input") for part in self.cut):
+            return None
+        return valid_request(self.input)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON can have it, with the input as it came: half characters and all."""

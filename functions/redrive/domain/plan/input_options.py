@@ -1,0 +1,118 @@
+"""The keys of a run's input as options of the `redrive` command, made from the model of the input.
+
+Used by the command for its options, and by whatever suggests a command.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redrive.domain.plan.request import RedriveRequest
+
+#: The key of the input that says who starts a run.
+STARTED_BY = "startedBy"
+# The argument names the queue, and the command says itself who starts the run.
+_NOT_OPTIONS = {"dlq", STARTED_BY}
+
+
+@dataclass(frozen=True, slots=True)
+class InputKey:
+    """A key of the input, and the option that sets it."""
+
+    path: tuple[str, ...]
+    schema: Mapping[str, Any]
+    description: str
+
+    @property
+    def flag(self) -> str:
+        """The option's name."""
+        words = "".join(f"-{sign.lower()}" if sign.isupper() else sign for sign in "-".join(self.path))
+        return f"--{words}"
+
+    @property
+    def parameter(self) -> str:
+        """The name of the argument of the command's function."""
+        return "key_" + "_".join(self.path)
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it has no value."""
+        return self.schema.get("type") == "boolean"
+
+    @property
+    def of_names(self) -> bool:
+        """Whether it is an object of texts by name, each given as NAME=TEXT."""
+        return _is_text(self.schema.get("additionalProperties"))
+
+    @property
+    def takes_null(self) -> bool:
+        """Whether a text by name may be null, which is given as NAME."""
+        return bool(self.schema["additionalProperties"].get("nullable"))
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list of texts, each given by an option of its own."""
+        return self.schema.get("type") == "array" and _is_text(self.schema.get("items", {}))
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it is given as JSON."""
+        return self.schema.get("type") in {"object", "array"} and not self.is_list and not self.of_names
+
+    def texts(self, value: Any) -> Iterator[str]:
+        """Yield the options that set a value."""
+        if self.of_names:
+            texts = [name if text is None else f"{name}={text}" for name, text in value.items()]
+        elif self.is_list:
+            texts = value
+        else:
+            texts = [json.dumps(value) if self.is_json else str(value)]
+        yield from [self.flag] if self.is_flag else (f"{self.flag} {shlex.quote(text)}" for text in texts)
+
+
+def as_options(given: Mapping[str, Any]) -> list[str]:
+    """Return the options that make the same input, the queue aside, each as a shell takes it."""
+    found: list[str] = []
+    for key in input_keys():
+        value: Any = given
+        for name in key.path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value is not None and value is not False and value not in ([], {}):
+            found += key.texts(value)
+    return found
+
+
+def input_keys() -> Iterator[InputKey]:
+    """Yield the keys that are options."""
+    schema = RedriveRequest.model_json_schema(by_alias=True)
+    return _keys_of(schema, schema.get("$defs", {}), ())
+
+
+def _keys_of(model: Mapping[str, Any], definitions: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[InputKey]:
+    for name, field in model["properties"].items():
+        if not path and name in _NOT_OPTIONS:
+            continue
+        schema = _resolved(field, definitions)
+        if "properties" in schema:
+            yield from _keys_of(schema, definitions, (*path, name))
+        else:
+            yield InputKey((*path, name), schema, field.get("description", ""))
+
+
+def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a value and of what it contains: without references, and `nullable` instead of a choice."""
+    parts = schema.get("anyOf", [schema])
+    [found, *_] = [part for part in parts if part.get("type") != "null"]
+    if "$ref" in found:
+        found = definitions[found["$ref"].rsplit("/", 1)[-1]]
+    inner = {key: found[key] for key in ("items", "additionalProperties") if isinstance(found.get(key), Mapping)}
+    resolved = {key: _resolved(value, definitions) for key, value in inner.items()}
+    return {**found, **resolved, "nullable": len(parts) > 1}
+
+
+def _is_text(schema: Any) -> bool:
+    return isinstance(schema, Mapping) and schema.get("type") == "string"

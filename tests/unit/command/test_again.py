@@ -1,0 +1,82 @@
+"""Suggested commands: each repeats where the operator is, in a form that a shell takes."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from redrive.command import main, shared
+from redrive.command.output import Output
+from redrive.command.shared import again, with_stack
+
+VERBS = "|".join(main.COMMANDS)
+NAMES = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
+
+
+def suggested(command: str, **options: str | None) -> list[str]:
+    """Return the words of a suggested command, of a process that was started with these options."""
+    found: list[str] = []
+
+    @click.command
+    @with_stack
+    @shared.shared
+    def started(stack_name: str) -> None:
+        assert stack_name
+        found.extend(shlex.split(again(command)))
+
+    words = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    started.main(words, standalone_mode=False, obj=Output())
+    return found
+
+
+@given(st.sampled_from(sorted(main.COMMANDS)), NAMES, NAMES, NAMES)
+@example("look", None, "eu-west-1", "pay")
+@example("start", "it's", None, "sqs-redrive")
+def test_a_suggested_command_leads_to_where_the_operator_is(verb, profile, region, stack):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("REDRIVE_STACK", raising=False)
+        [_, found, queue, *options] = suggested(f"redrive {verb} q", profile=profile, region=region, stack=stack)
+    assert (found, queue) == (verb, "q")
+    expected = {"--profile": profile, "--region": region}
+    command = main.Commands().get_command(click.Context(main.cli), verb)
+    assert command is not None
+    if any(parameter.name == "stack_name" for parameter in command.params) and stack != "sqs-redrive":
+        expected["--stack"] = stack
+    pairs = dict(zip(options[::2], options[1::2], strict=True))
+    assert pairs == {name: value for name, value in expected.items() if value}
+
+
+def test_the_stack_of_the_environment_is_not_repeated(monkeypatch):
+    monkeypatch.setenv("REDRIVE_STACK", "pay")
+    assert suggested("redrive watch") == ["redrive", "watch"]
+    assert suggested("redrive watch", stack="sqs-redrive") == ["redrive", "watch", "--stack", "sqs-redrive"]
+
+
+def test_outside_a_command_it_stays_as_it_is():
+    assert again("redrive look q") == "redrive look q"
+
+
+def unplaced(node: ast.AST) -> list[str]:
+    """Return the texts below a node that name a command, and that don't go through `again`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "again":
+        return []
+    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+        # Without docstrings, which no operator gets as advice.
+        return [text for each in node.body if not _is_text(each) for text in unplaced(each)]
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return re.findall(rf"(?<!`)\bredrive (?:{VERBS})\b", node.value)
+    return [text for each in ast.iter_child_nodes(node) for text in unplaced(each)]
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+@pytest.mark.parametrize("file", sorted(Path(main.__file__).parent.glob("*.py")), ids=lambda file: file.stem)
+def test_no_module_suggests_a_command_without_saying_where(file):
+    assert unplaced(ast.parse(file.read_text())) == []
