@@ -39,6 +39,8 @@ from redrive.workflow.memory import Memory
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
+    from redrive.adapters.batch_client import BatchClient
+
 # Requests in flight. More gain nothing: then the processor is the limit (docs/design/benchmarks.md).
 THREADS = 32
 # The shortest time between two heartbeats, as a share of their interval, and after one that failed.
@@ -95,7 +97,7 @@ class Pipeline:
     """Runs lanes on one dead-letter queue."""
 
     #: A client that doesn't retry, with one connection per thread.
-    client: SQSClient
+    client: SQSClient | BatchClient
     #: URL of the dead-letter queue.
     dlq_url: str
     #: Visibility timeout of received messages, in seconds.

@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from redrive.adapters.batch_client import batch_client
 from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.deliveries import Deliveries
@@ -29,7 +30,7 @@ from redrive.workflow.move import VISIBILITY_SECONDS, Mover
 
 _settings = settings()
 _dynamodb = dynamodb_client()
-_client = sqs_client(THREADS, retries=False)
+_client = batch_client(THREADS) if _settings.sqs_client == "lean" else sqs_client(THREADS, retries=False)
 _deliveries = Deliveries(THREADS)
 _failure_destinations = FailureDestinations()
 _mover = Mover(

@@ -6,7 +6,7 @@ Read once by each handler module when Lambda loads it.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Json
 
@@ -34,6 +34,8 @@ class Settings(BaseModel):
     report_bucket: str = ""
     #: Host of AWS's console, without the Region.
     console_host: str = ""
+    #: Which client moves messages: `lean` (`redrive.adapters.batch_client`) or boto3's.
+    sqs_client: Literal["lean", "boto3"] = "boto3"
     #: How long one slice moves messages, in seconds.
     slice_seconds: float = 60.0
     #: Events in an execution's history after which the run continues in a new one; None for the default.

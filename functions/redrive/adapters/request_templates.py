@@ -1,0 +1,204 @@
+"""Lets botocore make one request of a kind, so that the next ones of that kind can be made without it.
+
+Used by `redrive.adapters.batch_client`. What depends on configuration (endpoint, Region, headers, user agent, which
+headers are signed) is the same for all requests of an operation, so botocore's own request is the template for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+import uuid
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.client import BaseClient
+from botocore.credentials import ReadOnlyCredentials
+
+from redrive.adapters.http_connections import Answer
+
+_ALGORITHM = "AWS4-HMAC-SHA256"
+# They are different in each request. Names in lower case.
+_DATE, _TOKEN, _INVOCATION = "x-amz-date", "x-amz-security-token", "amz-sdk-invocation-id"
+_OWN = frozenset({_DATE, _TOKEN, _INVOCATION, "authorization", "content-length", "host", "accept-encoding"})
+_NOTHING = Answer(200, {}, b"{}")
+
+
+class NoTemplateError(Exception):
+    """botocore makes requests of a kind that this module doesn't know."""
+
+
+class Rehearsal:
+    """Lets a client of botocore make requests that aren't sent, and read answers that it is given.
+
+    Parameters
+    ----------
+    client : BaseClient
+        The client. What it does otherwise stays the same.
+    """
+
+    def __init__(self, client: BaseClient) -> None:
+        self._client = client
+        self._current = threading.local()
+        # The last event before a request leaves. What a handler returns is the answer.
+        events: Any = client.meta.events
+        events.register_last("before-send", self._answer)
+
+    def request(self, operation: str, parameters: Mapping[str, Any]) -> AWSPreparedRequest:
+        """Return the request that the client would send."""
+        with self._given(_NOTHING):
+            getattr(self._client, operation)(**parameters)
+            request: AWSPreparedRequest = self._current.request
+        return request
+
+    def read(self, operation: str, parameters: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+        """Return what the client makes of an answer, or raise its error."""
+        with self._given(answer):
+            result: dict[str, Any] = getattr(self._client, operation)(**parameters)
+        return result
+
+    @contextmanager
+    def _given(self, answer: Answer) -> Iterator[None]:
+        self._current.answer = answer
+        try:
+            yield
+        finally:
+            vars(self._current).clear()
+
+    def _answer(self, request: AWSPreparedRequest, **_event: Any) -> AWSResponse | None:
+        answer: Answer | None = getattr(self._current, "answer", None)
+        if answer is None:
+            return None
+        self._current.request = request
+        headers: Any = answer.headers
+        return AWSResponse(request.url, answer.status, headers, _Body(answer.body))
+
+
+class _Body:
+    """The body of an answer, as botocore reads it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, **_chunks: Any) -> Iterator[bytes]:
+        yield self._content
+
+
+def body_of(parameters: Mapping[str, Any]) -> bytes:
+    """Return the body of a request in SQS's JSON protocol."""
+    return json.dumps(parameters, default=_base64).encode()
+
+
+def _base64(value: bytes) -> str:
+    return b64encode(value).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTemplate:
+    """All requests of one operation on one queue."""
+
+    #: Scheme, host, and port of the endpoint.
+    origin: str
+    #: Request line and headers that are the same in all requests, in the form of HTTP.
+    head: bytes
+    path: str
+    #: The same headers by name, in lower case.
+    headers: dict[str, str]
+    #: Names of the headers that are signed, in order.
+    signed: tuple[str, ...]
+    #: Region, service, and `aws4_request`, separated by slashes.
+    scope: str
+
+    @classmethod
+    def of(cls, request: AWSPreparedRequest, credentials: ReadOnlyCredentials) -> RequestTemplate:
+        """Return the template that makes requests like one that botocore made.
+
+        Raises
+        ------
+        NoTemplateError
+            If it wouldn't make that same request.
+        """
+        found = {name.lower(): _text(value) for name, value in request.headers.items()}
+        parts = urlsplit(request.url)
+        try:
+            algorithm, credential, names, _signature = found["authorization"].replace(",", "").split(" ")
+            scope = "/".join(credential.rsplit("/", 3)[1:])
+            signed = tuple(names.removeprefix("SignedHeaders=").split(";"))
+        except (KeyError, ValueError, IndexError):
+            raise NoTemplateError("Expected a request with a signature of version 4.") from None
+        headers = {name: value for name, value in found.items() if name not in _OWN}
+        headers |= {"host": _host(request.url), "accept-encoding": "identity"}
+        path = parts.path or "/"
+        lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        template = cls(f"{parts.scheme}://{parts.netloc}", "\r\n".join(lines).encode(), path, headers, signed, scope)
+        own = template.dynamic(cast(bytes, request.body), credentials, found[_DATE], found.get(_INVOCATION, ""))
+        expected = {name: found[name] for name in own if name in found}
+        if algorithm != _ALGORITHM or request.method != "POST" or parts.query or own != expected:
+            raise NoTemplateError("Expected the request that botocore makes.")
+        if any("\r" in line or "\n" in line for line in lines):
+            raise NoTemplateError("Expected headers of one line each.")
+        return template
+
+    def request(self, body: bytes, credentials: ReadOnlyCredentials, timestamp: str) -> bytes:
+        """Return a request in the form of HTTP.
+
+        Parameters
+        ----------
+        body : bytes
+            Its body.
+        credentials : ReadOnlyCredentials
+            Whose request it is.
+        timestamp : str
+            When it is sent, such as 20261129T101112Z.
+        """
+        own = self.dynamic(body, credentials, timestamp, str(uuid.uuid4()))
+        lines = "".join(f"\r\n{name}: {value}" for name, value in own.items())
+        return b"%b%b\r\n\r\n%b" % (self.head, lines.encode(), body)
+
+    def dynamic(self, body: bytes, credentials: ReadOnlyCredentials, timestamp: str, invocation: str) -> dict[str, str]:
+        """Return the headers that are different in each request."""
+        own = {_DATE: timestamp, _INVOCATION: invocation, "content-length": str(len(body))}
+        if credentials.token:
+            own[_TOKEN] = credentials.token
+        values = self.headers | own
+        # AWS Identity and Access Management, "Create a signed AWS API request".
+        canonical = "".join(f"{name}:{' '.join(values.get(name, '').split())}\n" for name in self.signed)
+        names = ";".join(self.signed)
+        digest = hashlib.sha256(body).hexdigest()
+        hashed = hashlib.sha256(f"POST\n{self.path}\n\n{canonical}\n{names}\n{digest}".encode()).hexdigest()
+        scope = f"{timestamp[:8]}/{self.scope}"
+        key = _signing_key(credentials.secret_key, scope)
+        signature = hmac.digest(key, f"{_ALGORITHM}\n{timestamp}\n{scope}\n{hashed}".encode(), "sha256").hex()
+        own["authorization"] = (
+            f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+        )
+        return own
+
+
+@lru_cache(maxsize=4)
+def _signing_key(secret: str, scope: str) -> bytes:
+    """Return the key of a day, Region, and service."""
+    key = f"AWS4{secret}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
+
+def _host(url: str) -> str:
+    """Return the header Host, without the port if it is the default."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    default = {"http": ":80", "https": ":443"}[parts.scheme]
+    return host.removesuffix(default).lower()
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,220 @@
+"""What happens on the wire: the lean client and botocore's own talk to the same server and come to the same result."""
+
+import datetime
+import json
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from redrive.adapters.batch_client import BatchClient
+from tests.support.scripted_server import Script, ScriptedServer, scripted_server
+
+MESSAGES = {"Messages": [{"MessageId": "m", "Body": "ü", "ReceiptHandle": "h"}]}
+BODY = json.dumps(MESSAGES).encode()
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def whole(body: bytes, head: bytes = HEAD) -> bytes:
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def chunks(body: bytes) -> bytes:
+    return b"%x\r\n%b\r\n%x;x=y\r\n%b\r\n0\r\n\r\n" % (5, body[:5], len(body) - 5, body[5:])
+
+
+def pair(url: str, timeout: float = 2.0) -> tuple[Any, BatchClient]:
+    """Return botocore's client and the lean one."""
+    session = boto3.Session("AKID", "secret", region_name="us-east-1")
+    config = Config(
+        parameter_validation=False,
+        connect_timeout=timeout,
+        read_timeout=timeout,
+        retries={"mode": "standard", "total_max_attempts": 1},
+    )
+    theirs, ours = (session.client("sqs", config=config, endpoint_url=url) for _ in range(2))
+    credentials = session.get_credentials()
+    assert credentials is not None
+    return theirs, BatchClient(ours, credentials)
+
+
+def outcome(client: Any) -> Any:
+    try:
+        values = client.receive_message(QueueUrl="q")
+    except ClientError as error:
+        return error.response["Error"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+    except BotoCoreError as error:
+        return type(error).__name__
+    except Exception as error:  # noqa: BLE001
+        return type(error).__name__
+    return {key: value for key, value in values.items() if key != "ResponseMetadata"}
+
+
+def outcome_at_rest(server: ScriptedServer, client: Any) -> Any:
+    found = outcome(client)
+    # A server that closes a connection just when it is used again is another case.
+    server.wait_for_ends()
+    return found
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ScriptedServer]:
+    with scripted_server() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def clients(server):
+    return pair(f"http://127.0.0.1:{server.port}")
+
+
+ANSWERS = {
+    "whole": (Script((whole(BODY),)), MESSAGES),
+    "in two pieces": (Script((whole(BODY)[:50], whole(BODY)[50:])), MESSAGES),
+    "byte by byte": (Script([bytes([byte]) for byte in whole(BODY)]), MESSAGES),
+    "chunked": (Script((CHUNKED + chunks(BODY),)), MESSAGES),
+    "until the end": (Script((HEAD + b"\r\n" + BODY,), closes=True), MESSAGES),
+    "of an old protocol": (Script((whole(BODY, b"HTTP/1.0 200 OK\r\n"),), closes=True), MESSAGES),
+    "after a 100": (Script((b"HTTP/1.1 100 Continue\r\n\r\n" + whole(BODY),)), MESSAGES),
+    "then closed": (Script((whole(BODY, HEAD + b"Connection: close\r\n"),), closes=True), MESSAGES),
+    "closed without a word": (Script((whole(BODY),), closes=True), MESSAGES),
+    "more than announced": (Script((whole(BODY) + b"more",), closes=True), MESSAGES),
+    "much less than announced": (
+        Script((HEAD + b"Content-Length: 999999999999\r\n\r\n" + BODY,), closes=True),
+        MESSAGES,
+    ),
+    "truncated": (Script((whole(BODY)[:-5],), closes=True), {}),
+    "truncated chunk": (Script((CHUNKED + chunks(BODY)[:-20],), closes=True), "ConnectionClosedError"),
+    "bad chunk": (Script((CHUNKED + b"zz\r\n",), closes=True), "ConnectionClosedError"),
+    "no body": (Script((whole(b""),)), {}),
+    "nothing": (Script((), closes=True), "ConnectionClosedError"),
+    "half a head": (Script((HEAD[:-1],), closes=True), {}),
+    "garbage": (Script((b"\x00\xff garbage\r\n\r\n",), closes=True), "ConnectionClosedError"),
+    "a long line": (Script((HEAD + b"x: " + b"y" * 70_000 + b"\r\n\r\n",), closes=True), "ConnectionClosedError"),
+    "many headers": (Script((HEAD + b"x: y\r\n" * 200 + b"\r\n",), closes=True), "ConnectionClosedError"),
+    "HTML of a proxy": (Script((whole(b"<html>", b"HTTP/1.1 502 Bad Gateway\r\n"),)), None),
+    "a redirect": (
+        Script((whole(b"", b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:9/\r\n"),)),
+        None,
+    ),
+    "1 MiB": (Script((whole(json.dumps({"Messages": [{"Body": "x" * 2**20}]}).encode()),)), None),
+    "a clock ten minutes off": (
+        Script((whole(b'{"__type": "InvalidSignatureException"}', b"HTTP/1.1 403 Forbidden\r\n"),)),
+        ({"Message": "", "Code": "InvalidSignatureException"}, 403),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_is_what_botocore_makes_of_it(server, clients, name):
+    server.script, expected = ANSWERS[name]
+    # Twice, as a connection may be used again.
+    found = [outcome_at_rest(server, client) for client in clients for _ in range(2)]
+    assert found == [found[0]] * 4
+    assert expected is None or found[0] == expected
+
+
+@settings(max_examples=80, deadline=None)
+@given(content=st.binary(max_size=60), cut=st.integers(0, 400), closes=st.just(True), chunked=st.booleans())
+def test_a_generated_answer_is_what_botocore_makes_of_it(server, clients, content, cut, closes, chunked):
+    answer = CHUNKED + chunks(BODY) if chunked else whole(BODY)
+    server.script = Script((answer[:cut] + content + answer[cut + len(content) :],), closes)
+    theirs, ours = (outcome_at_rest(server, client) for client in clients)
+    assert ours == theirs
+
+
+def test_requests_are_the_same_on_the_wire(server, clients):
+    server.script = Script((whole(b"{}"),))
+    server.requests.clear()
+    for client in clients:
+        client.send_message_batch(QueueUrl="q", Entries=[{"Id": "0", "MessageBody": "ü"}])
+        client.send_message_batch(QueueUrl="q", Entries=[{"Id": "0", "MessageBody": "ü"}])
+    changing = ("x-amz-date", "authorization", "amz-sdk-invocation-id", "user-agent")
+
+    def comparable(request: bytes) -> Any:
+        head, _, body = request.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = [(name.lower(), value) for name, value in (line.split(": ", 1) for line in lines)]
+        return first, sorted(pair for pair in headers if pair[0] not in changing), body
+
+    assert len({str(comparable(request)) for request in server.requests}) == 1
+    agents = [request.lower().split(b"user-agent: ")[1].split(b"\r\n")[0] for request in server.requests]
+    assert len(set(agents)) == 1
+
+
+def test_a_connection_is_used_again_unless_the_server_has_closed_it(server, clients):
+    _, ours = clients
+    server.script = Script((whole(BODY),))
+    outcome(ours)
+    before = server.connections
+    assert [outcome(ours) for _ in range(3)] == [MESSAGES] * 3
+    assert server.connections == before
+    server.script = Script((whole(BODY),), closes=True)
+    assert [outcome_at_rest(server, ours) for _ in range(3)] == [MESSAGES] * 3
+    assert server.connections == before + 2
+
+
+def test_waiting_for_an_answer_has_an_end(server):
+    server.script = Script((HEAD,), silent=True)
+    assert [outcome(client) for client in pair(f"http://127.0.0.1:{server.port}", 0.2)] == ["ReadTimeoutError"] * 2
+
+
+def test_without_a_server_nothing_was_sent():
+    assert [outcome(client) for client in pair("http://127.0.0.1:1")] == ["EndpointConnectionError"] * 2
+    assert [outcome(client) for client in pair("http://queue.invalid")] == ["EndpointConnectionError"] * 2
+    # An address that nobody answers from (RFC 5737).
+    names = {"ConnectTimeoutError", "EndpointConnectionError"}
+    assert set(map(outcome, pair("http://192.0.2.1", 0.2))) <= names
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A self-signed certificate of localhost with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + private)
+    return str(path)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(certificate, monkeypatch):
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    with scripted_server(tls) as server:
+        server.script = Script((whole(BODY),))
+        url = f"https://localhost:{server.port}"
+        assert [outcome(client) for client in pair(url)] == ["SSLError"] * 2
+        assert server.requests == []
+        for variable in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+            with monkeypatch.context() as patch:
+                patch.setenv(variable, certificate)
+                assert [outcome(client) for client in pair(url)] == [MESSAGES] * 2
+                # The certificate is of localhost.
+                assert [outcome(client) for client in pair(f"https://127.0.0.1:{server.port}")] == ["SSLError"] * 2
