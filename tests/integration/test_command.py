@@ -1,6 +1,8 @@
 """The command without a stack: what it shows of an account, and that looking changes nothing."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import pytest
@@ -285,6 +287,41 @@ def test_every_command_explains_itself(name, capsys):
 def test_wrong_usage_is_said_in_one_line_and_exits_with_2(arguments, capsys):
     assert run(arguments) == 2
     assert "Error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["move", "start", "stop", "watch"])
+@pytest.mark.parametrize("stack", ["", " ", "a b", "a\x1b[31m", "1a", "*"])
+@pytest.mark.usefixtures("cloud")
+def test_what_names_no_stack_is_wrong_usage(name, stack, capsys):
+    """An empty name, as of a variable that isn't set, would be all stacks to CloudFormation."""
+    assert run([name, *(["orders-dlq"] if name != "watch" else []), "--stack", stack]) == 2
+    assert "expected the name or ARN of a stack" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>zqxj</p>", b"\n<HTML><body>zqxj<br></body></HTML>"])
+@pytest.mark.parametrize("arguments", [["queues"], ["look", "orders-dlq"], ["watch", "some-run"]])
+def test_a_web_page_instead_of_an_answer_is_no_traceback(arguments, page, monkeypatch, capsys):
+    """As a network sends that wants a person to sign in, or whatever else is at AWS_ENDPOINT_URL."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        assert run(arguments) == 1
+        server.shutdown()
+    error = capsys.readouterr().err
+    assert "isn't from AWS" in error
+    assert "zqxj" not in error
 
 
 def test_a_missing_profile_is_no_traceback(capsys):

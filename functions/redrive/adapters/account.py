@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from redrive.adapters.error_codes import DENIED, NO_QUEUE
 from redrive.adapters.sqs import Queues
@@ -50,6 +50,16 @@ _REMEDY = (
     "sqs:ChangeMessageVisibility, sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ListDeadLetterSourceQueues, and "
     "sqs:ListQueueTags on it, or choose another queue."
 )
+
+
+# What a page of HTML begins with; no protocol of AWS has such an answer.
+_PAGES = (b"<!doctype html", b"<html")
+
+
+class NotAwsError(HTTPClientError):
+    """Something else than AWS has answered: a proxy, a network that wants a person to sign in, or another server."""
+
+    fmt = "A web page came instead of an answer"
 
 
 @dataclass
@@ -101,6 +111,7 @@ class Account:
         #: Queues whose messages couldn't be looked at.
         self.unreadable: list[str] = []
         self._session = default or boto3.Session(profile_name=profile, region_name=region)
+        self._session.events.register("before-parse", _check_answer, unique_id="redrive-check-answer")
 
     def use(self) -> None:
         """Let every client that is made from now on use this account."""
@@ -231,3 +242,10 @@ def _depth_of(name: str) -> Any:
         "Dimensions": [{"Name": "QueueName", "Value": name}],
     }
     return {"Metric": metric, "Period": 300, "Stat": "Maximum"}
+
+
+def _check_answer(response_dict: Mapping[str, Any], **_: Any) -> None:
+    # botocore takes a page for an answer without members, or raises whatever its parser does.
+    body = response_dict["body"] if response_dict["status_code"] < 300 else b""
+    if isinstance(body, bytes) and body[:100].lstrip().lower().startswith(_PAGES):
+        raise NotAwsError

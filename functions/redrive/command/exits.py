@@ -21,6 +21,8 @@ _UNREACHABLE = {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutEr
     "SSLError",
     "ProxyConnectionError",
 }
+# What answers isn't AWS. botocore names one only if the protocol is XML.
+_NOT_AWS = {"NotAwsError", "ResponseParserError"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 # Besides those that the adapters know.
 _WRONG = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthFailure", "MissingAuthenticationToken"}
@@ -70,6 +72,11 @@ def explained(error: Exception) -> CommandError | None:
         found = CommandError(str(error), Exit.REJECTED if name == "RejectedError" else Exit.FAILED)
     elif name in _UNREACHABLE:
         found = CommandError(f"AWS can't be reached ({name}). Check the network, the Region, and AWS_ENDPOINT_URL.")
+    elif name in _NOT_AWS:
+        found = CommandError(
+            "The answer isn't from AWS. A proxy may have sent it, a network that wants you to sign in, or what is at "
+            "AWS_ENDPOINT_URL. Check them."
+        )
     elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT}:
         found = CommandError(f"A file can't be written: {error.strerror}. Free some space, or choose another place.")
     elif isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,9 @@ def run(arguments: list[str] | None = None) -> int:
     if sys.stdout is None:
         # Closed by whoever started the command, so nobody wants its output.
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A terminal's encoding may not have what messages and tables consist of (LANG=C, Windows).
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         result: Any = cli.main(arguments, prog_name="redrive", standalone_mode=False, obj=Output())
         sys.stdout.flush()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Where output isn't a terminal, lines stay whole, so that grep and awk find what they look for.
 _WIDTH_OF_FILES = 400
 _BARS = "▁▂▃▄▅▆▇█"
+_ASCII_BARS = ".:-=+*%#"
 #: Version of the JSON that `--json` prints. It changes if a key is renamed, removed, or means something else.
 JSON_VERSION = 1
 
@@ -104,7 +105,17 @@ class Output:
 def bars(values: Sequence[float]) -> str:
     """Return a bar for each value, the highest for the largest one and none for zero."""
     top = max(values, default=0) or 1
-    return "".join(_BARS[max(0, int(value * len(_BARS) // top) - 1)] if value else " " for value in values)
+    signs = _BARS if _is_encodable(_BARS) else _ASCII_BARS
+    return "".join(signs[max(0, int(value * len(signs) // top) - 1)] if value else " " for value in values)
+
+
+def _is_encodable(text: str) -> bool:
+    """Return whether standard output can show a text as it is: a terminal with LANG=C can't."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def moment(time: datetime) -> str:

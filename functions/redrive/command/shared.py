@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,8 @@ from redrive.command.output import Output
 #: As in samconfig.toml.
 DEFAULT_STACK = "sqs-redrive"
 _OF_A_STACK = frozenset({"start", "watch", "stop", "runs", "report", "move"})
+# CloudFormation API reference, CreateStack: a name, or the ARN of a stack.
+_STACK = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*|arn:[-a-zA-Z0-9:/._+]+")
 
 
 def shared[F: Callable[..., Any]](function: F) -> F:
@@ -63,6 +66,9 @@ def _default_stack() -> str:
 
 
 def _keep_stack(ctx: click.Context, _option: click.Parameter, value: str) -> str:
+    """Keep the name; refuse what CloudFormation wouldn't read, or would take for all stacks."""
+    if not _STACK.fullmatch(value):
+        raise click.BadParameter("expected the name or ARN of a stack. Or leave it out.")
     ctx.ensure_object(Output).stack = value
     return value
 

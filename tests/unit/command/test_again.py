@@ -16,6 +16,7 @@ from redrive.command.shared import again, with_stack
 
 VERBS = "|".join(main.COMMANDS)
 NAMES = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
+STACKS = st.none() | st.from_regex(r"[a-zA-Z][-a-zA-Z0-9]{0,8}", fullmatch=True)
 
 
 def suggested(command: str, **options: str | None) -> list[str]:
@@ -34,7 +35,7 @@ def suggested(command: str, **options: str | None) -> list[str]:
     return found
 
 
-@given(st.sampled_from(sorted(main.COMMANDS)), NAMES, NAMES, NAMES)
+@given(st.sampled_from(sorted(main.COMMANDS)), NAMES, NAMES, STACKS)
 @example("look", None, "eu-west-1", "pay")
 @example("start", "it's", None, "sqs-redrive")
 def test_a_suggested_command_leads_to_where_the_operator_is(verb, profile, region, stack):

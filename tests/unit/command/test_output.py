@@ -1,6 +1,7 @@
 """What a command prints is safe to show in a terminal, and says what an error means."""
 
 import errno
+import io
 import json
 import re
 import subprocess
@@ -8,12 +9,13 @@ import sys
 import unicodedata
 
 import botocore.exceptions
+import botocore.parsers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from redrive.command.exits import CommandError, Exit, explained
-from redrive.command.output import Output, ago
+from redrive.command.output import Output, ago, bars
 from redrive.domain.errors import RejectedError
 from redrive.domain.plain_text import plain
 
@@ -67,6 +69,7 @@ def test_a_span_of_time_is_said_in_at_most_two_units(seconds):
         (botocore.exceptions.NoRegionError(), "--region"),
         (botocore.exceptions.ProfileNotFound(profile="x"), "aws configure list-profiles"),
         (botocore.exceptions.EndpointConnectionError(endpoint_url="https://x"), "AWS_ENDPOINT_URL"),
+        (botocore.parsers.ResponseParserError("<html>zqxj"), "isn't from AWS"),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
         (CommandError("As it is."), "As it is."),
     ],
@@ -106,6 +109,28 @@ def test_a_rejection_has_its_own_exit_code():
 @pytest.mark.parametrize("error", [KeyError("body"), ValueError("x"), OSError(errno.EBADF, "x")])
 def test_a_defect_is_not_explained_away(error):
     assert explained(error) is None
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_a_terminal_of_any_encoding_shows_all_that_a_message_contains(encoding):
+    code = (
+        "import click; from redrive.command import main, output;"
+        "main.cli = click.Command('x', callback=lambda: output.Output().text('\\u4e2d\\x1b\\u25b8 \\N{PILE OF POO}'));"
+        "main.main([])"
+    )
+    environment = {"PYTHONPATH": "functions", "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    expected = "中\ufffd▸ \N{PILE OF POO}\n".encode(encoding, "backslashreplace")
+    assert done.stdout == expected
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+def test_bars_can_be_shown_by_a_terminal_without_them(encoding, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding))
+    shown = bars([0, 1, 4, 8])
+    assert shown.encode(encoding)
+    assert (len(shown), shown[0], len(set(shown))) == (4, " ", 4)
 
 
 def test_help_imports_neither_aws_nor_models():
