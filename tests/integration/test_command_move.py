@@ -232,7 +232,9 @@ def test_of_two_runs_on_this_machine_one_is_refused(cloud, dlq, capsys, monkeypa
     monkeypatch.setattr(move_step.Mover, "move", meanwhile)
     assert run(["move", "orders-dlq", "--yes"]) == 0
     assert ended == [4]
-    assert "Another run is moving the messages of orders-dlq" in capsys.readouterr().out
+    said = capsys.readouterr().err
+    assert "is moving messages of orders-dlq, in another terminal" in said
+    assert "was interrupted" not in said
     assert len(bodies(cloud, "orders")) == 20
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from redrive.domain.plan.lease import LEASE_TAG
@@ -47,11 +48,14 @@ def move(endpoint: MotoEndpoint, folder: Path, *arguments: str, kill: tuple[str,
 
 
 @pytest.mark.slow
-@given(kills=st.lists(MOMENTS, min_size=1, max_size=PROCESSES - 1), quarantines=st.booleans())
+@given(kills=st.lists(MOMENTS, min_size=1, max_size=PROCESSES - 1), quarantines=st.booleans(), replaces=st.booleans())
+@example(kills=[("SendMessageBatch", 2, "after")], quarantines=False, replaces=True)
 @settings(
     max_examples=4, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
 )
-def test_whenever_a_run_is_killed_the_next_process_goes_on_and_nothing_is_lost(tmp_path_factory, kills, quarantines):
+def test_whenever_a_run_is_killed_the_next_process_goes_on_and_nothing_is_lost(
+    tmp_path_factory, kills, quarantines, replaces
+):
     folder = tmp_path_factory.mktemp("run")
     schema = folder / "order.json"
     schema.write_text(json.dumps({"type": "object", "required": ["order_id"]}))
@@ -62,13 +66,17 @@ def test_whenever_a_run_is_killed_the_next_process_goes_on_and_nothing_is_lost(t
         dlq = cloud.queue("orders-dlq")
         queues = [cloud.queue("orders", dlq=dlq), cloud.queue("invalid"), dlq]
         cloud.send(dlq, bodies)
-        code, report, said, begun, anew = KILLED, None, "", False, False
+        code, report, said, begun, anew, twice = KILLED, None, "", False, False, 0
         for kill in [*kills, None]:
-            code, report, said = move(endpoint, folder, *(["--resume"] if begun else arguments), kill=kill)
-            if begun and "No run on orders-dlq was interrupted" in said:
+            resumes = begun and not replaces
+            code, report, said = move(endpoint, folder, *(["--resume"] if resumes else arguments), kill=kill)
+            if resumes and "No run on orders-dlq was interrupted" in said:
                 # It was killed before it knew anything, or when all was done but the report.
                 code, report, said = move(endpoint, folder, *arguments)
                 anew = True
+            # Nobody gets the report of a run that is replaced.
+            twice += sum(map(int, re.findall(r"up to (\d+) may arrive twice", said)))
+            anew |= begun and replaces
             if code != KILLED:
                 break
             begun = True
@@ -83,9 +91,9 @@ def test_whenever_a_run_is_killed_the_next_process_goes_on_and_nothing_is_lost(t
     assert set(quarantined) == (set(bodies[VALID:]) if quarantines else set())
     assert left == Counter(() if quarantines else bodies[VALID:])
     whole = VALID + (INVALID if quarantines else 0)
+    assert delivered.total() + quarantined.total() - whole <= report["duplicatesPossible"] + twice
     if anew:
         # The report is that of another run.
         return
-    assert delivered.total() + quarantined.total() - whole <= report["duplicatesPossible"]
     moved = report["counts"]["redriven"] + report["counts"]["quarantined"]
     assert moved <= whole <= moved + report["unaccounted"]

@@ -20,12 +20,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.local_table import TABLE, LocalTable
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.tag_lease import TagLease
 from redrive.domain.errors import RejectedError, StateFileError
 from redrive.domain.messages.queues import QueueAddress
 from redrive.domain.plan.run_plan import RunIdentity, RunPlan
+from redrive.domain.runs.tally import Tally, final_tally
 from redrive.workflow.whole_run import RunState, State
 
 # What the id of an execution begins with that is a process of this command.
@@ -247,6 +249,18 @@ def unfinished(table: LocalTable, dlq_arn: str) -> RunState | None:
         if state is not None and state.next is not State.DONE:
             return state
     return None
+
+
+def outcome(table: LocalTable, state: RunState) -> Tally:
+    """Return what an interrupted run has done, as far as it has recorded, and how many messages may arrive twice."""
+    if state.plan is None or state.tally is None:
+        return Tally()
+    if state.next is State.REPORT:
+        # The clean-up has added up everything.
+        return state.tally
+    checkpoints = Checkpoints(TABLE, table.client)
+    unfinished_slices = checkpoints.unfinished(state.plan, state.tally.rounds)
+    return final_tally(state.tally, unfinished_slices, (), undeleted=checkpoints.undeleted_uncounted(state.plan))
 
 
 def _no_lease(_queue: QueueAddress, _run_id: str) -> TagLease:

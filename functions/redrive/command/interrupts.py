@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from threading import Event
 from types import FrameType
 from typing import Any, Self
@@ -58,4 +59,5 @@ class Interrupts:
     def _say(self, text: str) -> None:
         # A signal may come while something else is being printed, which must not be entered again.
         if not self._output.quiet and sys.stderr is not None:
-            os.write(2, f"\n{text}\n".encode())
+            with suppress(OSError):  # such as that of a terminal that was closed
+                os.write(2, f"\n{text}\n".encode())

@@ -16,7 +16,7 @@ import click
 
 from redrive import VERSION
 from redrive.command.exits import INTERRUPTED, Exit, explained
-from redrive.command.output import Output
+from redrive.command.output import Output, let_talk_fail
 from redrive.command.shared import shared
 from redrive.domain.plain_text import plain
 
@@ -69,6 +69,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit with one of the codes of `Exit`."""
+    let_talk_fail()
     sys.exit(run(arguments))
 
 
@@ -91,9 +92,9 @@ def run(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
-    except SystemExit as error:
-        # click ends like this if its output is closed.
-        return Exit.DONE if isinstance(error.__context__, OSError) else Exit.FAILED
+    except SystemExit:
+        # click ends like this if nobody reads its output anymore.
+        return Exit.DONE
     return int(result) if isinstance(result, int) else Exit.DONE
 
 
@@ -108,10 +109,6 @@ def _code_of(error: Exception) -> int | None:
     if isinstance(error, click.Abort):
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
-    if isinstance(error, BrokenPipeError):
-        # Whoever read the output has seen enough. Python would complain again when it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
     known = explained(error)
     if known is not None:
         click.echo(plain(f"redrive: {known}"), err=True)

@@ -22,7 +22,7 @@ import click
 
 from redrive.adapters.account import Account
 from redrive.adapters.error_codes import DENIED, error_code
-from redrive.adapters.local_runs import LivingRun, execution_id, unfinished
+from redrive.adapters.local_runs import LivingRun, execution_id, outcome, unfinished
 from redrive.adapters.local_table import LocalTable
 from redrive.adapters.quarantine_queue import NAME, create_quarantine
 from redrive.adapters.stack import StackNotFoundError, find_stack
@@ -116,11 +116,7 @@ def command(
     files = read_contracts(contracts)
     table = _opened(place)
     dlq = find_dlq(account, given["dlq"])
-    if (earlier := unfinished(table, dlq.arn)) is not None:
-        output.say(
-            f"The run {earlier.run_id} was interrupted. This one takes its place, unless you go on with that one: "
-            f"{again(f'redrive move {dlq.name} --resume')}"
-        )
+    _say_earlier(output, table, dlq)
     if not without_stack:
         _check_stack(account, stack_name, dlq)
     target = _quarantine(account, dlq, quarantine, output)
@@ -159,6 +155,31 @@ def default_state_file() -> Path:
     # A relative path there is to be ignored.
     folder = Path(home) if home.startswith("/") else Path.home() / ".local" / "state"
     return folder / "redrive" / "runs.db"
+
+
+def _say_earlier(output: Output, table: LocalTable, dlq: QueueRef) -> None:
+    """Say that another run was interrupted, and what it did, because nobody gets its report.
+
+    Raises
+    ------
+    CommandError
+        If it is in progress.
+    """
+    earlier = unfinished(table, dlq.arn)
+    if earlier is None:
+        return
+    if LivingRun(table.file, earlier.run_id).is_alive:
+        raise CommandError(
+            f"The run {earlier.run_id} is moving messages of {dlq.name}, in another terminal of this computer. Nothing "
+            "was started.",
+            Exit.REJECTED,
+        )
+    done = outcome(table, earlier)
+    twice = f", and up to {done.duplicates_possible:,} may arrive twice" if done.duplicates_possible else ""
+    output.say(
+        f"The run {earlier.run_id} was interrupted: {done.counts.moved:,} messages are known to have moved{twice}. "
+        f"This run takes its place, unless you go on with that one: {again(f'redrive move {dlq.name} --resume')}"
+    )
 
 
 def _check_stack(account: Account, name: str, dlq: QueueRef) -> None:

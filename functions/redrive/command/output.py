@@ -7,11 +7,14 @@ cursor, hide text, or send keystrokes. Colors appear on a terminal only, and nev
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -64,11 +67,13 @@ class Output:
 
     def document(self, **parts: Any) -> None:
         """Print one JSON document."""
-        click.echo(json.dumps({"version": JSON_VERSION, **parts}, indent=2))
+        with _as_far_as_read():
+            click.echo(json.dumps({"version": JSON_VERSION, **parts}, indent=2))
 
     def text(self, line: str = "", style: str | None = None) -> None:
         """Print a line of the result."""
-        self.console.print(plain(line), style=style)
+        with _as_far_as_read():
+            self.console.print(plain(line), style=style)
 
     def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> None:
         """Print a table.
@@ -94,12 +99,43 @@ class Output:
             table.add_column(title, justify="right" if place in right else "left", overflow="fold")
         for row in rows:
             table.add_row(*(row[place] for place in kept))
-        self.console.print(table)
+        with _as_far_as_read():
+            self.console.print(table)
 
     def say(self, text: str) -> None:
         """Tell the operator something that isn't part of the result: progress, advice, what to run next."""
         if not self.quiet:
             click.echo(plain(text), err=True)
+
+
+@contextmanager
+def _as_far_as_read() -> Iterator[None]:
+    """Let whoever reads standard output stop reading: nothing is printed from then on, and the command goes on."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Python would complain again when it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Heedless(FileIO):
+    """A file that takes whatever is written to it, also if nobody gets it."""
+
+    def write(self, content: Any) -> int:
+        try:
+            written = super().write(content)
+        except OSError:
+            return len(content)
+        return len(content) if written is None else written
+
+
+def let_talk_fail() -> None:
+    """Let a closed pipe, a closed terminal, or a full disk for standard error end neither a command nor a run."""
+    if isinstance(sys.stderr, TextIOWrapper):
+        raw = _Heedless(sys.stderr.fileno(), "w", closefd=False)
+        sys.stderr = TextIOWrapper(
+            BufferedWriter(raw), sys.stderr.encoding, "backslashreplace", line_buffering=True, write_through=True
+        )
 
 
 def bars(values: Sequence[float]) -> str:

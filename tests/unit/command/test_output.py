@@ -3,10 +3,12 @@
 import errno
 import io
 import json
+import os
 import re
 import subprocess
 import sys
 import unicodedata
+from pathlib import Path
 
 import botocore.exceptions
 import botocore.parsers
@@ -123,6 +125,47 @@ def test_a_terminal_of_any_encoding_shows_all_that_a_message_contains(encoding):
     assert (done.returncode, done.stderr) == (0, b"")
     expected = "中\ufffd▸ \N{PILE OF POO}\n".encode(encoding, "backslashreplace")
     assert done.stdout == expected
+
+
+CODE = """
+import click
+from redrive.command import main, output
+def command():
+    found = output.Output()
+    found.talk.text("talk" * 50_000)
+    found.say("more talk")
+    found.text("result" * 50_000)
+    found.table(["NAME"], [["a"]])
+    found.document(a=1)
+    found.talk.text("ended", "bold")
+    return 6
+main.cli = click.Command("x", callback=command)
+main.main([])
+"""
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_reader_that_stops_reading_changes_nothing_about_the_command(stream):
+    """As in `redrive move q --yes 2>&1 | head -1`: the run isn't over, and its exit code counts."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
+    environment = {"PYTHONPATH": "functions"}
+    done = subprocess.run([sys.executable, "-c", CODE], env=environment, check=False, text=True, **streams)
+    os.close(writer)
+    assert done.returncode == 6
+    assert (done.stderr or "talkended").replace("\n", "").endswith("ended")
+    assert "Traceback" not in (done.stderr or "")
+
+
+def test_talk_that_finds_no_space_is_no_error_but_a_result_is():
+    environment = {"PYTHONPATH": "functions"}
+    for stream, code in (("stderr", 6), ("stdout", 1)):
+        with Path("/dev/full").open("w") as full:
+            streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: full}
+            done = subprocess.run([sys.executable, "-c", CODE], env=environment, check=False, text=True, **streams)
+        assert done.returncode == code
+    assert "No space left on device" in done.stderr
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
