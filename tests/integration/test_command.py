@@ -2,7 +2,6 @@
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import pytest
@@ -10,8 +9,10 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from redrive.adapters.account import Account, ListedQueue
 from redrive.command.main import COMMANDS, run
-from tests.support.moto_cloud import moto_cloud
+from tests.support.moto_cloud import MotoCloud, hooked, moto_cloud
+from tests.support.moto_stack import denied
 
 MARK = "zqxj"
 
@@ -122,10 +123,106 @@ def test_json_has_a_version_and_the_same_facts(cloud, dlq, capsys):
     cloud.send(dlq, ["1", "2"])
     document = json.loads(printed(capsys, "queues", "--json"))
     assert document["version"] == 1
-    assert document["region"] == "us-east-1"
+    assert document["places"] == [{"profile": None, "region": "us-east-1", "error": None, "notes": []}]
     [queue] = document["queues"]
+    assert (queue["region"], queue["runningRun"], queue["lastRun"]) == ("us-east-1", None, None)
     assert (queue["name"], queue["messages"], queue["sources"]) == ("orders-dlq", 2, ["orders"])
     assert 0 < queue["firstExpiresInSeconds"] <= 345_600
+
+
+# queues of several accounts and Regions
+
+
+PROFILES = {"other": "eu-west-1", "locked": "us-east-1"}
+FAR = {"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:123456789012:far-dlq", "maxReceiveCount": 3}
+
+
+@pytest.fixture
+def places(operator, cloud, dlq, monkeypatch, tmp_path) -> MotoCloud:
+    """Queues in two Regions, and an account `other`; in both Regions of the account `locked`, nothing is allowed."""
+    assert operator is None
+    key = "aws_access_key_id = testing\naws_secret_access_key = testing\n"
+    of_profiles = (f"[profile {name}]\nregion = {region}\n{key}" for name, region in PROFILES.items())
+    (tmp_path / "config").write_text("".join(of_profiles))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        # They take precedence over the profile's Region.
+        monkeypatch.delenv(name)
+    sessions = boto3.Session
+
+    def session(*, profile_name: str | None, region_name: str | None) -> boto3.Session:
+        made = hooked(sessions(profile_name=profile_name, region_name=region_name))
+        if profile_name == "locked":
+            made.events.register("before-call.sqs", lambda **_: denied("ListQueues")({}))
+        return made
+
+    monkeypatch.setattr(boto3, "Session", session)
+    cloud.send(dlq, ["1"])
+    there = sessions(region_name="eu-west-1").client("sqs")
+    for name, policy in (("far-dlq", {}), ("far", {"RedrivePolicy": json.dumps(FAR)})):
+        there.create_queue(QueueName=name, Attributes=policy)
+    for _ in range(2):
+        there.send_message(QueueUrl=there.get_queue_url(QueueName="far-dlq")["QueueUrl"], MessageBody="1")
+    return cloud
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize("regions", ["repeated", "us-east-1,eu-west-1", "eu-west-1,us-east-1, us-east-1"])
+def test_queues_of_several_regions_are_in_one_table(capsys, regions):
+    words = ["us-east-1", "--region", "eu-west-1"] if "," not in regions else [regions]
+    assert run(["queues", "--region", *words]) == 0
+    found = capsys.readouterr()
+    rows = [line.split()[:3] for line in found.out.splitlines()]
+    assert rows == [["QUEUE", "REGION", "MESSAGES"], ["far-dlq", "eu-west-1", "2"], ["orders-dlq", "us-east-1", "1"]]
+    assert "redrive look far-dlq --region eu-west-1" in found.err
+
+
+@pytest.mark.usefixtures("places")
+def test_an_account_that_denies_everything_does_not_hide_the_others(capsys):
+    arguments = ["queues", "--profile", "locked", "--profile", "other,missing"]
+    assert run(arguments) == 1
+    found = capsys.readouterr()
+    assert [line.split()[0] for line in found.out.splitlines()] == ["QUEUE", "far-dlq"]
+    assert "redrive: locked in us-east-1: These credentials don't allow ListQueues" in found.err
+    assert "redrive: missing: The profile isn't in your AWS configuration." in found.err
+    assert "redrive look far-dlq --profile other --region eu-west-1" in found.err
+    assert run([*arguments, "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert [queue["profile"] for queue in document["queues"]] == ["other"]
+    assert [place["error"] is None for place in document["places"]] == [False, True, False]
+
+
+@pytest.mark.usefixtures("places")
+def test_the_only_account_that_denies_everything_is_an_error(capsys):
+    assert run(["queues", "--profile", "locked"]) == 1
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert found.err.startswith("redrive: These credentials don't allow ListQueues")
+
+
+def test_a_queue_whose_attributes_are_denied_is_said(cloud, dlq, capsys):
+    cloud.answers["sqs.GetQueueAttributes"] = denied("GetQueueAttributes")
+    assert run(["queues"]) == 0
+    assert f"Not looked into, because access is denied or SQS didn't answer: {dlq.name}" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("dlq")
+def test_a_long_list_shows_how_far_it_is(monkeypatch, capsys):
+    monkeypatch.setattr("redrive.command.queues._SILENT", 0)
+    listed = Account.listed
+
+    def slowly(account: Account) -> list[ListedQueue]:
+        found = listed(account)
+        threading.Event().wait(0.3)
+        return found
+
+    monkeypatch.setattr(Account, "listed", slowly)
+    assert run(["queues", "--no-peek"]) == 0
+    found = capsys.readouterr()
+    assert "Queues: " in found.err
+    assert "looked at" in found.err
+    assert run(["queues", "--no-peek", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 # look

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 
 from redrive.adapters.run_records import RunRecords
@@ -160,6 +162,60 @@ def test_runs_fit_a_terminal(records, monkeypatch, width):
         shown = capture.get()
         assert max(map(len, shown.splitlines())) <= width
         assert ("b" * 10 in shown) == (width >= 100 or arguments[0] == "report")
+
+
+# queues
+
+
+def test_queues_show_which_run_is_on_and_the_latest_one(stack, records, capsys):
+    for name in ("a", "b", "c", "d"):
+        stack.cloud.queue(name, dlq=stack.cloud.queue(f"{name}-dlq"))
+    kept(records, plan("before", minutes_ago=90, dlq="a-dlq"), redriven=1)
+    kept(records, plan("after", minutes_ago=61, dlq="a-dlq"), redriven=1)
+    for name, dlq in (("on", "b-dlq"), ("aborted", "c-dlq")):
+        stack.begin(name, dlq=dlq)
+        records.keep(running_record(plan(name, dlq=dlq), factories.tally(), now=NOW))
+    stack.end("aborted", None, "ABORTED")
+    rejected(records, {"dlq": "a-dlq"})
+    stack.cloud.calls.clear()
+    assert run(["queues", "--no-peek"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "SUCCEEDED, started 1 h 1 min ago" in lines["a-dlq"]
+    assert lines["b-dlq"].split()[2:4] == ["on", "RUNNING,"]
+    assert "not ended, started" in lines["c-dlq"]
+    assert "started" not in lines["d-dlq"]
+    of_runs = [call for call in stack.cloud.calls if call.startswith(("dynamodb", "states", "cloudformation"))]
+    assert sorted(of_runs) == ["cloudformation:DescribeStacks", "dynamodb:Query", "states:ListExecutions"]
+    assert run(["queues", "--no-peek", "--json"]) == 0
+    found = {queue["name"]: queue for queue in json.loads(capsys.readouterr().out)["queues"]}
+    assert [found[f"{name}-dlq"]["runningRun"] for name in "abcd"] == [None, "on", None, None]
+    assert (found["a-dlq"]["lastRun"]["run"], found["a-dlq"]["lastRun"]["status"]) == ("after", "SUCCEEDED")
+    assert (found["c-dlq"]["lastRun"]["status"], found["d-dlq"]["lastRun"]) == (None, None)
+
+
+@pytest.mark.parametrize("denies", ["stepfunctions.ListExecutions", "dynamodb.Query", "cloudformation.DescribeStacks"])
+def test_queues_are_listed_although_runs_are_denied(stack, records, capsys, denies):
+    stack.cloud.queue("orders", dlq=stack.cloud.queue("orders-dlq"))
+    records.keep(running_record(plan("run-1"), factories.tally(), now=NOW))
+    stack.cloud.answers[denies] = denied(denies.split(".")[1])
+    assert run(["queues", "--no-peek"]) == 0
+    found = capsys.readouterr()
+    assert "orders-dlq" in found.out
+    assert ("not ended" in found.out) == (denies == "stepfunctions.ListExecutions")
+    assert ("Runs aren't shown: " in found.err) == (denies != "stepfunctions.ListExecutions")
+
+
+@given(st.permutations(range(3)), st.lists(st.integers(0, 2), max_size=2))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_in_whatever_order_records_are_written_the_latest_run_is_the_one_that_began_last(records, order, again):
+    made = [plan(f"run-{number}", minutes_ago=30 - number) for number in range(3)]
+    for number in [*order, *again]:
+        records.keep(running_record(made[number], factories.tally(), now=NOW))
+        records.keep(
+            final_record(report(plan=made[number], tally=factories.tally(drained=True)), made[number], None, given={})
+        )
+    latest = records.latest()["orders-dlq"]
+    assert (latest.run_id, latest.status) == ("run-2", "SUCCEEDED")
 
 
 # report

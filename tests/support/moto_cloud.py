@@ -59,8 +59,6 @@ _answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 _SESSION = boto3.Session()
 #: Whoever sends a message with moto.
 MOTO_SENDER = DEFAULT_SENDER_ID
-_SESSION.events.register("provide-client-params.sqs.ReceiveMessage", _without_wait)  # type: ignore[arg-type]
-_SESSION.events.register("before-call", _note_call)
 
 
 def _answer(model: Any, params: dict[str, Any], **_: Any) -> Any:
@@ -71,7 +69,15 @@ def _answer(model: Any, params: dict[str, Any], **_: Any) -> Any:
     return SimpleNamespace(status_code=200), answer | {"ResponseMetadata": {"HTTPStatusCode": 200}}
 
 
-_SESSION.events.register("before-call", _answer)
+def hooked(session: boto3.Session) -> boto3.Session:
+    """Let the calls of a session be noted, and answered as a test wants it."""
+    session.events.register("provide-client-params.sqs.ReceiveMessage", _without_wait)  # type: ignore[arg-type]
+    session.events.register("before-call", _note_call)
+    session.events.register("before-call", _answer)
+    return session
+
+
+hooked(_SESSION)
 
 
 def _with_system_attributes(backend: SQSBackend, queue_name: str, entries: dict[str, dict[str, Any]]) -> Any:

@@ -108,8 +108,10 @@ class Account:
         region = region or os.environ.get("AWS_REGION") or None
         given = profile is not None or region not in {None, getattr(boto3.DEFAULT_SESSION, "region_name", None)}
         default = None if given else boto3.DEFAULT_SESSION
-        #: Queues whose messages couldn't be looked at.
+        #: Queues whose attributes or messages couldn't be looked at.
         self.unreadable: list[str] = []
+        #: How many queues there are, and how many of them have been looked at, while they are listed.
+        self.queue_count = self.listed_so_far = 0
         self._session = default or boto3.Session(profile_name=profile, region_name=region)
         self._session.events.register("before-parse", _check_answer, unique_id="redrive-check-answer")
 
@@ -172,8 +174,12 @@ class Account:
         """Return all queues with what they are for one another, in the order of SQS."""
         pages = self.sqs.get_paginator("list_queues").paginate(PaginationConfig={"PageSize": 1000})
         urls = [url for page in pages for url in page.get("QueueUrls", [])]
+        self.queue_count = len(urls)
+        queues: list[ListedQueue] = []
         with ThreadPoolExecutor(THREADS) as pool:
-            queues = [queue for queue in pool.map(self._listed, urls) if queue is not None]
+            for queue in pool.map(self._listed, urls):
+                self.listed_so_far += 1
+                queues += [] if queue is None else [queue]
         sources = defaultdict(list)
         for queue in queues:
             if queue.dead_letter_queue is not None:
@@ -208,9 +214,12 @@ class Account:
         try:
             attributes = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         except ClientError as error:
-            if error.response["Error"]["Code"] in NO_QUEUE | DENIED:
-                return None
-            raise
+            code = error.response["Error"]["Code"]
+            if code not in NO_QUEUE | DENIED:
+                raise
+            if code in DENIED:
+                self.unreadable.append(url.rsplit("/", 1)[1])
+            return None
         policy: Mapping[str, Any] = json.loads(attributes.get("RedrivePolicy") or "{}")
         return ListedQueue(
             name=url.rsplit("/", 1)[1],

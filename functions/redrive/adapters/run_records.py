@@ -8,19 +8,23 @@ pk                 sk                          item
 =================  ==========================  ==================================================
 runs#QUEUE         TIME#RUN                    the record of a run on the queue of that name
 run#RUN            record                      where the record of the run is
+runs#(latest)      QUEUE                       the latest run on the queue that had a plan: id, start, status
 =================  ==========================  ==================================================
 
-A record's `day` is the key of an index, which has no other items: one query finds the runs of a queue, another one
-those of a day. Any version reads what it knows of a record that another version wrote, because a record is only shown.
+One query finds the latest runs on all queues. A record's `day` is the key of an index, which has no other items: one
+query finds the runs of a queue, another one those of a day. Any version reads what it knows of a record that another
+version wrote, because a record is only shown.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, date
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from redrive.adapters.table import Table
+from redrive.adapters.table import ROW_FORMAT, Table
 from redrive.domain.runs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -30,12 +34,31 @@ if TYPE_CHECKING:
 BY_DAY = "runs-by-day"
 # In names of queues, there are no parentheses.
 _NO_QUEUE = "(none)"
+_LATEST = "runs#(latest)"
 # Attributes that are text. The others are JSON: numbers as they are, and the same in every tool that shows a table.
 _TEXTS = frozenset(
     {"runId", "executionArn", "dlq", "startedAt", "updatedAt", "status", "because", "startedBy"},
 )
 # Greater than any number of rounds: a record with a report is never overwritten by one without.
 _LAST = 10**9
+_NOT_ENDED = "-"
+#: The status of a run that is on; a record has none until the run has ended.
+RUNNING = "RUNNING"
+
+
+@dataclass(frozen=True, slots=True)
+class LatestRun:
+    """The latest run on a queue."""
+
+    run_id: str
+    started_at: datetime
+    #: How it ended; None if it hasn't, as far as its record says.
+    status: str | None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is on, as far as Step Functions says."""
+        return self.status == RUNNING
 
 
 class RunRecords(Table):
@@ -95,6 +118,32 @@ class RunRecords(Table):
             Item=self._item(f"run#{record.run_id}", "record", queue={"S": queue}, place={"S": place}),
         )
 
+        if record.plan is not None and record.dlq is not None:
+            self._keep_latest(record, place)
+
+    def _keep_latest(self, record: RunRecord, place: str) -> None:
+        """Say that a run is the latest on its queue, unless a later one is."""
+        values = {":place": {"S": place}, ":status": {"S": record.status or _NOT_ENDED}}
+        values |= {":expires": self._expires_at(), ":format": {"N": str(ROW_FORMAT)}}
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.update_item(
+                TableName=self._name,
+                Key=self._key(_LATEST, record.dlq or _NO_QUEUE),
+                UpdateExpression="SET place = :place, #status = :status, expiresAt = :expires, #format = :format",
+                ConditionExpression="attribute_not_exists(place) OR place <= :place",
+                ExpressionAttributeNames={"#status": "status", "#format": "format"},
+                ExpressionAttributeValues=values,
+            )
+
+    def latest(self) -> dict[str, LatestRun]:
+        """Return the latest run on each queue, by the queue's name, rejected runs aside; one query for all."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": _LATEST}},
+        )
+        return {item["sk"]["S"]: _latest(item) for page in pages for item in page.get("Items", [])}
+
     def find(self, run_id: str) -> RunRecord | None:
         """Return the record of the latest run with this id, or None."""
         pointer = self._item_at(f"run#{run_id}", "record")
@@ -141,6 +190,12 @@ def _read(item: dict[str, Any]) -> RunRecord:
     found = {"runId": run_id, "executionArn": run_id, "dlq": None, "startedAt": started, "updatedAt": started}
     found |= {name: _value(name, item[name]["S"]) for name in _NAMES if name in item}
     return RunRecord.as_far_as_readable(found, RunRecord.from_json_object)
+
+
+def _latest(item: dict[str, Any]) -> LatestRun:
+    started, _, run_id = item["place"]["S"].partition("#")
+    status = item["status"]["S"]
+    return LatestRun(run_id, datetime.fromisoformat(started), None if status == _NOT_ENDED else status)
 
 
 def _value(name: str, text: str) -> Any:

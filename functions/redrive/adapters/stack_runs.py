@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from itertools import batched
+from itertools import batched, islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from redrive.adapters.account import THREADS, Account
 from redrive.adapters.error_codes import DENIED
-from redrive.adapters.run_records import RunRecords
+from redrive.adapters.run_records import RUNNING, LatestRun, RunRecords
 from redrive.adapters.stack import Stack
 from redrive.adapters.table import Table
 from redrive.domain.errors import RejectedError
@@ -168,13 +168,7 @@ class StackRuns:
 
     def running(self) -> list[Execution]:
         """Return the runs in progress, the newest first, each with the execution that it began with."""
-        pages = self._states.get_paginator("list_executions").paginate(
-            stateMachineArn=self.stack.state_machine_arn,
-            statusFilter="RUNNING",
-            PaginationConfig={"MaxItems": _MOST_DESCRIBED},
-        )
-        arns = [execution["executionArn"] for page in pages for execution in page["executions"]]
-        found = [self.described(arn) for arn in arns]
+        found = [self.described(arn) for arn in islice(self._open(), _MOST_DESCRIBED)]
         return [execution for execution in found if execution and execution.is_on and not execution.continues_another]
 
     @cached_property
@@ -195,6 +189,27 @@ class StackRuns:
                     break
         return found[:most]
 
+    def latest_by_queue(self) -> dict[str, LatestRun]:
+        """Return the latest run on each queue, by the queue's name. One that is on has the status `RUNNING`."""
+        found = self.records.latest()
+        unknown = {queue: run for queue, run in found.items() if run.status is None}
+        try:
+            on = set(self._open()) if unknown else set()
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in DENIED:
+                raise
+            return found
+        is_on = {queue: run for queue, run in unknown.items() if self.arn_of(run.run_id) in on}
+        return found | {queue: replace(run, status=RUNNING) for queue, run in is_on.items()}
+
+    def _open(self) -> Iterator[str]:
+        """Yield the ARNs of the executions that haven't ended, the newest first, by one request for 1,000 of them."""
+        pages = self._states.get_paginator("list_executions").paginate(
+            stateMachineArn=self.stack.state_machine_arn, statusFilter=RUNNING, PaginationConfig={"PageSize": 1000}
+        )
+        for page in pages:
+            yield from (execution["executionArn"] for execution in page["executions"])
+
     def names(self) -> set[str]:
         """Return the names of the latest runs and of their queues, for whoever misspelled one."""
         latest = self.latest(_MOST_NAMED, datetime.now(UTC))
@@ -210,7 +225,7 @@ class StackRuns:
             if error.response["Error"]["Code"] in DENIED:
                 return None
             raise
-        return None if execution is None else "RUNNING" if execution.is_on else execution.status
+        return None if execution is None else RUNNING if execution.is_on else execution.status
 
     def holder(self, dlq_arn: str) -> Lock | None:
         """Return which run holds a queue, if one does. It may have died."""

@@ -68,7 +68,7 @@ class MoveProgress:
         plan = state.plan
         limit = plan.request.max_messages
         progress = Progress(
-            dlq=plan.dlq.name,
+            title=plan.dlq.name,
             doing=_DOING.get(state.next, "moving"),
             totals=totals,
             total=plan.waiting if limit is None else min(limit, plan.waiting),

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from io import BufferedWriter, FileIO, TextIOWrapper
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,11 +40,20 @@ class Output:
     quiet: bool = False
     profile: str | None = None
     region: str | None = None
+    #: Those of a command that looks at several accounts and Regions; each may be a list with commas.
+    profiles: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
     #: The stack that the command works with; None if it works without one.
     stack: str | None = None
 
     #: Whether all goes to standard error, because it isn't the command's result.
     aside: bool = False
+
+    @property
+    def places(self) -> list[tuple[str | None, str | None]]:
+        """Profiles and Regions to look at, each profile in each Region."""
+        profiles, regions = _listed(self.profiles) or [self.profile], _listed(self.regions) or [self.region]
+        return list(dict.fromkeys(product(profiles, regions)))
 
     @property
     def talk(self) -> Output:
@@ -108,34 +117,8 @@ class Output:
             click.echo(plain(text), err=True)
 
 
-@contextmanager
-def _as_far_as_read() -> Iterator[None]:
-    """Let whoever reads standard output stop reading: nothing is printed from then on, and the command goes on."""
-    try:
-        yield
-    except BrokenPipeError:
-        # Python would complain again when it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-class _Heedless(FileIO):
-    """A file that takes whatever is written to it, also if nobody gets it."""
-
-    def write(self, content: Any) -> int:
-        try:
-            written = super().write(content)
-        except OSError:
-            return len(content)
-        return len(content) if written is None else written
-
-
-def let_talk_fail() -> None:
-    """Let a closed pipe, a closed terminal, or a full disk for standard error end neither a command nor a run."""
-    if isinstance(sys.stderr, TextIOWrapper):
-        raw = _Heedless(sys.stderr.fileno(), "w", closefd=False)
-        sys.stderr = TextIOWrapper(
-            BufferedWriter(raw), sys.stderr.encoding, "backslashreplace", line_buffering=True, write_through=True
-        )
+def _listed(values: Iterable[str]) -> list[str | None]:
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
 def bars(values: Sequence[float]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from redrive.command.output import Output, ago
 from redrive.command.report_text import by_reason
@@ -29,11 +29,31 @@ _LINE_EVERY = 10.0
 _BAR = 30
 
 
+class Tracked(Protocol):
+    """How far anything is at a moment."""
+
+    @property
+    def title(self) -> str:
+        """What it is about."""
+
+    @property
+    def total(self) -> int | None:
+        """How much there is to do; None if that isn't known."""
+
+    @property
+    def done(self) -> int:
+        """How much of it is done."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield what there is to say, the most important first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a run is at a moment."""
 
-    dlq: str
+    #: Name of the dead-letter queue.
+    title: str
     #: What it does: `moving`, `waiting for messages in flight` ...
     doing: str
     totals: Totals
@@ -127,13 +147,13 @@ class Display:
         if self._in_place:
             self._live.stop()
 
-    def show(self, progress: Progress, now: float) -> None:
-        """Show how far the run is; `now` is in seconds on a monotonic clock."""
+    def show(self, progress: Tracked, now: float) -> None:
+        """Show how far it is; `now` is in seconds on a monotonic clock."""
         if self._in_place:
             self._live.update(_drawn(progress), refresh=True)
         elif self._said is None or now - self._said >= _LINE_EVERY:
             self._said = now
-            self._output.say(f"{progress.dlq}: {'; '.join(progress.lines())}")
+            self._output.say(f"{progress.title}: {'; '.join(progress.lines())}")
 
     def say(self, text: str) -> None:
         """Tell the operator something else, above what is updated."""
@@ -151,13 +171,13 @@ class Display:
         return Live(console=console, auto_refresh=False, transient=True)
 
 
-def _drawn(progress: Progress) -> Any:
+def _drawn(progress: Tracked) -> Any:
     from rich.console import Group  # noqa: PLC0415
     from rich.padding import Padding  # noqa: PLC0415
     from rich.progress_bar import ProgressBar  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    lines: list[Any] = [Text(plain(progress.dlq), style="bold")]
+    lines: list[Any] = [Text(plain(progress.title), style="bold")]
     if progress.total:
         bar = ProgressBar(total=max(progress.total, progress.done), completed=progress.done, width=_BAR)
         lines.append(Padding(bar, 0, expand=False))

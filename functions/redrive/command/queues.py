@@ -1,55 +1,185 @@
-"""`redrive queues`: one row per dead-letter queue, those with messages first."""
+"""`redrive queues`: one row per dead-letter queue of accounts and Regions, those with messages first."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from redrive.adapters.account import THREADS, Account, ListedQueue
+from redrive.adapters.run_records import LatestRun
+from redrive.adapters.stack import StackNotFoundError, find_stack
+from redrive.adapters.stack_runs import StackRuns
+from redrive.command.exits import CommandError, Exit, explained
 from redrive.command.output import Output, ago
-from redrive.command.shared import again, shared
+from redrive.command.progress import Display
+from redrive.command.shared import again, shared_in_places, with_stack
+from redrive.domain.plain_text import plain
 
 # Messages that are looked at for their age.
 _PEEKED_AT = 10
-_TITLES = ("QUEUE", "MESSAGES", "IN FLIGHT", "LAST HOUR", "FIRST EXPIRES IN", "SOURCES", "CONSUMERS")
+# Accounts and Regions that are looked at in parallel, each with its own limits.
+_PLACES = 8
+# Seconds after which progress is shown, and between two looks at it.
+_SILENT, _EVERY = 2.0, 0.5
+_MOST_NAMED = 5
+_TITLES = (
+    *("QUEUE", "PROFILE", "REGION", "MESSAGES", "IN FLIGHT", "LAST HOUR", "FIRST EXPIRES IN", "RUNNING", "LAST RUN"),
+    *("SOURCES", "CONSUMERS"),
+)
+_NUMBERS = (3, 4, 5, 6)
+
+
+@dataclass
+class _Place:
+    """An account and a Region, and what was found there."""
+
+    profile: str | None
+    region: str | None
+    #: None until the look has begun.
+    account: Account | None = None
+    queues: list[ListedQueue] = field(default_factory=list)
+    #: In how many seconds the first of the messages looked at expires, by the queue's ARN.
+    expire: dict[str, float] = field(default_factory=dict)
+    #: By the queue's name.
+    runs: dict[str, LatestRun] = field(default_factory=dict)
+    #: What isn't known of it, and why.
+    notes: list[str] = field(default_factory=list)
+    #: Why nothing is known of it.
+    error: CommandError | None = None
+
+    @property
+    def name(self) -> str:
+        """How the operator named it."""
+        return " in ".join(part for part in (self.profile, self.region) if part) or "the account"
+
+    def look(self, stack_name: str, now: datetime, *, every: bool, peek: bool) -> None:
+        """Find the queues, and what is known of each."""
+        self.account = account = Account(self.profile, self.region)
+        self.region = self.region or account.region
+        self.queues = [queue for queue in account.listed() if every or queue.sources]
+        full = [queue for queue in self.queues if queue.messages]
+        account.add_depth_an_hour_ago(full, now)
+        self.expire = _expire(account, full, now) if peek else {}
+        self._find_runs(account, stack_name)
+        if names := account.unreadable:
+            more = f", and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+            listed = ", ".join(names[:_MOST_NAMED]) + more
+            self.notes.append(f"Not looked into, because access is denied or SQS didn't answer: {listed}")
+
+    def _find_runs(self, account: Account, stack_name: str) -> None:
+        """Find the latest run of the stack on each queue, by one request each for stack, runs, and which are on."""
+        try:
+            self.runs = StackRuns(account, find_stack(account, stack_name)).latest_by_queue()
+        except StackNotFoundError:
+            return
+        except Exception as error:
+            known = explained(error)
+            if known is None:
+                raise
+            self.notes.append(f"Runs aren't shown: {known}")
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """How many queues have been looked at so far."""
+
+    places: list[_Place]
+    title: str = "Queues"
+
+    @property
+    def total(self) -> int:
+        """Queues that have been found."""
+        return sum(place.account.queue_count for place in self.places if place.account)
+
+    @property
+    def done(self) -> int:
+        """Queues that have been looked at."""
+        return sum(place.account.listed_so_far for place in self.places if place.account)
+
+    def lines(self) -> Iterator[str]:
+        """Yield what there is to say."""
+        yield f"{self.done:,} of {self.total:,} looked at"
 
 
 @click.command("queues", short_help="List dead-letter queues, those with messages first.")
 @click.option("--all", "every", is_flag=True, help="List all queues, not only dead-letter queues.")
 @click.option("--peek/--no-peek", default=True, help="Look at ten messages of each for their age. Default: --peek.")
-@shared
+@with_stack
+@shared_in_places
 @click.pass_obj
-def command(output: Output, *, every: bool, peek: bool) -> None:
-    """List the dead-letter queues of the account and Region, those with messages first.
+def command(output: Output, *, every: bool, peek: bool, stack_name: str) -> int:
+    """List the dead-letter queues of one or several accounts and Regions, those with messages first.
 
     FIRST EXPIRES IN is at most that: SQS counts from the original send, and only ten messages of a queue are looked at.
-    They become visible again at once; their receive counts rise by one.
+    They become visible again at once; their receive counts rise by one. RUNNING and LAST RUN are the runs of the stack,
+    if there is one.
     """
-    account = Account(output.profile, output.region)
-    now = datetime.now(UTC)
-    found = [queue for queue in account.listed() if every or queue.sources]
-    found.sort(key=lambda queue: (-(queue.messages + queue.in_flight), queue.name))
-    full = [queue for queue in found if queue.messages]
-    account.add_depth_an_hour_ago(full, now)
-    expire = _expire(account, full, now) if peek else {}
+    places = [_Place(profile, region) for profile, region in output.places]
+    _look(output, places, stack_name, every=every, peek=peek)
+    found = [(queue, place) for place in places for queue in place.queues]
+    found.sort(key=lambda pair: (-(pair[0].messages + pair[0].in_flight), pair[0].name))
     if output.as_json:
-        output.document(region=account.region, queues=[_document(queue, expire.get(queue.arn)) for queue in found])
-        return
+        output.document(
+            places=[_place_document(place) for place in places],
+            queues=[_document(queue, place) for queue, place in found],
+        )
+    elif found:
+        output.table(_TITLES, (_row(queue, place, places) for queue, place in found), numbers=_NUMBERS)
+    for place in places:
+        for note in place.notes:
+            output.say(note if len(places) == 1 else f"{place.name}: {note}")
+    failed = [place for place in places if place.error]
+    for place in failed:
+        click.echo(plain(f"redrive: {place.name}: {place.error}"), err=True)
+    if not output.as_json:
+        _advise(output, places, found, every=every)
+    return Exit.FAILED if failed else Exit.DONE
+
+
+def _look(output: Output, places: list[_Place], stack_name: str, *, every: bool, peek: bool) -> None:
+    """Look at all places; what goes wrong with one of several is kept there, and doesn't hide the others."""
+    now = datetime.now(UTC)
+    with ThreadPoolExecutor(_PLACES) as pool:
+        looks = [pool.submit(place.look, stack_name, now, every=every, peek=peek) for place in places]
+        _, waiting = wait(looks, _SILENT)
+        if waiting:
+            _show(output, _Looked(places), waiting)
+    for place, look in zip(places, looks, strict=True):
+        error = look.exception()
+        if isinstance(error, Exception):
+            place.error = explained(error) if len(places) > 1 else None
+        if error is not None and place.error is None:
+            raise error
+
+
+def _show(output: Output, looked: _Looked, waiting: set[Future[None]]) -> None:
+    with Display(output) as display:
+        while waiting:
+            if looked.total:
+                display.show(looked, time.monotonic())
+            _, waiting = wait(waiting, _EVERY)
+
+
+def _advise(output: Output, places: list[_Place], found: list[tuple[ListedQueue, _Place]], *, every: bool) -> None:
+    """Say what to do next."""
     if not found:
         kind = "queue" if every else "dead-letter queue"
+        where = ", ".join(place.name if len(places) > 1 else str(place.region) for place in places if not place.error)
         advice = "" if every else f", or list all queues: {again('redrive queues --all')}"
-        output.say(f"No {kind} in {account.region}. Check the Region{advice or '.'}")
-        return
-    output.table(_TITLES, (_row(queue, expire.get(queue.arn)) for queue in found), numbers=(1, 2, 3, 4))
-    if account.unreadable:
-        unreadable = ", ".join(account.unreadable)
-        output.say(f"Not looked into, because access is denied or SQS didn't answer: {unreadable}")
-    if full:
+        if where:
+            output.say(f"No {kind} in {where}. Check the Region{advice or '.'}")
+    elif found[0][0].messages:
+        queue, place = found[0]
+        there = replace(output, profile=place.profile, region=place.region, profiles=(), regions=())
         output.say("")
-        output.say(f"Look into the first one: {again(f'redrive look {full[0].name}')}")
+        look = again(f"redrive look {queue.name}", there if len(places) > 1 else output)
+        output.say(f"Look into the first one: {look}")
 
 
 def _expire(account: Account, queues: list[ListedQueue], now: datetime) -> dict[str, float]:
@@ -65,32 +195,54 @@ def _expire(account: Account, queues: list[ListedQueue], now: datetime) -> dict[
         }
 
 
-def _row(queue: ListedQueue, expires: float | None) -> tuple[str, ...]:
+def _row(queue: ListedQueue, place: _Place, places: list[_Place]) -> tuple[str, ...]:
     change = "" if queue.hour_ago is None else _signed(queue.messages - queue.hour_ago)
+    expires, run = place.expire.get(queue.arn), place.runs.get(queue.name)
+    several = [len({getattr(each, name) for each in places}) > 1 for name in ("profile", "region")]
     return (
         queue.name,
+        (place.profile or "") if several[0] else "",
+        (place.region or "") if several[1] else "",
         f"{queue.messages:,}",
         f"{queue.in_flight:,}" if queue.in_flight else "",
         change,
         "" if expires is None else ago(expires) if expires > 0 else "now",
+        run.run_id if run is not None and run.is_on else "",
+        "" if run is None else _latest(run),
         ", ".join(queue.sources),
         "?" if queue.consumers is None else ", ".join(queue.consumers),
     )
+
+
+def _latest(run: LatestRun) -> str:
+    since = ago((datetime.now(UTC) - run.started_at).total_seconds())
+    return f"{run.status or 'not ended'}, started {since} ago"
 
 
 def _signed(number: int) -> str:
     return "still" if number == 0 else f"{number:+,}"
 
 
-def _document(queue: ListedQueue, expires: float | None) -> dict[str, Any]:
+def _place_document(place: _Place) -> dict[str, Any]:
+    error = None if place.error is None else str(place.error)
+    return {"profile": place.profile, "region": place.region, "error": error, "notes": place.notes}
+
+
+def _document(queue: ListedQueue, place: _Place) -> dict[str, Any]:
+    expires, run = place.expire.get(queue.arn), place.runs.get(queue.name)
+    latest = run and {"run": run.run_id, "status": run.status, "startedAt": run.started_at.isoformat()}
     return {
         "name": queue.name,
+        "profile": place.profile,
+        "region": place.region,
         "arn": queue.arn,
         "url": queue.url,
         "messages": queue.messages,
         "inFlight": queue.in_flight,
         "messagesAnHourAgo": queue.hour_ago,
         "firstExpiresInSeconds": None if expires is None else round(expires),
+        "runningRun": run.run_id if run is not None and run.is_on else None,
+        "lastRun": latest,
         "sources": queue.sources,
         "consumers": queue.consumers,
     }

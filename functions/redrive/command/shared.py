@@ -14,21 +14,34 @@ from redrive.command.output import Output
 
 #: As in samconfig.toml.
 DEFAULT_STACK = "sqs-redrive"
-_OF_A_STACK = frozenset({"start", "watch", "stop", "runs", "report", "move"})
-# CloudFormation API reference, CreateStack: a name, or the ARN of a stack.
-_STACK = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*|arn:[-a-zA-Z0-9:/._+]+")
+_PROFILE = "Profile of your AWS configuration. Default: AWS_PROFILE."
+_REGION = "AWS Region. Default: that of the profile, or AWS_REGION."
+_OF_A_STACK = frozenset({"queues", "start", "watch", "stop", "runs", "report", "move"})
 
 
 def shared[F: Callable[..., Any]](function: F) -> F:
     """Add the options, whose values go to the command's `Output`."""
-    for option in reversed(
-        [
-            _option("--profile", metavar="NAME", help="Profile of your AWS configuration. Default: AWS_PROFILE."),
-            _option("--region", metavar="REGION", help="AWS Region. Default: that of the profile, or AWS_REGION."),
-            _option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."),
-            _option("--quiet", "-q", is_flag=True, help="Print results only: no progress, no advice."),
-        ]
-    ):
+    return _with(
+        function,
+        _option("--profile", metavar="NAME", help=_PROFILE),
+        _option("--region", metavar="REGION", help=_REGION),
+    )
+
+
+def shared_in_places[F: Callable[..., Any]](function: F) -> F:
+    """Add the same options to a command that looks at several accounts and Regions."""
+    several = "Can be repeated, or a list with commas."
+    return _with(
+        function,
+        _option("--profile", "profiles", multiple=True, metavar="NAME", help=f"{_PROFILE} {several}"),
+        _option("--region", "regions", multiple=True, metavar="REGION", help=f"{_REGION} {several}"),
+    )
+
+
+def _with[F: Callable[..., Any]](function: F, *places: Callable[[F], F]) -> F:
+    as_json = _option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+    quiet = _option("--quiet", "-q", is_flag=True, help="Print results only: no progress, no advice.")
+    for option in reversed([*places, as_json, quiet]):
         function = option(function)
     return function
 
@@ -47,17 +60,20 @@ def with_stack[F: Callable[..., Any]](function: F) -> F:
     return option(function)
 
 
-def again(command: str) -> str:
+def again(command: str, output: Output | None = None) -> str:
     """Return a `redrive` command with the profile, Region, and stack that this process was started with.
 
-    Whatever suggests a command passes it through here: it works with what the operator is looking at.
+    Whatever suggests a command passes it through here: it works with what the operator is looking at, or with what
+    `output` says.
     """
-    ctx = click.get_current_context(silent=True)
-    output = ctx and ctx.find_object(Output)
-    if not output:
+    if output is None:
+        ctx = click.get_current_context(silent=True)
+        output = ctx.find_object(Output) if ctx else None
+    if output is None:
         return command
     stack = output.stack if command.split()[1] in _OF_A_STACK and output.stack != _default_stack() else None
-    given = {"--stack": stack, "--profile": output.profile, "--region": output.region}
+    profile, region = ",".join(output.profiles) or output.profile, ",".join(output.regions) or output.region
+    given = {"--stack": stack, "--profile": profile, "--region": region}
     return " ".join([command, *(f"{name} {shlex.quote(value)}" for name, value in given.items() if value)])
 
 

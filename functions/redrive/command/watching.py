@@ -119,7 +119,7 @@ class Watch:
                 now = time.monotonic()
                 display.show(
                     Progress(
-                        dlq=dlq,
+                        title=dlq,
                         doing="stopping" if stopping else _doing(live),
                         totals=totals,
                         total=_total(live, request, at_first),
