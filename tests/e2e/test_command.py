@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -55,3 +56,26 @@ def test_an_environment_that_leads_nowhere_is_said_in_one_line(app, changes, exp
     assert done.returncode == 1
     assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_bash_completes_commands_options_and_queues(app, filled, tmp_path):
+    program = tmp_path / "redrive"
+    program.write_text(f"#!{sys.executable}\nfrom redrive.command.main import main\nmain()\n")
+    program.chmod(0o755)
+    shell = Terminal(app, columns=160, command=["bash", "--norc", "--noprofile", "-i"])
+    shell.type(f'PS1="$ "; PATH={tmp_path}:$PATH; eval "$(redrive completion bash)"; echo ready "now"')
+    shell.until("ready now")
+    for typed, completed in [("redrive qu", "redrive queues "), ("redrive look --fu", "redrive look --full ")]:
+        shell.press(f"{typed}\t")
+        shell.until(completed)
+        shell.press("\x15")
+    shell.press(f"redrive look {filled.dlq.name[:-1]}\t")
+    shell.until(f"redrive look {filled.dlq.name} ")
+    # Without credentials, nothing disturbs the prompt.
+    shell.press("\x15")
+    shell.type("AWS_ACCESS_KEY_ID= AWS_SECRET_ACCESS_KEY=")
+    shell.press("redrive look ord\t\x15")
+    shell.type("exit")
+    _, shown = shell.ended()
+    assert "Traceback" not in shown
+    assert "credentials" not in shown

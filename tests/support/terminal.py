@@ -15,6 +15,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 
 from tests.support.app import App
 from tests.support.definitions import ROOT
@@ -69,11 +70,11 @@ def without_reader(app: App, *arguments: str) -> tuple[int, str]:
 class Terminal:
     """A terminal of some width in which the command runs."""
 
-    def __init__(self, app: App, *arguments: str, columns: int = 80) -> None:
+    def __init__(self, app: App, *arguments: str, columns: int = 80, command: Sequence[str] = COMMAND) -> None:
         self._ours, its = pty.openpty()
         fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         self._process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             env=environment(app),
             stdin=its,
             stdout=its,
@@ -100,11 +101,15 @@ class Terminal:
 
     def type(self, text: str) -> None:
         """Type a line."""
-        os.write(self._ours, f"{text}\n".encode())
+        self.press(f"{text}\n")
+
+    def press(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._ours, keys.encode())
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""
-        os.write(self._ours, _CTRL_C.encode())
+        self.press(_CTRL_C)
 
     def ended(self) -> tuple[int, str]:
         """Return the exit code, and all that was shown."""

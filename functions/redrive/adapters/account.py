@@ -41,6 +41,8 @@ _CONFIG = Config(
     read_timeout=30,
     max_pool_connections=THREADS,
 )
+# While somebody types.
+_AT_ONCE = Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=2)
 # An answer says when it was made to a second.
 _PRECISION = timedelta(seconds=3)
 # Of one request (CloudWatch API reference, GetMetricData).
@@ -168,6 +170,19 @@ class Account:
     def names(self) -> list[str]:
         """Return the names of queues, at most 1,000."""
         found = self.sqs.list_queues(MaxResults=1000).get("QueueUrls", [])
+        return [url.rsplit("/", 1)[1] for url in found]
+
+    def names_like(self, prefix: str) -> list[str]:
+        """Return the names of queues with a prefix, at most 1,000, at once or not at all.
+
+        Raises
+        ------
+        ClientError, BotoCoreError
+            If they don't come at once.
+        """
+        client = self._session.client("sqs", config=_AT_ONCE)
+        asked: Any = {"QueueNamePrefix": prefix} if prefix else {}
+        found = client.list_queues(MaxResults=1000, **asked).get("QueueUrls", [])
         return [url.rsplit("/", 1)[1] for url in found]
 
     def listed(self) -> list[ListedQueue]:

@@ -15,12 +15,12 @@ from redrive.command.contract_files import with_contracts
 from redrive.command.dry_run import Seen
 from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output
-from redrive.command.shared import shared
+from redrive.command.shared import queue_names, shared
 from redrive.command.wanted import find_messages, readable, with_wanted
 
 
 @click.command("export", short_help="Write messages to a file, in clear.")
-@click.argument("queue")
+@click.argument("queue", shell_complete=queue_names)
 @click.option("--to", "file", required=True, metavar="FILE", help="A new file, or - for standard output.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @with_wanted

@@ -18,12 +18,12 @@ from redrive.command.dry_run import SAMPLE, Seen, dry_run
 from redrive.command.look_text import advise, arrivals, print_look
 from redrive.command.output import Output
 from redrive.command.report_text import exit_of
-from redrive.command.shared import shared
+from redrive.command.shared import queue_names, shared
 from redrive.domain.messages.queues import QueueAddress
 
 
 @click.command("look", short_help="Show what is in a dead-letter queue, without moving anything.")
-@click.argument("queue")
+@click.argument("queue", shell_complete=queue_names)
 @click.option(
     "--sample",
     "size",

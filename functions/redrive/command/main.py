@@ -33,6 +33,7 @@ COMMANDS = {
     "stop": "Stop a run.",
     "runs": "List runs of a stack, the newest first.",
     "report": "Show what a run did, who started it, and why.",
+    "completion": "Print the script that makes a shell complete this command.",
 }
 
 
@@ -92,9 +93,9 @@ def run(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
-    except SystemExit:
-        # click ends like this if nobody reads its output anymore.
-        return Exit.DONE
+    except SystemExit as error:
+        # click ends like this if its output is closed, and after it completed what is typed in a shell.
+        return Exit.DONE if isinstance(error.__context__, OSError) or error.code in {0, None} else Exit.FAILED
     return int(result) if isinstance(result, int) else Exit.DONE
 
 

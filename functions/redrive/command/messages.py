@@ -13,13 +13,13 @@ from redrive.command.contract_files import with_contracts
 from redrive.command.dry_run import Seen
 from redrive.command.exits import Exit
 from redrive.command.output import Output, ago, moment
-from redrive.command.shared import again, shared
+from redrive.command.shared import again, queue_names, shared
 from redrive.command.wanted import find_messages, readable, with_wanted
 from redrive.domain.sampling.summary import example_of
 
 
 @click.command("messages", short_help="Show single messages, masked or in clear.")
-@click.argument("queue")
+@click.argument("queue", shell_complete=queue_names)
 @with_wanted
 @click.option(
     "--limit",

@@ -40,7 +40,7 @@ from redrive.command.progress import Display
 from redrive.command.refusals import find_dlq
 from redrive.command.report_text import exit_of, print_report
 from redrive.command.run_options import read_input, started_by, with_input
-from redrive.command.shared import again, shared, with_stack
+from redrive.command.shared import again, queue_names, shared, with_stack
 from redrive.domain.errors import RedriveError, RejectedError, StateFileError, SuspendedError
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.planning import find_queue
@@ -57,7 +57,7 @@ _STACK = "A stack does that without this computer, and for a whole team: docs/gu
 
 
 @click.command("move", short_help="Move messages from this computer, without a stack.")
-@click.argument("queue", required=False)
+@click.argument("queue", required=False, shell_complete=queue_names)
 @click.option("--resume", is_flag=True, help="Resume the run on QUEUE that was interrupted on this computer.")
 @click.option("--quarantine", metavar="QUEUE", help="Where invalid messages go. Without it, they stay.")
 @click.option("--create-quarantine", "creates", is_flag=True, help=f"Send them to the queue {NAME}, created if needed.")

@@ -13,12 +13,12 @@ from redrive.command.output import Output
 from redrive.command.plan_text import print_plan, seconds_needed
 from redrive.command.report_text import exit_of
 from redrive.command.run_options import read_input, with_input
-from redrive.command.shared import again, shared
+from redrive.command.shared import again, queue_names, shared
 from redrive.domain.plan.input_options import as_options
 
 
 @click.command("plan", short_help="Show what a run would do, without moving anything.")
-@click.argument("queue", required=False)
+@click.argument("queue", required=False, shell_complete=queue_names)
 @with_input
 @with_contracts
 @shared

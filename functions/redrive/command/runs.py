@@ -12,7 +12,7 @@ from redrive.adapters.stack import find_stack
 from redrive.adapters.stack_runs import StackRuns
 from redrive.command.output import Output
 from redrive.command.refusals import nearest
-from redrive.command.shared import again, shared, with_stack
+from redrive.command.shared import again, queue_names, shared, with_stack
 from redrive.domain.names import short_name
 from redrive.domain.runs.record import RunRecord
 
@@ -22,7 +22,7 @@ _WIDE, _NARROW = 100, 60
 
 
 @click.command("runs", short_help="List runs of a stack, the newest first.")
-@click.argument("queue", required=False)
+@click.argument("queue", required=False, shell_complete=queue_names)
 @click.option(
     "--day",
     type=click.DateTime(["%Y-%m-%d"]),

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -87,6 +88,17 @@ def _keep_stack(ctx: click.Context, _option: click.Parameter, value: str) -> str
         raise click.BadParameter("expected the name or ARN of a stack. Or leave it out.")
     ctx.ensure_object(Output).stack = value
     return value
+
+
+def queue_names(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of queues that begin like this, while somebody types; none if they don't come at once."""
+    from redrive.adapters.account import Account  # noqa: PLC0415
+
+    # A shell shows whatever goes wrong in the middle of the prompt.
+    with suppress(Exception):
+        output = ctx.ensure_object(Output)
+        return Account(output.profile, output.region).names_like(incomplete)
+    return []
 
 
 def _option(*names: str, **details: Any) -> Callable[[Any], Any]:

@@ -22,7 +22,7 @@ from redrive.command.output import Output, moment
 from redrive.command.plan_text import print_plan
 from redrive.command.refusals import find_dlq
 from redrive.command.run_options import read_input, started_by, with_input
-from redrive.command.shared import again, shared, with_stack
+from redrive.command.shared import again, queue_names, shared, with_stack
 from redrive.command.watching import Watch, show_end
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError, UnavailableError
@@ -35,7 +35,7 @@ _MAX_QUEUE_IN_NAME = 50
 
 
 @click.command("start", short_help="Start a run in a stack, after showing its plan.")
-@click.argument("queue", required=False)
+@click.argument("queue", required=False, shell_complete=queue_names)
 @with_input
 @click.option("--name", metavar="RUN", help="Id of the run. Default: the queue's name and the time.")
 @click.option("--yes", "-y", is_flag=True, help="Start without asking. Required without a terminal.")

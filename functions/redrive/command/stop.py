@@ -9,13 +9,13 @@ from redrive.adapters.stack import find_stack
 from redrive.adapters.stack_runs import Execution, StackRuns
 from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output
-from redrive.command.shared import again, shared, with_stack
+from redrive.command.shared import again, queue_names, shared, with_stack
 from redrive.command.watching import Watch, find_run, queue_of, show_end
 from redrive.domain.runs.ending import Status
 
 
 @click.command("stop", short_help="Stop a run.")
-@click.argument("target", metavar="QUEUE|RUN")
+@click.argument("target", metavar="QUEUE|RUN", shell_complete=queue_names)
 @click.option(
     "--wait/--no-wait", default=True, help="Wait until the run has ended, and show its report. Default: --wait."
 )

@@ -1,0 +1,37 @@
+"""`redrive completion`: prints what makes a shell complete this command's names, options, and queues."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from redrive.command.output import Output
+from redrive.command.shared import shared
+
+
+@click.command("completion", short_help="Print the script that makes a shell complete this command.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@shared
+@click.pass_obj
+def command(output: Output, *, shell: str) -> None:
+    """Print the script that makes a SHELL complete commands, options, and the names of queues.
+
+    Queues are those of the account and Region that your environment names, if they answer at once.
+
+    \b
+    To install it, for bash (4.4 or later):
+      echo 'eval "$(redrive completion bash)"' >> ~/.bashrc
+    For zsh, after compinit:
+      echo 'eval "$(redrive completion zsh)"' >> ~/.zshrc
+    For fish:
+      redrive completion fish > ~/.config/fish/completions/redrive.fish
+    """  # noqa: D301
+    kind = get_completion_class(shell)
+    assert kind is not None  # click completes for all of these shells
+    made = kind(click.get_current_context().find_root().command, {}, "redrive", "_REDRIVE_COMPLETE")
+    # Not `source()`, which runs bash to see its version, and says so in the middle of the operator's prompt.
+    script = made.source_template % made.source_vars()
+    if output.as_json:
+        output.document(shell=shell, script=script)
+    else:
+        click.echo(script)
