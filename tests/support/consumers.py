@@ -28,6 +28,7 @@ def mapping(queue: QueueAddress, function: str, **settings: Any) -> dict[str, An
 
 def answer_with(cloud: MotoCloud, mappings: list[dict[str, Any]], timeouts: Mapping[str, int]) -> None:
     """Let Lambda list these mappings, and know the timeouts of these functions, in seconds, by name and qualifier."""
+    before = cloud.answers.get("lambda.GetFunctionConfiguration")
 
     def listed(params: dict[str, Any]) -> dict[str, Any]:
         asked = params.get("query_string", {}).get("EventSourceArn")
@@ -36,6 +37,8 @@ def answer_with(cloud: MotoCloud, mappings: list[dict[str, Any]], timeouts: Mapp
     def configured(params: dict[str, Any]) -> dict[str, Any]:
         arn = unquote(params["url_path"]).split("/functions/")[1].removesuffix("/configuration")
         name = arn.removeprefix(f"{ACCOUNT}:")
+        if name not in timeouts and before is not None:
+            return before(params)
         if name not in timeouts:
             error = {"Error": {"Code": "ResourceNotFoundException", "Message": ""}}
             raise ClientError(error, "GetFunctionConfiguration")  # type: ignore[arg-type]

@@ -204,6 +204,10 @@ class MotoCloud:
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         }
 
+    def describe(self, stack: str) -> dict[str, Any]:
+        """Return what CloudFormation says of a stack, to be changed."""
+        return self._stacks[stack]
+
     def _describe_stacks(self, params: dict[str, Any]) -> dict[str, Any]:
         name = params.get("StackName")
         if name is not None and name not in self._stacks:

@@ -130,6 +130,8 @@ class MotoStack:
     # The function that stops runs
 
     def _invoke(self, params: dict[str, Any]) -> dict[str, Any]:
+        if params.get("headers", {}).get("X-Amz-Invocation-Type") == "DryRun":
+            return {}
         dlq = json.loads(params["body"] if "body" in params else json.dumps(params))["dlq"]
         try:
             found = stop(dlq, queues=self.cloud.queues, store=self.table, executions=Executions())

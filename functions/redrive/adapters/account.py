@@ -76,6 +76,10 @@ class ListedQueue:
     retention: int
     #: ARN of its own dead-letter queue.
     dead_letter_queue: str | None
+    #: Id, ARN, or alias of the KMS key that encrypts it; None with a key of SQS.
+    kms_key: str | None = None
+    #: Which queues may name it as their dead-letter queue, as SQS returns it; None if any may.
+    allow_policy: str | None = None
     #: Names of the queues whose dead-letter queue it is.
     sources: list[str] = field(default_factory=list)
     #: Names of the functions that consume these queues; None if event source mappings can't be listed.
@@ -126,9 +130,9 @@ class Account:
         """The Region, such as eu-west-1."""
         return self.sqs.meta.region_name
 
-    def client(self, service: Any) -> Any:
+    def client(self, service: Any, config: Config = _CONFIG) -> Any:
         """Return a client of another service, for `THREADS` threads."""
-        return self._session.client(service, config=_CONFIG)
+        return self._session.client(service, config=config)
 
     @cached_property
     def sqs(self) -> SQSClient:
@@ -244,6 +248,8 @@ class Account:
             in_flight=int(attributes.get("ApproximateNumberOfMessagesNotVisible", "0")),
             retention=int(attributes.get("MessageRetentionPeriod", "345600")),
             dead_letter_queue=policy.get("deadLetterTargetArn"),
+            kms_key=attributes.get("KmsMasterKeyId"),
+            allow_policy=attributes.get("RedriveAllowPolicy"),
         )
 
     def _consumers(self) -> dict[str, list[str]] | None:

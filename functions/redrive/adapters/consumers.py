@@ -6,6 +6,7 @@ Used by the `redrive` command to warn about settings that a redrive would suffer
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 # Batches that a dedicated poller may have under way (Lambda developer guide, "Lambda parameters for Amazon SQS event
 # source mappings", ProvisionedPollerConfig).
 _BATCHES_PER_POLLER = 10
+# Queues for which each is asked for its mappings, instead of listing those of the account: an account gets 15 requests
+# per second for all of its functions (Lambda developer guide, "Lambda quotas").
+_ASKED_SINGLY = 5
+
+type _Mappings = dict[str, list[EventSourceMappingConfigurationTypeDef]]
 
 
 @dataclass
@@ -41,11 +47,25 @@ class ConsumerDirectory:
     def of(self, queues: Iterable[QueueAddress]) -> list[ConsumedQueue]:
         """Return the queues with what consumes them, without those whose attributes can't be read."""
         client = self.account.client("lambda")
+        queues = list(queues)
+        listed = self._all(client) if len(queues) > _ASKED_SINGLY else None
         with ThreadPoolExecutor(THREADS) as pool:
-            found = pool.map(lambda queue: self._consumed(client, queue), queues)
+            found = pool.map(lambda queue: self._consumed(client, queue, listed), queues)
             return [queue for queue in found if queue is not None]
 
-    def _consumed(self, client: LambdaClient, queue: QueueAddress) -> ConsumedQueue | None:
+    def _all(self, client: LambdaClient) -> _Mappings | None:
+        """Return the event source mappings of the account by queue; None if they can't be listed."""
+        found: _Mappings = defaultdict(list)
+        try:
+            for page in client.get_paginator("list_event_source_mappings").paginate():
+                for mapping in page["EventSourceMappings"]:
+                    found[mapping.get("EventSourceArn", "")].append(mapping)
+        except (ClientError, BotoCoreError) as error:
+            self._note("lambda:ListEventSourceMappings", error)
+            return None
+        return found
+
+    def _consumed(self, client: LambdaClient, queue: QueueAddress, listed: _Mappings | None) -> ConsumedQueue | None:
         try:
             names: list[Any] = ["VisibilityTimeout", "RedrivePolicy"]
             answer = self.account.sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=names)
@@ -59,11 +79,13 @@ class ConsumerDirectory:
             # Of a queue that says nothing (SQS API reference, CreateQueue).
             visibility_timeout=int(attributes.get("VisibilityTimeout", "30")),
             max_receives=_max_receives(policy),
-            consumers=self._consumers(client, queue.arn),
+            consumers=self._consumers(client, queue.arn, listed),
         )
         return consumed.model_copy(update={"warnings": tuple(warnings_of(consumed, queue.url, policy))})
 
-    def _consumers(self, client: LambdaClient, queue_arn: str) -> tuple[Consumer, ...] | None:
+    def _consumers(self, client: LambdaClient, queue_arn: str, listed: _Mappings | None) -> tuple[Consumer, ...] | None:
+        if listed is not None:
+            return tuple(self._consumer(client, mapping) for mapping in listed.get(queue_arn, ()))
         try:
             pages = client.get_paginator("list_event_source_mappings").paginate(EventSourceArn=queue_arn)
             mappings = list(chain.from_iterable(page["EventSourceMappings"] for page in pages))

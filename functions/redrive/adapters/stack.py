@@ -53,6 +53,10 @@ class Stack:
     version: str
     #: Its parameters as they were deployed, by name; those that CloudFormation doesn't show have asterisks.
     parameters: Mapping[str, str]
+    #: Of CloudFormation, such as UPDATE_COMPLETE.
+    status: str = "UNKNOWN"
+    #: None if the stack passes on the outputs of a nested one without it.
+    alarm_topic_arn: str | None = None
 
     @property
     def account_id(self) -> str:
@@ -106,6 +110,8 @@ def find_stack(account: Account, name: str) -> Stack:
             parameter.get("ParameterKey", ""): parameter.get("ParameterValue", "")
             for parameter in found.get("Parameters", [])
         },
+        status=found.get("StackStatus", "UNKNOWN"),
+        alarm_topic_arn=outputs.get("AlarmTopicArn"),
     )
 
 

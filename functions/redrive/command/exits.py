@@ -50,7 +50,8 @@ MEANINGS = {
     Exit.HALTED: "The run halted before its end.",
     Exit.REJECTED: "Rejected before anything moved.",
     Exit.STOPPED: "An operator stopped the run.",
-    Exit.LEFT: "Done, and something is left to do: for `look` and `plan`, messages that a run wouldn't redrive.",
+    Exit.LEFT: "Done, and something is left to do: for `look` and `plan`, messages that a run wouldn't redrive; for "
+    "`doctor`, problems or warnings.",
 }
 
 

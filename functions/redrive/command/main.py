@@ -33,6 +33,7 @@ COMMANDS = {
     "stop": "Stop a run.",
     "runs": "List runs of a stack, the newest first.",
     "report": "Show what a run did, who started it, and why.",
+    "doctor": "Check credentials, queues, consumers, and the stack.",
     "completion": "Print the script that makes a shell complete this command.",
 }
 

@@ -1,0 +1,110 @@
+"""`redrive doctor`: checks whether everything is there that redriving takes, and says what to do about the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import click
+from click.core import ParameterSource
+
+from redrive.adapters.account import Account, Caller
+from redrive.adapters.checkup import Checkup
+from redrive.adapters.stack import Stack, StackError, StackNotFoundError, find_stack
+from redrive.command import doctor_queues, doctor_stack
+from redrive.command.doctor_queues import Setup
+from redrive.command.doctor_stack import couldnt_be_checked, guarded
+from redrive.command.exits import Exit
+from redrive.command.findings import Finding, Severity, document_of, print_findings
+from redrive.command.output import Output
+from redrive.command.shared import again, shared, with_stack
+
+# A request is refused if its time is off by five minutes in most services (AWS General Reference, "Signing AWS API
+# requests").
+_CLOCK_ERROR = timedelta(minutes=5)
+
+
+@click.command("doctor", short_help="Check credentials, queues, consumers, and the stack.")
+@with_stack
+@shared
+@click.pass_context
+def command(context: click.Context, *, stack_name: str) -> int:
+    """Check whether everything is there that redriving takes: credentials, permissions, queues, their keys and
+    consumers, and the stack with its contracts and topics.
+
+    Nothing is changed, and no message is received. Each finding comes with what to do about it. Exit code 6 means that
+    there are problems or warnings.
+    """  # noqa: D205
+    output = context.ensure_object(Output)
+    account = Account(output.profile, output.region)
+    account.use()
+    caller = account.caller()
+    output.say("Checking the account ...")
+    queues = account.listed()
+    checkup = Checkup(account)
+    stack, findings = _stack(context, account, stack_name)
+    setup = Setup(output, account, checkup, queues, stack)
+    output.say(f"Checking {len(setup.dlqs):,} dead-letter queues ...")
+    findings = [*_credentials(account, caller), *findings, *_checks(setup)]
+    if output.as_json:
+        output.document(
+            account=caller.account_id,
+            region=account.region,
+            caller=caller.arn,
+            stack=None if stack is None else {"name": stack.name, "version": stack.version},
+            findings=document_of(findings),
+        )
+    else:
+        print_findings(output, findings)
+    wrong = sum(finding.severity in {Severity.PROBLEM, Severity.WARNING} for finding in findings)
+    unknown = sum(finding.severity is Severity.UNKNOWN for finding in findings)
+    output.say("")
+    output.say(
+        (f"{wrong:,} findings to look at." if wrong else "Nothing is wrong, as far as it could be checked.")
+        + (f" {unknown:,} couldn't be checked." if unknown else "")
+    )
+    return Exit.LEFT if wrong else Exit.DONE
+
+
+def _credentials(account: Account, caller: Caller) -> Iterator[Finding]:
+    text = f"{caller.arn}, account {caller.account_id}, {account.region}."
+    yield Finding(Severity.OK, "credentials", text)
+    if abs(caller.clock_error) > _CLOCK_ERROR:
+        minutes = abs(caller.clock_error).total_seconds() / 60
+        yield Finding(
+            Severity.WARNING,
+            "credentials",
+            f"The clock of this computer is off by {minutes:,.0f} minutes, so AWS refuses requests.",
+            "Turn on its time synchronization.",
+        )
+
+
+def _stack(context: click.Context, account: Account, name: str) -> tuple[Stack | None, list[Finding]]:
+    """Return the stack, and what is to say if there is none: nothing is wrong with that unless it was named."""
+    try:
+        return find_stack(account, name), []
+    except StackNotFoundError as error:
+        if context.get_parameter_source("stack_name") is not ParameterSource.DEFAULT:
+            return None, [Finding(Severity.PROBLEM, "stack", str(error))]
+        text = f"{error} Without one, runs, queue patterns, contracts, and topics can't be checked."
+        return None, [Finding(Severity.UNKNOWN, "stack", text)]
+    except StackError as error:
+        return None, [Finding(Severity.PROBLEM, "stack", str(error))]
+    except Exception as error:  # noqa: BLE001 -- an unknown one is raised again
+        return None, [couldnt_be_checked("stack", error)]
+
+
+def _checks(setup: Setup) -> Iterator[Finding]:
+    if not setup.dlqs:
+        text = f"There is no dead-letter queue in {setup.account.region} that these credentials may read."
+        yield Finding(Severity.WARNING, "queues", text, again("redrive queues --all"))
+    yield from guarded("permissions", doctor_queues.permissions(setup))
+    if setup.stack is not None:
+        yield from guarded("stack", doctor_stack.state(setup, setup.stack))
+        yield from guarded("patterns", doctor_stack.patterns(setup, setup.stack))
+        yield from guarded("runs", doctor_stack.runs(setup, setup.stack))
+        yield from guarded("contracts", doctor_stack.contracts(setup, setup.stack))
+        yield from guarded("topics", doctor_stack.topics(setup, setup.stack))
+    yield from guarded("keys", doctor_queues.keys(setup))
+    yield from guarded("retention", doctor_queues.retention(setup))
+    yield from guarded("consumers", doctor_queues.consumers(setup))

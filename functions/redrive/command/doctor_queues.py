@@ -1,0 +1,230 @@
+"""Checks of dead-letter queues and their sources, for `redrive doctor`: permissions, keys, retention, consumers."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from redrive.adapters.account import THREADS, Account, ListedQueue
+from redrive.adapters.checkup import Checkup, Key, UnreadableError
+from redrive.adapters.consumers import ConsumerDirectory
+from redrive.adapters.stack import Stack
+from redrive.command.findings import Finding, Severity, aws, names
+from redrive.command.output import Output, ago, moment
+from redrive.domain.messages.queues import QueueAddress
+
+# Dead-letter queues whose permissions are tried; those of the others are most likely the same.
+_MOST_TRIED = 20
+# 14 days (SQS API reference, SetQueueAttributes), and the default.
+_LONGEST, _USUAL = 1_209_600, 345_600
+# SQS API reference, SetQueueAttributes: more need allowAll.
+_MOST_ALLOWED = 10
+_ASK = "Ask whoever manages your access for {}."
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is checked."""
+
+    output: Output
+    account: Account
+    checkup: Checkup
+    #: All queues that may be read.
+    queues: list[ListedQueue]
+    #: None if there is none that this command can work with.
+    stack: Stack | None
+
+    @property
+    def dlqs(self) -> list[ListedQueue]:
+        """The dead-letter queues, those with messages first."""
+        found = [queue for queue in self.queues if queue.sources]
+        return sorted(found, key=lambda queue: (-(queue.messages + queue.in_flight), queue.name))
+
+    def sources_of(self, dlq: ListedQueue) -> list[ListedQueue]:
+        """Return the queues whose dead-letter queue it is."""
+        return [queue for queue in self.queues if queue.dead_letter_queue == dlq.arn]
+
+    def covers(self, queue: ListedQueue) -> bool:
+        """Return whether the stack may redrive a queue."""
+        return self.stack is not None and self.stack.covers(queue.name)
+
+
+def permissions(setup: Setup) -> Iterator[Finding]:
+    """Yield which permissions of the commands are denied."""
+    tried = setup.dlqs[:_MOST_TRIED]
+    denied: dict[tuple[str, str], set[str]] = defaultdict(set)
+
+    def attempt(queue: ListedQueue, commands: str, ask: Callable[[str], list[str]]) -> None:
+        for permission in ask(queue.url):
+            denied[permission, commands].add(queue.name)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        tries = [
+            pool.submit(attempt, queue, "look, messages, export, and plan need it", setup.checkup.denied_to_look)
+            for queue in tried
+        ]
+        # `move` refuses the queues of a stack.
+        for queue in (queue for queue in tried if not setup.covers(queue)):
+            tries.append(pool.submit(attempt, queue, "move needs it", setup.checkup.denied_to_move))
+            tries += [
+                pool.submit(attempt, source, "move needs it", setup.checkup.denied_to_send)
+                for source in setup.sources_of(queue)
+            ]
+        for done in tries:
+            done.result()
+    if setup.account.unreadable:
+        denied["sqs:GetQueueAttributes", "every command needs it"] = set(setup.account.unreadable)
+    for (permission, commands), queues in sorted(denied.items()):
+        listed = names(sorted(queues))
+        yield Finding(
+            Severity.WARNING,
+            "permissions",
+            f"{permission} is denied on {listed}; {commands}.",
+            _ASK.format(f"{permission} on {listed}"),
+        )
+    for permission in setup.checkup.denied_on_account():
+        yield Finding(
+            Severity.WARNING,
+            "permissions",
+            f"{permission} is denied; without it, `redrive queues` doesn't show changes of the last hour.",
+            _ASK.format(permission),
+        )
+    if not denied and tried:
+        yield Finding(Severity.OK, "permissions", f"None was denied that looking into {_queues(tried)} takes.")
+
+
+def keys(setup: Setup) -> Iterator[Finding]:
+    """Yield which keys of dead-letter queues and their sources can't be used."""
+    users: dict[str, list[str]] = defaultdict(list)
+    for queue in setup.queues:
+        # Keys of AWS, such as that of SQS, can't be disabled (KMS developer guide, "AWS KMS keys").
+        if queue.kms_key and not queue.kms_key.split(":")[-1].startswith("alias/aws/") and _takes_part(setup, queue):
+            users[queue.kms_key].append(queue.name)
+    with ThreadPoolExecutor(THREADS) as pool:
+        read = list(pool.map(lambda key: _key(setup.checkup, key), users))
+    usable = 0
+    unread: set[str] = set()
+    for queues, key in zip(users.values(), read, strict=True):
+        if isinstance(key, str):
+            unread.add(key)
+        elif key.state in {"Enabled", "Updating", "Creating"}:
+            usable += 1
+        else:
+            yield _unusable(setup, key, names(queues))
+    if unread:
+        yield _unchecked("keys", "The keys that encrypt queues", unread)
+    if usable:
+        yield Finding(Severity.OK, "keys", f"{usable:,} KMS keys of dead-letter queues and their sources are enabled.")
+
+
+def retention(setup: Setup) -> Iterator[Finding]:
+    """Yield which dead-letter queues lose messages early, or don't accept their own sources."""
+    short = 0
+    for dlq in setup.dlqs:
+        sources = setup.sources_of(dlq)
+        longest = max((source.retention for source in sources), default=0)
+        # A FIFO queue counts from the move (SQS developer guide, "Using dead-letter queues", which recommends that a
+        # standard dead-letter queue always retains longer than its sources).
+        if longest >= dlq.retention and not dlq.name.endswith(".fifo"):
+            short += 1
+            yield _too_short(setup, dlq, max(sources, key=lambda source: source.retention))
+        refused = [source.name for source in sources if not _accepts(dlq, source)]
+        if refused:
+            yield Finding(
+                Severity.WARNING,
+                "retention",
+                f"The redrive allow policy of {dlq.name} doesn't allow {names(refused)} to use it, although its "
+                "redrive policy does.",
+                aws(setup.output, _allow(dlq, sources)),
+            )
+    if setup.dlqs and not short:
+        text = f"Messages stay in {_queues(setup.dlqs)} for longer than in the queues they came from."
+        yield Finding(Severity.OK, "retention", text)
+
+
+def consumers(setup: Setup) -> Iterator[Finding]:
+    """Yield what a redrive would suffer from at the consumers of the source queues."""
+    sources = [source for dlq in setup.dlqs for source in setup.sources_of(dlq)]
+    directory = ConsumerDirectory(setup.account)
+    found = directory.of(QueueAddress(name=queue.name, arn=queue.arn, url=queue.url) for queue in sources)
+    for queue in found:
+        for warning in queue.warnings:
+            yield Finding(Severity.WARNING, "consumers", warning.text, aws(setup.output, warning.remedy))
+    if directory.unreadable:
+        yield _unchecked("consumers", "The functions that consume source queues", directory.unreadable)
+    without = [queue.queue for queue in found if queue.consumers == ()]
+    if without:
+        yield Finding(
+            Severity.OK,
+            "consumers",
+            f"No function of this account consumes {names(without)}. That's fine if something else does.",
+        )
+    if any(queue.consumers for queue in found) and not any(queue.warnings for queue in found):
+        yield Finding(Severity.OK, "consumers", "The settings of all functions that consume source queues are fine.")
+
+
+def _unchecked(check: str, what: str, permissions: Iterable[str]) -> Finding:
+    missing = ", ".join(sorted(permissions))
+    return Finding(Severity.UNKNOWN, check, f"{what} couldn't be checked: {missing}.", _ASK.format(missing))
+
+
+def _takes_part(setup: Setup, queue: ListedQueue) -> bool:
+    return bool(queue.sources) or any(queue.dead_letter_queue == dlq.arn for dlq in setup.dlqs)
+
+
+def _key(checkup: Checkup, key: str) -> Key | str:
+    try:
+        return checkup.key(key)
+    except UnreadableError as error:
+        return str(error)
+
+
+def _unusable(setup: Setup, key: Key, queues: str) -> Finding:
+    def command(verb: str) -> str:
+        return aws(setup.output, f"aws kms {verb} --key-id {key.key_id}")
+
+    text = f"The KMS key {key.key_id} of {queues} can't be used: its state is {key.state}."
+    remedy = command("describe-key")
+    if key.state == "Disabled":
+        remedy = command("enable-key")
+    elif key.state == "PendingDeletion":
+        when = f" on {moment(key.deleted_at)}" if key.deleted_at else ""
+        text = f"The KMS key {key.key_id} of {queues} will be deleted{when}, and their messages can't be read anymore."
+        remedy = f"{command('cancel-key-deletion')} && {command('enable-key')}"
+    return Finding(Severity.PROBLEM, "keys", text, remedy)
+
+
+def _too_short(setup: Setup, dlq: ListedQueue, source: ListedQueue) -> Finding:
+    queue, seconds = (dlq, _LONGEST) if dlq.retention < _LONGEST else (source, _USUAL)
+    change = f"aws sqs set-queue-attributes --queue-url {queue.url} --attributes MessageRetentionPeriod={seconds}"
+    return Finding(
+        Severity.WARNING,
+        "retention",
+        f"{dlq.name} keeps messages for {ago(dlq.retention)} and its source {source.name} for {ago(source.retention)}. "
+        "Both count from the original send, so messages can expire soon after, or before, they fail.",
+        aws(setup.output, change),
+    )
+
+
+def _accepts(dlq: ListedQueue, source: ListedQueue) -> bool:
+    """Return whether a redrive allow policy allows a source queue (SQS API reference, SetQueueAttributes)."""
+    policy = json.loads(dlq.allow_policy or "{}")
+    permission = policy.get("redrivePermission", "allowAll")
+    return permission == "allowAll" or (permission == "byQueue" and source.arn in policy.get("sourceQueueArns", ()))
+
+
+def _allow(dlq: ListedQueue, sources: list[ListedQueue]) -> str:
+    """Return the command that lets a dead-letter queue accept its sources; a policy names at most ten."""
+    arns = {*json.loads(dlq.allow_policy or "{}").get("sourceQueueArns", ()), *(source.arn for source in sources)}
+    by_queue = {"redrivePermission": "byQueue", "sourceQueueArns": sorted(arns)}
+    policy = json.dumps(by_queue if len(arns) <= _MOST_ALLOWED else {"redrivePermission": "allowAll"})
+    attributes = shlex.quote(json.dumps({"RedriveAllowPolicy": policy}))
+    return f"aws sqs set-queue-attributes --queue-url {dlq.url} --attributes {attributes}"
+
+
+def _queues(queues: list[ListedQueue]) -> str:
+    return queues[0].name if len(queues) == 1 else f"{len(queues):,} dead-letter queues"

@@ -1,0 +1,216 @@
+"""Checks of a stack, for `redrive doctor`: its state, its runs, which queues it covers, its contracts and topics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from redrive.adapters.account import THREADS
+from redrive.adapters.checkup import UnreadableError
+from redrive.adapters.contract_store import ContractStore
+from redrive.adapters.stack import Stack, judging_of
+from redrive.adapters.stack_runs import StackRuns
+from redrive.command.doctor_queues import Setup
+from redrive.command.exits import explained
+from redrive.command.findings import Finding, Severity, aws, names
+from redrive.command.shared import again
+from redrive.contracts.registry import PYTHON, ContractMapping
+from redrive.contracts.wildcards import matches
+from redrive.domain.errors import RejectedError, UnavailableError
+from redrive.domain.messages.arns import arn_name
+
+# Of QueueNamePattern.
+_MOST_PATTERNS = 8
+_ASK = "Ask whoever manages your access for {}."
+
+
+def state(setup: Setup, stack: Stack) -> Iterator[Finding]:
+    """Yield what is wrong with the stack itself, and which permissions to use it are denied."""
+    status, name = stack.status, stack.name
+    events = aws(
+        setup.output,
+        f"aws cloudformation describe-stack-events --stack-name {name} --query "
+        "\"StackEvents[?contains(ResourceStatus,'FAILED')].[LogicalResourceId,ResourceStatusReason]\" --output table",
+    )
+    if status == "UPDATE_ROLLBACK_FAILED":
+        remedy = aws(setup.output, f"aws cloudformation continue-update-rollback --stack-name {name}")
+        yield Finding(Severity.PROBLEM, "stack", f"{name} is stuck between two versions: {status}.", remedy)
+    elif status == "DELETE_FAILED":
+        remedy = aws(setup.output, f"aws cloudformation delete-stack --stack-name {name}")
+        yield Finding(Severity.PROBLEM, "stack", f"{name} was deleted in part: {status}.", remedy)
+    elif status.endswith("FAILED"):
+        yield Finding(Severity.PROBLEM, "stack", f"The last deployment of {name} failed: {status}.", events)
+    elif status.endswith("_IN_PROGRESS"):
+        yield Finding(
+            Severity.WARNING,
+            "stack",
+            f"{name} is being changed: {status}. Runs that start now may meet two versions.",
+            aws(setup.output, f"aws cloudformation wait stack-update-complete --stack-name {name}"),
+        )
+    elif "ROLLBACK" in status:
+        yield Finding(Severity.WARNING, "stack", f"The last update of {name} failed and was undone: {status}.", events)
+    else:
+        yield Finding(Severity.OK, "stack", f"{name}, version {stack.version}, is deployed: {status}.")
+    denied = setup.checkup.denied_in_stack(stack)
+    for permission in denied:
+        commands = "stop needs it" if permission.startswith("lambda:") else "start, watch, runs, and report need it"
+        text = f"{permission} is denied on the resources of {name}; {commands}."
+        yield Finding(Severity.WARNING, "permissions", text, _ASK.format(permission))
+    if not denied:
+        yield Finding(Severity.OK, "permissions", f"None was denied that watching and stopping runs of {name} takes.")
+
+
+def patterns(setup: Setup, stack: Stack) -> Iterator[Finding]:
+    """Yield which dead-letter queues the stack can't redrive, or not back to their sources."""
+    covered = [queue for queue in setup.dlqs if stack.covers(queue.name)]
+    sources = {source.name for queue in covered for source in setup.sources_of(queue) if not setup.covers(source)}
+    if sources:
+        yield Finding(
+            Severity.PROBLEM,
+            "patterns",
+            f"{stack.name} covers dead-letter queues of {names(sorted(sources))}, but not these queues, so a run can't "
+            "send messages back.",
+            _deploy(stack, sources),
+        )
+    others = [queue for queue in setup.dlqs if not stack.covers(queue.name)]
+    # A stack isn't meant for every queue.
+    missing = [queue for queue in others if not covered or queue.messages or queue.in_flight]
+    if missing:
+        where = ", where messages are" if covered else ", nor any other dead-letter queue"
+        pairs = [queue.name for dlq in missing for queue in (dlq, *setup.sources_of(dlq))]
+        yield Finding(
+            Severity.WARNING,
+            "patterns",
+            f"{stack.name} doesn't cover {names(queue.name for queue in missing)}{where}. `redrive move` redrives "
+            "without it.",
+            _deploy(stack, pairs),
+        )
+    if covered:
+        text = f"{stack.name} covers {len(covered):,} of {len(setup.dlqs):,} dead-letter queues."
+        yield Finding(Severity.OK, "patterns", text)
+
+
+def runs(setup: Setup, stack: Stack) -> Iterator[Finding]:
+    """Yield which runs are on, and which died while they held a queue."""
+    stack_runs = StackRuns(setup.account, stack)
+    covered = [queue for queue in setup.dlqs if stack.covers(queue.name)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        holders = list(pool.map(lambda queue: stack_runs.holder(queue.arn), covered))
+    for queue, lock in zip(covered, holders, strict=True):
+        if lock is None:
+            continue
+        execution = stack_runs.described(lock.execution_arn)
+        if execution is not None and execution.is_on:
+            watch = again(f"redrive watch {lock.run_id}")
+            yield Finding(Severity.OK, "runs", f"The run {lock.run_id} is moving messages of {queue.name}.", watch)
+            continue
+        yield Finding(
+            Severity.WARNING,
+            "runs",
+            f"The run {lock.run_id} has ended and still holds {queue.name}: something kept it from cleaning up. "
+            "Messages that it held may be invisible for a while. The next run takes over.",
+            again(f"redrive report {lock.run_id}"),
+        )
+    if not any(holders):
+        yield Finding(Severity.OK, "runs", f"No run holds any of the {len(covered):,} dead-letter queues it covers.")
+
+
+def contracts(setup: Setup, stack: Stack) -> Iterator[Finding]:
+    """Yield which contracts of the stack can't be loaded, or match no queue."""
+    judging = judging_of(setup.account, stack)
+    given = stack.parameters.get("QueueContracts", "") if judging is None else judging.contracts
+    store = ContractStore(given, stack.account_id)
+    try:
+        mapping = store.mapping()
+    except RejectedError as error:
+        yield Finding(Severity.PROBLEM, "contracts", str(error))
+        return
+    except UnavailableError as error:
+        yield Finding(Severity.UNKNOWN, "contracts", str(error))
+        return
+    loaded = 0
+    elsewhere = []
+    for name, location in mapping.pairs:
+        try:
+            store.find(name)
+            loaded += 1
+        except (RejectedError, UnavailableError) as error:
+            if location.startswith(PYTHON):
+                elsewhere.append(location)
+                continue
+            severity = Severity.PROBLEM if isinstance(error, RejectedError) else Severity.UNKNOWN
+            yield Finding(severity, "contracts", str(error), _show(setup, location))
+    if elsewhere:
+        text = f"Only the stack's functions have {names(sorted(set(elsewhere)))}, so whether it loads isn't known here."
+        yield Finding(Severity.UNKNOWN, "contracts", text, again("redrive start QUEUE --dry-run"))
+    known = {queue.name for queue in setup.queues} | set(setup.account.unreadable)
+    known |= {arn_name(arn) or "" for arn in (judging.destinations if judging else ())}
+    if unused := _unused(mapping, known):
+        yield Finding(
+            Severity.WARNING,
+            "contracts",
+            f"QueueContracts names {names(unused)}, but there is no such queue or destination, so those messages would "
+            "be redriven without a contract.",
+            again("redrive queues --all"),
+        )
+    if loaded or not mapping.pairs:
+        text = f"{loaded:,} contracts load." if mapping.pairs else f"{stack.name} has none: every payload is valid."
+        yield Finding(Severity.OK, "contracts", text)
+
+
+def topics(setup: Setup, stack: Stack) -> Iterator[Finding]:
+    """Yield which topics nobody listens to."""
+    for what, arn in (("reports", stack.report_topic_arn), ("alarms", stack.alarm_topic_arn)):
+        if arn is None:
+            continue
+        try:
+            found = setup.checkup.subscriptions(arn)
+        except UnreadableError as error:
+            yield Finding(
+                Severity.UNKNOWN, "topics", f"Who gets {what} couldn't be checked: {error}.", _ASK.format(str(error))
+            )
+            continue
+        if found.confirmed:
+            yield Finding(Severity.OK, "topics", f"{found.confirmed:,} confirmed subscriptions get all {what}.")
+            continue
+        pending = f" {found.pending:,} haven't been confirmed: the link is in a mail." if found.pending else ""
+        subscribe = f"aws sns subscribe --topic-arn {arn} --protocol email --notification-endpoint YOU@EXAMPLE.COM"
+        text = f"Nobody gets all {what}: no confirmed subscription does.{pending}"
+        yield Finding(Severity.WARNING, "topics", text, aws(setup.output, subscribe))
+
+
+def guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield findings; what AWS refuses ends only this check."""
+    try:
+        yield from findings
+    except Exception as error:  # noqa: BLE001 -- an unknown one is raised again
+        yield couldnt_be_checked(check, error)
+
+
+def couldnt_be_checked(check: str, error: Exception) -> Finding:
+    """Return what an error means for a check; raise it if it's a defect of this command."""
+    known = explained(error)
+    if known is None:
+        raise error
+    return Finding(Severity.UNKNOWN, check, f"Couldn't be checked. {known}")
+
+
+def _unused(mapping: ContractMapping, known: set[str]) -> list[str]:
+    return [name for name, _ in mapping.pairs if not any(matches(name, queue) for queue in known)]
+
+
+def _show(setup: Setup, location: str) -> str:
+    scheme, _, place = location.partition(":")
+    if scheme == "ssm":
+        return aws(setup.output, f"aws ssm get-parameter --name {place}")
+    return aws(setup.output, f"aws s3 cp {location} -")
+
+
+def _deploy(stack: Stack, more: Iterable[str]) -> str:
+    now = [pattern for pattern in stack.parameters.get("QueueNamePattern", "").split(",") if pattern]
+    wanted = [*now, *sorted({*more} - {*now})]
+    patterns = ",".join(wanted) if len(wanted) <= _MOST_PATTERNS else "PATTERN,PATTERN"
+    command = f"sam deploy --stack-name {stack.name} --parameter-overrides 'QueueNamePattern=\"{patterns}\"'"
+    return (
+        command if len(wanted) <= _MOST_PATTERNS else f"{command} (up to {_MOST_PATTERNS} names, wildcards * allowed)"
+    )

@@ -1,0 +1,70 @@
+"""What `redrive doctor` found: each with its severity and, unless all is well, what to do about it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from redrive.command.output import Output
+
+# Names that one sentence lists.
+_MOST_NAMED = 5
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    #: A run would be rejected or fail, or messages would be lost.
+    PROBLEM = "problem"
+    #: It works, but not as it should.
+    WARNING = "warning"
+    #: It couldn't be checked.
+    UNKNOWN = "unknown"
+    OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked."""
+
+    severity: Severity
+    #: Which check: credentials, permissions, stack, runs, patterns, keys, contracts, topics, consumers, or retention.
+    check: str
+    text: str
+    #: A command, or a sentence where there is none; None if the text says it or nothing has to be done.
+    remedy: str | None = None
+
+
+_MARKS = {Severity.PROBLEM: "✗", Severity.WARNING: "!", Severity.UNKNOWN: "?", Severity.OK: "✓"}
+_STYLES = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.UNKNOWN: "dim", Severity.OK: "green"}
+
+
+def print_findings(output: Output, findings: Iterable[Finding]) -> None:
+    """Print a line per finding, and what to do below it."""
+    for finding in findings:
+        if output.quiet and finding.severity is Severity.OK:
+            continue
+        output.text(f"{_MARKS[finding.severity]} {finding.check}: {finding.text}", style=_STYLES[finding.severity])
+        if finding.remedy is not None:
+            output.text(f"    {finding.remedy}")
+
+
+def document_of(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Return findings as JSON."""
+    return [asdict(finding) for finding in findings]
+
+
+def names(of: Iterable[str]) -> str:
+    """Return names in one line, the first few of many."""
+    known = list(of)
+    more = f", and {len(known) - _MOST_NAMED:,} more" if len(known) > _MOST_NAMED else ""
+    return ", ".join(known[:_MOST_NAMED]) + more
+
+
+def aws(output: Output, command: str) -> str:
+    """Return a command of the AWS CLI with the profile and Region that this command was given."""
+    options = {"--profile": output.profile, "--region": output.region}
+    return " ".join([command, *(f"{name} {shlex.quote(value)}" for name, value in options.items() if value)])
