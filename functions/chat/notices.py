@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_pascal
 
+from redrive.domain.messages.arns import console_address
 from redrive.domain.names import is_hash
 from redrive.domain.runs.next_steps import to_do
 from redrive.domain.runs.notification import expected
@@ -22,12 +23,6 @@ from redrive.domain.runs.report import Report
 
 # A notice lists the most frequent reasons; the report has all of them.
 _MAX_REASONS = 5
-# Console hosts by partition (AWS General Reference, "AWS service endpoints"; China and GovCloud user guides).
-_CONSOLES = {
-    "aws-cn": "console.amazonaws.cn",
-    "aws-us-gov": "console.amazonaws-us-gov.com",
-    "aws-eusc": "console.amazonaws-eusc.eu",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +140,7 @@ def _of_report(report: Report) -> Notice:
         reason=report.reason,
         facts=tuple(facts),
         to_do=to_do(report),
-        link=_console(execution, "states", "/v2/executions/details/" + execution) if execution else None,
+        link=console_address(execution, "states", "/v2/executions/details/" + execution) if execution else None,
         page=report.page,
         resources=(execution,) if execution else (),
     )
@@ -173,7 +168,7 @@ def _of_alarm(alarm: _Alarm) -> Notice:
         thread=alarm.alarm_name,
         reason=alarm.new_state_reason or None,
         to_do=(description,) if description and alarm.new_state_value == "ALARM" else (),
-        link=_console(arn, "cloudwatch", page) if arn else None,
+        link=console_address(arn, "cloudwatch", page) if arn else None,
         resources=(arn,) if arn else (),
     )
 
@@ -186,9 +181,3 @@ def _with_reasons(count: int, reasons: Mapping[str, int]) -> str:
     if len(ranked) > _MAX_REASONS:
         listed.append(f"{len(ranked) - _MAX_REASONS} more reasons")
     return f"{count} ({', '.join(listed)})"
-
-
-def _console(arn: str, service: str, page: str) -> str:
-    _, partition, _, region, *_ = arn.split(":")
-    host = _CONSOLES.get(partition, "console.aws.amazon.com")
-    return f"https://{region}.{host}/{service}/home?region={region}#{page}"

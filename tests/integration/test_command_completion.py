@@ -31,7 +31,9 @@ def test_commands_and_options_are_completed_without_a_request(cloud, capsys, mon
 
 
 @pytest.mark.usefixtures("dlq")
-@pytest.mark.parametrize("command", ["look", "messages", "export", "plan", "move", "start", "stop", "runs"])
+@pytest.mark.parametrize(
+    "command", ["look", "messages", "export", "plan", "move", "start", "watch", "stop", "runs", "report", "runbook"]
+)
 def test_queues_are_completed_with_one_request(cloud, capsys, monkeypatch, command):
     cloud.queue("payments")
     cloud.calls.clear()

@@ -71,6 +71,7 @@ def test_json_has_the_same_facts(cloud, orders, capsys):
         "reportsFailures": True,
         "filtered": False,
         "timeout": 5,
+        "logGroup": "/aws/lambda/worker",
     }
     assert (other["maxConcurrency"], other["timeout"]) == (200, None)
     assert {"text", "remedy"} == set(queue["warnings"][0])

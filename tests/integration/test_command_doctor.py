@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from redrive import VERSION
 from redrive.command.main import run
+from redrive.domain.plan.lease import LEASE_TAG, Lease
 from tests.support.consumers import answer_with, deny, mapping
 from tests.support.moto_cloud import moto_cloud
 from tests.support.moto_stack import MotoStack
@@ -110,6 +111,20 @@ def test_without_a_stack_it_says_what_it_cannot_check(capsys):
 def test_an_account_without_dead_letter_queues_is_said(capsys):
     [one] = of(findings(capsys, exit_code=6), "queues")
     assert one["remedy"] == "redrive queues --all"
+
+
+@pytest.mark.usefixtures("orders")
+def test_a_move_that_was_interrupted_is_told_from_one_that_is_on(cloud, dlq, capsys):
+    cloud.send(dlq, ["1"])
+    for minutes, severity in ((-5, "warning"), (5, "ok")):
+        until = datetime.now(UTC) + timedelta(minutes=minutes)
+        tag = Lease("move-1", "laptop", until).to_tag()
+        boto3.client("sqs").tag_queue(QueueUrl=dlq.url, Tags={LEASE_TAG: tag})
+        [one] = of(findings(capsys, exit_code=6 if minutes < 0 else 0), "runs")
+        assert (one["severity"], "move-1" in one["text"], "laptop" in one["text"]) == (severity, True, True)
+        assert one["remedy"] == ("redrive move orders-dlq --resume" if minutes < 0 else None)
+    deny(cloud, "sqs.ListQueueTags")
+    assert of(findings(capsys, exit_code=0), "runs", "unknown")
 
 
 # Permissions
@@ -241,7 +256,7 @@ def test_topics_without_confirmed_subscribers_are_found(cloud, capsys):
     cloud.describe("sqs-redrive")["Outputs"].append({"OutputKey": "AlarmTopicArn", "OutputValue": f"{TOPIC}-alarms"})
     reports, alarms = of(findings(capsys, exit_code=6), "topics", "warning")
     assert "Nobody gets all reports" in reports["text"]
-    assert "2 haven't been confirmed" in reports["text"]
+    assert "Not confirmed yet: 2;" in reports["text"]
     assert f"--topic-arn {TOPIC}-alarms " in alarms["remedy"]
 
 

@@ -14,8 +14,8 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.notices import _CONSOLES
 from redrive.domain.judging.verdicts import Reason
+from redrive.domain.messages.arns import CONSOLES
 from redrive.domain.page.document import PREFIX
 from redrive.domain.runs.leftovers import SKIPS
 from tests.support.definitions import ROOT, TEMPLATE, functions, listed, resources, statements, template
@@ -333,8 +333,8 @@ def test_the_same_partitions_have_console_links_in_the_dashboard_and_in_the_chat
     assert url.startswith(f"https://{region}.{host}/cloudwatch/home?region={region}#")
     body = rendered(resources("AWS::CloudWatch::Dashboard")["RedriveDashboard"], examples=True, values=values)
     assert f"(https://{region}.{host}/states/home" in body["DashboardBody"]
-    assert template()["Mappings"]["Partitions"].keys() - {"aws"} == _CONSOLES.keys()
-    assert _CONSOLES.get(partition, host) == host
+    assert template()["Mappings"]["Partitions"].keys() - {"aws"} == CONSOLES.keys()
+    assert CONSOLES.get(partition, host) == host
 
 
 def test_no_partition_is_written_out():

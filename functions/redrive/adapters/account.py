@@ -87,6 +87,12 @@ class ListedQueue:
     #: How many visible messages there were an hour ago; None if CloudWatch doesn't say.
     hour_ago: int | None = None
 
+    @property
+    def ref(self) -> QueueRef:
+        """The queue as the steps of a run refer to it, taking messages of any size."""
+        fifo = self.name.endswith(".fifo")
+        return QueueRef(name=self.name, arn=self.arn, url=self.url, fifo=fifo, max_bytes=MAX_BYTES)
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -162,10 +168,8 @@ class Account:
 
         None if none could be received; if that was an error, the queue's name is in `unreadable` from then on.
         """
-        fifo = queue.name.endswith(".fifo")
-        reference = QueueRef(name=queue.name, arn=queue.arn, url=queue.url, fifo=fifo, max_bytes=MAX_BYTES)
         try:
-            received = list(self.queues.peek(Peek(reference, most), seconds=5))
+            received = list(self.queues.peek(Peek(queue.ref, most), seconds=5))
         except (RejectedError, NotReleasedError, ClientError, BotoCoreError):
             self.unreadable.append(queue.name)
             return None

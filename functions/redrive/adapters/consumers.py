@@ -22,7 +22,7 @@ from redrive.domain.messages.consumers import ConsumedQueue, Consumer, warnings_
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_lambda.type_defs import EventSourceMappingConfigurationTypeDef
+    from mypy_boto3_lambda.type_defs import EventSourceMappingConfigurationTypeDef, FunctionConfigurationResponseTypeDef
 
     from redrive.domain.messages.queues import QueueAddress
 
@@ -96,6 +96,7 @@ class ConsumerDirectory:
 
     def _consumer(self, client: LambdaClient, mapping: EventSourceMappingConfigurationTypeDef) -> Consumer:
         arn = mapping.get("FunctionArn", "")
+        settings = self._settings(client, arn)
         return Consumer(
             function=_named(arn),
             mapping=mapping.get("UUID", ""),
@@ -106,13 +107,15 @@ class ConsumerDirectory:
             reports_failures="ReportBatchItemFailures" in mapping.get("FunctionResponseTypes", []),
             # Encrypted filters can't be read without their key, but what went wrong says that there are some.
             filtered=bool(mapping.get("FilterCriteria", {}).get("Filters") or mapping.get("FilterCriteriaError")),
-            timeout=self._timeout(client, arn),
+            timeout=settings and settings.get("Timeout"),
+            # The default (Lambda developer guide, "Sending Lambda function logs to CloudWatch Logs").
+            log_group=settings and settings.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{arn_name(arn)}"),
         )
 
-    def _timeout(self, client: LambdaClient, arn: str) -> int | None:
-        """Return a function's timeout in seconds; of the version or alias in the ARN, if it has one."""
+    def _settings(self, client: LambdaClient, arn: str) -> FunctionConfigurationResponseTypeDef | None:
+        """Return a function's settings; of the version or alias in the ARN, if it has one."""
         try:
-            return client.get_function_configuration(FunctionName=arn).get("Timeout")
+            return client.get_function_configuration(FunctionName=arn)
         except (ClientError, BotoCoreError) as error:
             self._note("lambda:GetFunctionConfiguration", error)
             return None

@@ -44,7 +44,7 @@ def command(context: click.Context, *, stack_name: str) -> int:
     checkup = Checkup(account)
     stack, findings = _stack(context, account, stack_name)
     setup = Setup(output, account, checkup, queues, stack)
-    output.say(f"Checking {len(setup.dlqs):,} dead-letter queues ...")
+    output.say(f"Dead-letter queues to check: {len(setup.dlqs):,} ...")
     findings = [*_credentials(account, caller), *findings, *_checks(setup)]
     if output.as_json:
         output.document(
@@ -60,8 +60,8 @@ def command(context: click.Context, *, stack_name: str) -> int:
     unknown = sum(finding.severity is Severity.UNKNOWN for finding in findings)
     output.say("")
     output.say(
-        (f"{wrong:,} findings to look at." if wrong else "Nothing is wrong, as far as it could be checked.")
-        + (f" {unknown:,} couldn't be checked." if unknown else "")
+        (f"Problems and warnings: {wrong:,}." if wrong else "Nothing is wrong, as far as it could be checked.")
+        + (f" Not checked: {unknown:,}." if unknown else "")
     )
     return Exit.LEFT if wrong else Exit.DONE
 
@@ -105,6 +105,7 @@ def _checks(setup: Setup) -> Iterator[Finding]:
         yield from guarded("runs", doctor_stack.runs(setup, setup.stack))
         yield from guarded("contracts", doctor_stack.contracts(setup, setup.stack))
         yield from guarded("topics", doctor_stack.topics(setup, setup.stack))
+    yield from guarded("runs", doctor_queues.leases(setup))
     yield from guarded("keys", doctor_queues.keys(setup))
     yield from guarded("retention", doctor_queues.retention(setup))
     yield from guarded("consumers", doctor_queues.consumers(setup))

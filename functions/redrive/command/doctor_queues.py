@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
 
 from redrive.adapters.account import THREADS, Account, ListedQueue
 from redrive.adapters.checkup import Checkup, Key, UnreadableError
@@ -15,10 +17,16 @@ from redrive.adapters.consumers import ConsumerDirectory
 from redrive.adapters.stack import Stack
 from redrive.command.findings import Finding, Severity, aws, names
 from redrive.command.output import Output, ago, moment
-from redrive.domain.messages.queues import QueueAddress
+from redrive.command.shared import again
+from redrive.domain.errors import RejectedError
+from redrive.domain.names import display_name
+from redrive.domain.plan.lease import LEASE_TAG, lease_in
 
 # Dead-letter queues whose permissions are tried; those of the others are most likely the same.
 _MOST_TRIED = 20
+# Those whose tags are read: an account has five requests about tags per second (SQS developer guide, "Quotas related to
+# queues").
+_MOST_TAGS = 5
 # 14 days (SQS API reference, SetQueueAttributes), and the default.
 _LONGEST, _USUAL = 1_209_600, 345_600
 # SQS API reference, SetQueueAttributes: more need allowAll.
@@ -38,7 +46,7 @@ class Setup:
     #: None if there is none that this command can work with.
     stack: Stack | None
 
-    @property
+    @cached_property
     def dlqs(self) -> list[ListedQueue]:
         """The dead-letter queues, those with messages first."""
         found = [queue for queue in self.queues if queue.sources]
@@ -97,6 +105,29 @@ def permissions(setup: Setup) -> Iterator[Finding]:
         yield Finding(Severity.OK, "permissions", f"None was denied that looking into {_queues(tried)} takes.")
 
 
+def leases(setup: Setup) -> Iterator[Finding]:
+    """Yield which runs of `redrive move` are on, and which were interrupted."""
+    for queue in [queue for queue in setup.dlqs if queue.messages or queue.in_flight][:_MOST_TAGS]:
+        try:
+            lease = lease_in(setup.account.queues.tags(queue.ref))
+        except RejectedError as error:
+            yield Finding(Severity.UNKNOWN, "runs", str(error), _ASK.format("sqs:ListQueueTags"))
+            return
+        if lease is None:
+            continue
+        run, host = display_name(lease.run), display_name(lease.host)
+        if lease.until > datetime.now(UTC):
+            yield Finding(Severity.OK, "runs", f"{run} moves messages of {queue.name} with `redrive move`, on {host}.")
+        else:
+            yield Finding(
+                Severity.WARNING,
+                "runs",
+                f"{run}, a run of `redrive move` on {host}, was interrupted, and {queue.name} still has its tag "
+                f"{LEASE_TAG}. Resume it on {host}, or start another run.",
+                again(f"redrive move {queue.name} --resume"),
+            )
+
+
 def keys(setup: Setup) -> Iterator[Finding]:
     """Yield which keys of dead-letter queues and their sources can't be used."""
     users: dict[str, list[str]] = defaultdict(list)
@@ -118,7 +149,9 @@ def keys(setup: Setup) -> Iterator[Finding]:
     if unread:
         yield _unchecked("keys", "The keys that encrypt queues", unread)
     if usable:
-        yield Finding(Severity.OK, "keys", f"{usable:,} KMS keys of dead-letter queues and their sources are enabled.")
+        yield Finding(
+            Severity.OK, "keys", f"KMS keys of dead-letter queues and their sources that are enabled: {usable:,}."
+        )
 
 
 def retention(setup: Setup) -> Iterator[Finding]:
@@ -150,7 +183,7 @@ def consumers(setup: Setup) -> Iterator[Finding]:
     """Yield what a redrive would suffer from at the consumers of the source queues."""
     sources = [source for dlq in setup.dlqs for source in setup.sources_of(dlq)]
     directory = ConsumerDirectory(setup.account)
-    found = directory.of(QueueAddress(name=queue.name, arn=queue.arn, url=queue.url) for queue in sources)
+    found = directory.of(queue.ref for queue in sources)
     for queue in found:
         for warning in queue.warnings:
             yield Finding(Severity.WARNING, "consumers", warning.text, aws(setup.output, warning.remedy))

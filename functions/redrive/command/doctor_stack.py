@@ -112,7 +112,7 @@ def runs(setup: Setup, stack: Stack) -> Iterator[Finding]:
             again(f"redrive report {lock.run_id}"),
         )
     if not any(holders):
-        yield Finding(Severity.OK, "runs", f"No run holds any of the {len(covered):,} dead-letter queues it covers.")
+        yield Finding(Severity.OK, "runs", f"No run of {stack.name} holds a dead-letter queue.")
 
 
 def contracts(setup: Setup, stack: Stack) -> Iterator[Finding]:
@@ -154,7 +154,9 @@ def contracts(setup: Setup, stack: Stack) -> Iterator[Finding]:
             again("redrive queues --all"),
         )
     if loaded or not mapping.pairs:
-        text = f"{loaded:,} contracts load." if mapping.pairs else f"{stack.name} has none: every payload is valid."
+        text = (
+            f"Contracts that load: {loaded:,}." if mapping.pairs else f"{stack.name} has none: every payload is valid."
+        )
         yield Finding(Severity.OK, "contracts", text)
 
 
@@ -171,9 +173,9 @@ def topics(setup: Setup, stack: Stack) -> Iterator[Finding]:
             )
             continue
         if found.confirmed:
-            yield Finding(Severity.OK, "topics", f"{found.confirmed:,} confirmed subscriptions get all {what}.")
+            yield Finding(Severity.OK, "topics", f"Confirmed subscriptions that get all {what}: {found.confirmed:,}.")
             continue
-        pending = f" {found.pending:,} haven't been confirmed: the link is in a mail." if found.pending else ""
+        pending = f" Not confirmed yet: {found.pending:,}; the link is in a mail." if found.pending else ""
         subscribe = f"aws sns subscribe --topic-arn {arn} --protocol email --notification-endpoint YOU@EXAMPLE.COM"
         text = f"Nobody gets all {what}: no confirmed subscription does.{pending}"
         yield Finding(Severity.WARNING, "topics", text, aws(setup.output, subscribe))

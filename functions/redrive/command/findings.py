@@ -31,7 +31,8 @@ class Finding:
     """One thing that was checked."""
 
     severity: Severity
-    #: Which check: credentials, permissions, stack, runs, patterns, keys, contracts, topics, consumers, or retention.
+    #: Which check: credentials, queues, permissions, stack, patterns, runs, contracts, topics, keys, retention, or
+    #: consumers.
     check: str
     text: str
     #: A command, or a sentence where there is none; None if the text says it or nothing has to be done.

@@ -34,6 +34,7 @@ COMMANDS = {
     "runs": "List runs of a stack, the newest first.",
     "report": "Show what a run did, who started it, and why.",
     "doctor": "Check credentials, queues, consumers, and the stack.",
+    "runbook": "Print a runbook for a dead-letter queue, as Markdown.",
     "completion": "Print the script that makes a shell complete this command.",
 }
 

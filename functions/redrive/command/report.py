@@ -16,7 +16,7 @@ from redrive.command.output import Output, moment
 from redrive.command.page_file import with_page, write_page
 from redrive.command.refusals import nearest
 from redrive.command.report_text import print_facts, print_report, record_facts
-from redrive.command.shared import again, shared, with_stack
+from redrive.command.shared import again, queue_names, shared, with_stack
 from redrive.command.watching import report_in
 from redrive.domain.names import display_name, short_name
 from redrive.domain.runs.record import RunRecord
@@ -31,7 +31,7 @@ class _Found(NamedTuple):
 
 
 @click.command("report", short_help="Show what a run did, who started it, and why.")
-@click.argument("run")
+@click.argument("run", shell_complete=queue_names)
 @with_page
 @with_stack
 @shared

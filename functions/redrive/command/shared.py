@@ -17,7 +17,7 @@ from redrive.command.output import Output
 DEFAULT_STACK = "sqs-redrive"
 _PROFILE = "Profile of your AWS configuration. Default: AWS_PROFILE."
 _REGION = "AWS Region. Default: that of the profile, or AWS_REGION."
-_OF_A_STACK = frozenset({"queues", "start", "watch", "stop", "runs", "report", "move", "doctor"})
+_OF_A_STACK = frozenset({"queues", "start", "watch", "stop", "runs", "report", "move", "doctor", "runbook"})
 
 
 def shared[F: Callable[..., Any]](function: F) -> F:

@@ -9,12 +9,12 @@ from redrive.adapters.stack import find_stack
 from redrive.adapters.stack_runs import Execution, StackRuns
 from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output, moment
-from redrive.command.shared import again, shared, with_stack
+from redrive.command.shared import again, queue_names, shared, with_stack
 from redrive.command.watching import Watch, find_run, show_end
 
 
 @click.command("watch", short_help="Show how far a run is, until it has ended.")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=queue_names)
 @with_stack
 @shared
 @click.pass_obj

@@ -1,6 +1,6 @@
 """Reads ARNs.
 
-Used by selection and sampling, to show and match the name that a person knows a resource by.
+Used by selection and sampling, to show and match the name that a person knows a resource by, and for links to it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,20 @@ import re
 # What the names of queues, functions, rules, schedules, pipes, topics, and buckets consist of. Anything else in an ARN
 # was made up, and may be anything.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,256}", re.ASCII)
+
+#: Console hosts by partition (AWS General Reference, "AWS service endpoints"; China and GovCloud user guides).
+CONSOLES = {
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+    "aws-eusc": "console.amazonaws-eusc.eu",
+}
+
+
+def console_address(arn: str, service: str, page: str) -> str:
+    """Return the address of a page of AWS's console, in the partition and Region of an ARN."""
+    _, partition, _, region, *_ = arn.split(":")
+    host = CONSOLES.get(partition, "console.aws.amazon.com")
+    return f"https://{region}.{host}/{service}/home?region={region}#{page}"
 
 
 def arn_name(arn: str | None) -> str | None:

@@ -51,6 +51,8 @@ class Consumer(Model):
     filtered: bool = False
     #: The function's timeout in seconds; None if it can't be read.
     timeout: int | None = None
+    #: Name of its log group; None if it can't be read.
+    log_group: str | None = None
 
 
 class ConsumedQueue(Model):

@@ -1,0 +1,114 @@
+"""`redrive runbook`: a page for whoever is on call, from what is deployed around a dead-letter queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import click
+from click.core import ParameterSource
+
+from redrive.adapters.account import Account
+from redrive.adapters.consumers import ConsumerDirectory
+from redrive.adapters.contract_store import ContractStore
+from redrive.adapters.stack import Stack, StackError, StackNotFoundError, find_stack, judging_of
+from redrive.command.exits import CommandError, Exit
+from redrive.command.output import Output
+from redrive.command.refusals import find_dlq
+from redrive.command.runbook_text import Runbook
+from redrive.command.shared import again, queue_names, shared, with_stack
+from redrive.domain.errors import RejectedError, UnavailableError
+from redrive.domain.messages.arns import arn_name
+from redrive.domain.messages.queues import QueueRef
+from redrive.domain.plan.rates import declared_max_rate
+
+
+@click.command("runbook", short_help="Print a runbook for a dead-letter queue, as Markdown.")
+@click.argument("queue", shell_complete=queue_names)
+@with_stack
+@shared
+@click.pass_context
+def command(context: click.Context, *, queue: str, stack_name: str) -> None:
+    """Print a runbook for the dead-letter QUEUE (name, ARN, or URL) as Markdown, from what is deployed.
+
+    Its owner according to its tags, its consumers with their settings and logs, the deadline, and the exact commands to
+    look, to redrive, and to stop. No message is received.
+    """
+    output = context.ensure_object(Output)
+    account = Account(output.profile, output.region)
+    account.use()
+    dlq = find_dlq(account, queue)
+    sources = account.queues.sources(dlq)
+    facts = account.queues.facts(dlq)
+    if not sources and facts.has_redrive_policy:
+        other = arn_name(facts.dead_letter_queue) or "QUEUE"
+        raise CommandError(
+            f"{dlq.name} isn't a dead-letter queue; it has one. Its runbook: {again(f'redrive runbook {other}')}",
+            Exit.REJECTED,
+        )
+    directory = ConsumerDirectory(account)
+    unread: set[str] = set()
+    stack = _stack(context, account, stack_name, dlq)
+    page = str(
+        Runbook(
+            dlq=dlq,
+            retention=facts.retention,
+            tags=_tags(account, dlq, unread),
+            consumed=directory.of(sources),
+            max_rates={source.name: _max_rate(account, source, unread) for source in sources},
+            contracts={} if stack is None else dict(_contracts(account, stack, sources)),
+            stack=stack,
+            unreadable=sorted(directory.unreadable | unread),
+            made_at=datetime.now(UTC),
+        )
+    )
+    if output.as_json:
+        output.document(queue=dlq.name, markdown=page)
+    else:
+        click.echo(page, nl=False)
+    output.say(f"Keep it where your team looks: {again(f'redrive runbook {dlq.name}')} > {dlq.name}.md")
+
+
+def _stack(context: click.Context, account: Account, name: str, dlq: QueueRef) -> Stack | None:
+    """Return the stack if it covers the queue. That there is none is fine, unless it was named."""
+    output = context.ensure_object(Output)
+    try:
+        stack = find_stack(account, name)
+    except StackNotFoundError:
+        if context.get_parameter_source("stack_name") is not ParameterSource.DEFAULT:
+            raise
+        return None
+    except StackError as error:
+        output.say(str(error))
+        return None
+    if not stack.covers(dlq.name):
+        output.say(f"The stack {stack.name} doesn't cover {dlq.name}, so the page says how to redrive it without.")
+        return None
+    return stack
+
+
+def _tags(account: Account, queue: QueueRef, unread: set[str]) -> dict[str, str]:
+    try:
+        return account.queues.tags(queue)
+    except RejectedError:
+        unread.add("sqs:ListQueueTags")
+        return {}
+
+
+def _max_rate(account: Account, queue: QueueRef, unread: set[str]) -> float | None:
+    try:
+        return declared_max_rate(queue, _tags(account, queue, unread))
+    except RejectedError as error:
+        raise CommandError(str(error)) from None
+
+
+def _contracts(account: Account, stack: Stack, sources: tuple[QueueRef, ...]) -> Iterator[tuple[str, str]]:
+    judging = judging_of(account, stack)
+    store = ContractStore("" if judging is None else judging.contracts, stack.account_id)
+    try:
+        mapping = store.mapping()
+    except (RejectedError, UnavailableError):
+        return
+    for source in sources:
+        if (location := mapping.location(source.name)) is not None:
+            yield source.name, location
