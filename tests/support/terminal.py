@@ -89,7 +89,12 @@ class Terminal:
     @property
     def screen(self) -> str:
         """All that was shown so far, without what styles it or moves the cursor."""
-        return _CONTROL.sub("", self._bytes.decode(errors="replace"))
+        return _CONTROL.sub("", self.raw)
+
+    @property
+    def raw(self) -> str:
+        """All that was shown so far, as the terminal got it."""
+        return self._bytes.decode(errors="replace")
 
     def until(self, text: str) -> None:
         """Wait until a text is shown that wasn't before."""
