@@ -180,7 +180,6 @@ class Stage:
         command = [str(_COMMAND_PYTHON), "-c", "from redrive.command.main import main; main()", *arguments]
         variables = tool_environment(self.cloud.environment) | {"PYTHONPATH": str(ROOT / "functions")}
         code = subprocess.run([*command, *(["--json"] if self.as_json else [])], env=variables, check=False).returncode
-        self.console.print()
         if code:
             raise StageError(f"Expected exit code 0 of `{line}`, found {code}.")
 

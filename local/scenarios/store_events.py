@@ -50,16 +50,15 @@ def play(stage: Stage) -> bool:
 
     console.rule("4. The outage is over: redrive")
     console.print(
-        "The deployed stack knows the contract of the consumer, so the plan says which events would only fail again. "
-        "Those go into quarantine. The others go back, 20 per second, so the consumer isn't overrun. Without --yes, it "
-        "asks first."
+        "The stack knows the contract of the consumer, so the plan says what would only fail again and goes into "
+        "quarantine. The rest goes back, at 20 per second. Without --yes, it asks first."
     )
     because = "The back office of store 2 is up again"
     stage.redrive("start", dlq, "--rate", str(RATE), "--because", because, "--yes", "--watch")
     console.print(f"The page of the run, for your browser: {_page(stage)}", soft_wrap=True)
 
     console.rule("5. The owner of the stores hears of it")
-    console.print("Counts and reasons by store, from a message on SNS without personal data.\n")
+    console.print("Counts and reasons by store, from a message on SNS without personal data.")
     notice = _receive(stage, notices)
     _show(stage, notice)
 
@@ -70,14 +69,18 @@ def play(stage: Stage) -> bool:
     )
     stage.redrive("messages", quarantine, "--limit", "1", "--clear")
     console.print(
-        "So a run on the quarantine sets the attribute from the body. Events without a valid ssn_no stay. --quiet "
+        "\nSo a run on the quarantine sets the attribute from the body. Events without a valid ssn_no stay. --quiet "
         "leaves out the plan."
     )
     repair = {"store_id": {"type": "Number", "from": "store_id"}}
     options = ["--select-source", queue, "--repair-set-attributes", json.dumps(repair), "--rate", str(RATE)]
     stage.redrive("start", quarantine, *options, "--yes", "--watch", "--quiet")
 
-    console.rule("7. Where every event is now")
+    console.rule("7. Who did what, and why")
+    console.print("The stack keeps a record of every run for 90 days.")
+    stage.redrive("runs")
+
+    console.rule("8. Where every event is now")
     console.print("Counted without the redrive: from the queues and the consumer's table.")
     stage.until(lambda: stage.depth(stage.resource("StoreEventsQueue")) == 0, "the consumer to process the events")
     event_id = id_in_body("event_id")

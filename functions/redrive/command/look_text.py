@@ -70,6 +70,8 @@ def advise(output: Output, report: Report, *, full: bool) -> None:
         )
     elif not sample.complete and not full:
         output.say(f"Look at all of them: {again(f'redrive look {report.dlq} --full')}")
+    else:
+        output.say(f"See what a run would do: {again(f'redrive plan {report.dlq}')}")
 
 
 def arrivals(sent: list[int]) -> dict[str, Any] | None:
