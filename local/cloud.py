@@ -134,6 +134,7 @@ def _fill(cloud: EmbeddedCloud, deployed: Stack) -> None:
     except StageError as error:
         raise EmbeddedCloudError(str(error)) from None
     port = "" if cloud.port == DEFAULT_PORT else f"PORT={cloud.port} "
+    stack = "" if deployed.name == STACK_NAME else f" --stack {deployed.name}"
     install = "" if shutil.which("redrive") else "pipx install .\n  "
     # What caused the failures is repaired, so a run succeeds.
     typer.echo(f"""
@@ -142,7 +143,7 @@ The outage is over. To redrive its messages, run in this directory:
   {install}eval "$({port}make -s local-env)"    # redrive and the AWS tools use this cloud from here on
   redrive queues
   redrive look {stage.queue_name("StoreEventsDLQ")}
-  redrive start {stage.queue_name("StoreEventsDLQ")} --rate 20 --watch
+  redrive start {stage.queue_name("StoreEventsDLQ")} --rate 20 --watch{stack}
   {port}make local-down""")
 
 

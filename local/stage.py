@@ -178,7 +178,8 @@ class Stage:
         self.console.print(f"\n$ {line}", style="bold", soft_wrap=True, markup=False, highlight=False)
         sys.stdout.flush()
         command = [str(_COMMAND_PYTHON), "-c", "from redrive.command.main import main; main()", *arguments]
-        variables = tool_environment(self.cloud.environment) | {"PYTHONPATH": str(ROOT / "functions")}
+        variables = tool_environment(self.cloud.environment)
+        variables |= {"PYTHONPATH": str(ROOT / "functions"), "REDRIVE_STACK": self.stack.name}
         code = subprocess.run([*command, *(["--json"] if self.as_json else [])], env=variables, check=False).returncode
         if code:
             raise StageError(f"Expected exit code 0 of `{line}`, found {code}.")

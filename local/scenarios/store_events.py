@@ -98,8 +98,9 @@ def play(stage: Stage) -> bool:
     if processed != valid:
         console.print(f"[red]Expected all {EVENTS} valid events to be processed, found {len(processed)}.[/red]")
         return False
+    # More, if others had failed before.
     quarantined = int(EVENTS * BAD_SHARE) + len(invalid)
-    if notice["found"] != quarantined:
+    if notice["found"] < quarantined:
         console.print(f"[red]Expected a notice of {quarantined} events, found one of {notice['found']}.[/red]")
         return False
     return accounted

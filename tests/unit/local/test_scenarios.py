@@ -8,7 +8,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from local import scenario
-from local.embedded_cloud import EmbeddedCloud
+from local.embedded_cloud import EmbeddedCloud, Stack
 from local.scenarios import rewards
 from local.stage import Stage, StageError
 
@@ -73,7 +73,7 @@ def test_a_condition_that_never_holds_is_an_error_with_what_was_awaited(stage):
 @pytest.fixture
 def nowhere() -> Stage:
     # Nothing listens there, so a command gets as far as its arguments.
-    return Stage(EmbeddedCloud(9, pid=0), None, Console(record=True, width=60))  # type: ignore[arg-type]
+    return Stage(EmbeddedCloud(9, pid=0), Stack("sqs-redrive", {}, {}), Console(record=True, width=60))
 
 
 def test_a_command_is_shown_as_it_would_be_typed_with_what_it_prints(nowhere, capfd):
