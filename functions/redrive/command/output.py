@@ -6,6 +6,7 @@ cursor, hide text, or send keystrokes. Colors appear on a terminal only, and nev
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -68,7 +69,7 @@ class Output:
         class Terminal(Console):
             def on_broken_pipe(self) -> None:
                 # rich would exit with 1.
-                raise BrokenPipeError
+                raise BrokenPipeError(errno.EPIPE, "")
 
         stream = sys.stderr if self.aside else sys.stdout
         width = None if stream.isatty() else _WIDTH_OF_FILES
@@ -119,6 +120,39 @@ class Output:
 
 def _listed(values: Iterable[str]) -> list[str | None]:
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+@contextmanager
+def _as_far_as_read() -> Iterator[None]:
+    """Let whoever reads standard output stop reading: nothing is printed from then on, and the command goes on."""
+    try:
+        yield
+    except OSError as error:
+        # EIO is of a terminal that was closed.
+        if error.errno not in {errno.EPIPE, errno.EIO}:
+            raise
+        # Python would complain again when it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Heedless(FileIO):
+    """A file that takes whatever is written to it, also if nobody gets it."""
+
+    def write(self, content: Any) -> int:
+        try:
+            written = super().write(content)
+        except OSError:
+            return len(content)
+        return len(content) if written is None else written
+
+
+def let_talk_fail() -> None:
+    """Let a closed pipe, a closed terminal, or a full disk for standard error end neither a command nor a run."""
+    if isinstance(sys.stderr, TextIOWrapper):
+        raw = _Heedless(sys.stderr.fileno(), "w", closefd=False)
+        sys.stderr = TextIOWrapper(
+            BufferedWriter(raw), sys.stderr.encoding, "backslashreplace", line_buffering=True, write_through=True
+        )
 
 
 def bars(values: Sequence[float]) -> str:

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -127,6 +128,7 @@ def test_a_terminal_of_any_encoding_shows_all_that_a_message_contains(encoding):
     assert done.stdout == expected
 
 
+ENVIRONMENT = {"PYTHONPATH": "functions"}
 CODE = """
 import click
 from redrive.command import main, output
@@ -150,20 +152,26 @@ def test_a_reader_that_stops_reading_changes_nothing_about_the_command(stream):
     reader, writer = os.pipe()
     os.close(reader)
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
-    environment = {"PYTHONPATH": "functions"}
-    done = subprocess.run([sys.executable, "-c", CODE], env=environment, check=False, text=True, **streams)
+    done = subprocess.run([sys.executable, "-c", CODE], env=ENVIRONMENT, check=False, text=True, **streams)
     os.close(writer)
     assert done.returncode == 6
     assert (done.stderr or "talkended").replace("\n", "").endswith("ended")
     assert "Traceback" not in (done.stderr or "")
 
 
+def test_a_terminal_that_was_closed_changes_nothing_about_the_command():
+    ours, its = pty.openpty()
+    os.close(ours)
+    done = subprocess.run([sys.executable, "-c", CODE], env=ENVIRONMENT, check=False, stdout=its, stderr=its)
+    os.close(its)
+    assert done.returncode == 6
+
+
 def test_talk_that_finds_no_space_is_no_error_but_a_result_is():
-    environment = {"PYTHONPATH": "functions"}
     for stream, code in (("stderr", 6), ("stdout", 1)):
         with Path("/dev/full").open("w") as full:
             streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: full}
-            done = subprocess.run([sys.executable, "-c", CODE], env=environment, check=False, text=True, **streams)
+            done = subprocess.run([sys.executable, "-c", CODE], env=ENVIRONMENT, check=False, text=True, **streams)
         assert done.returncode == code
     assert "No space left on device" in done.stderr
 
