@@ -121,6 +121,7 @@ def ours(*, contract: bool = True, rate: float = 10_000, slices: int = 1000, sli
             "PYTHONPATH": str(_FUNCTIONS),
             "RUN_TABLE": endpoint.run_table,
             "SLICE_SECONDS": str(slice_seconds),
+            "SQS_CLIENT": "lean",
             "QUEUE_CONTRACTS": f"{queues.source}={_CONTRACT}" if contract else "",
             "POWERTOOLS_SERVICE_NAME": "redrive",
             "POWERTOOLS_LOG_LEVEL": "INFO",

@@ -5,13 +5,28 @@ from collections.abc import Iterator
 import pytest
 
 from redrive.domain.messages.queues import QueueRef
+from tests.support.lean_client import lean_clients
 from tests.support.moto_cloud import MotoCloud, moto_cloud
+from tests.support.moto_endpoint import moto_endpoint
 
 
 @pytest.fixture
 def cloud() -> Iterator[MotoCloud]:
     with moto_cloud() as made:
         yield made
+
+
+@pytest.fixture(params=["boto3", "lean"])
+def client_of_sqs(
+    request: pytest.FixtureRequest,
+    cloud: MotoCloud,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[None]:
+    """Play a test with each of the clients that can move messages; its module makes them with `sqs_client`."""
+    with moto_endpoint() as endpoint:
+        if request.param == "lean":
+            monkeypatch.setattr(request.module, "sqs_client", lean_clients(endpoint))
+        yield
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from tests.support import factories
 from tests.support.faulty_sqs import FaultySqs
 from tests.support.moto_cloud import in_a_moment
 
+pytestmark = pytest.mark.usefixtures("client_of_sqs")
+
 THREADS = 8
 VISIBILITY = 60
 

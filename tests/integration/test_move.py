@@ -35,6 +35,8 @@ from tests.support.fakes import FakeExecutions
 from tests.support.faulty_sqs import FaultySqs, ObservedSqs, TimedSqs
 from tests.support.moto_cloud import MOTO_SENDER, MotoCloud, in_a_moment, moto_cloud
 
+pytestmark = pytest.mark.usefixtures("client_of_sqs")
+
 THREADS = 8
 RUNNING = "arn:aws:states:us-east-1:123456789012:execution:redrive:other"
 

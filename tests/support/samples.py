@@ -29,6 +29,8 @@ VALUES = {
     "email-tasks=python:examples.email_tasks.contract:EMAIL_TASK,"
     "rewards.fifo=python:examples.reward_payouts.contract:REWARD_PAYOUT",
     "SLICE_SECONDS": "10",
+    # Which moto answers in the process.
+    "SQS_CLIENT": "boto3",
     "DESTINATION_ARNS": "arn:aws:lambda:us-east-1:123456789012:function:redrive-ShipmentNotices",
     "MOVER_ROLE_IDS": "AIDAIT2UOQQY3AUEKVGXU",
     "SHOW_ERROR_TEXTS": "false",

@@ -1,0 +1,34 @@
+"""The lean client of SQS on the account of a test, which moto keeps in this process.
+
+moto answers botocore's requests before they leave. The lean client's leave, so they need an address.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+from moto.core.models import botocore_stubber
+
+from redrive.adapters.batch_client import BatchClient
+from redrive.adapters.sqs import sqs_client
+from tests.support.moto_endpoint import MotoEndpoint
+
+
+def lean_clients(endpoint: MotoEndpoint) -> Callable[..., Any]:
+    """Return what stands in for `sqs_client` of `redrive.adapters.sqs`, for clients that don't retry."""
+
+    def lean_client(connections: int = 10, *, retries: bool = True) -> Any:
+        if retries:
+            return sqs_client(connections)
+        with patch.dict(os.environ, {"AWS_ENDPOINT_URL_SQS": endpoint.url}):
+            client: Any = sqs_client(connections, retries=False)
+        # moto would carry out the request that only shows what botocore sends.
+        client.meta.events.unregister("before-send", botocore_stubber)
+        session: Any = boto3.DEFAULT_SESSION
+        return BatchClient(client, session.get_credentials())
+
+    return lean_client
