@@ -173,7 +173,11 @@ class Pipeline:
                 case Receive():
                     return self._receive(action)
                 case Send():
-                    return self._send(action)
+                    action.departure.started = self.clock()
+                    try:
+                        return self._send(action)
+                    finally:
+                        action.departure.answered = self.clock()
                 case Delete():
                     return self._delete(action)
                 case SetVisibility():

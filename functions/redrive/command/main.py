@@ -95,9 +95,9 @@ def run(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
-    except SystemExit as error:
-        # click ends like this if its output is closed, and after it completed what is typed in a shell.
-        return Exit.DONE if isinstance(error.__context__, OSError) or error.code in {0, None} else Exit.FAILED
+    except SystemExit:
+        # click ends like this if nobody reads its output anymore, and after it completed what is typed in a shell.
+        return Exit.DONE
     return int(result) if isinstance(result, int) else Exit.DONE
 
 

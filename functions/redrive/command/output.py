@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from io import BufferedWriter, FileIO, TextIOWrapper
 from itertools import product
 from typing import TYPE_CHECKING, Any
 

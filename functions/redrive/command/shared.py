@@ -18,6 +18,8 @@ DEFAULT_STACK = "sqs-redrive"
 _PROFILE = "Profile of your AWS configuration. Default: AWS_PROFILE."
 _REGION = "AWS Region. Default: that of the profile, or AWS_REGION."
 _OF_A_STACK = frozenset({"queues", "start", "watch", "stop", "runs", "report", "move", "doctor", "runbook"})
+# CloudFormation API reference, CreateStack: a name, or the ARN of a stack.
+_STACK = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*|arn:[-a-zA-Z0-9:/._+]+")
 
 
 def shared[F: Callable[..., Any]](function: F) -> F:

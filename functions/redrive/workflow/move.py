@@ -127,7 +127,8 @@ class Mover:
             # Receiving messages again raises their receive count, which a redrive policy acts on.
             defers=not plan.request.allow_nested_dlq,
         )
-        met = _MetQueues(plan, work, self.queues, self.shares, began=started, epoch=self.time() - runner.clock())
+        epoch = self.time() - runner.clock()
+        met = _MetQueues(plan, work, self.queues, self.shares, began=started, epoch=epoch)
         authority = Authority(plan, cache(met.find), self.delivery_policy, self.confirms(plan.run_id))
         judge = Judge(plan, self.contracts(), authority, self.movers, log_error)
         # SQS itself keeps the groups of a FIFO queue waiting while one of their messages is invisible.
@@ -135,7 +136,7 @@ class Mover:
         lane = Lane(
             settings,
             judge,
-            RateLimiter(work.rate),
+            RateLimiter(work.rate, lane=work.lane, lanes=work.lanes, epoch=epoch),
             self.checkpoints.undeleted(plan),
             random.random,
             destination_rates=met.rates,

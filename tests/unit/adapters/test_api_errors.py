@@ -9,6 +9,7 @@ from redrive.adapters.pipeline import _batch_result
 from redrive.domain.messages.destinations import Destination, Kind
 from redrive.domain.messages.queue_keys import KEY_ERRORS
 from redrive.domain.moving.actions import Action, ApiError, BatchResult, Delete, ErrorKind, Receive, Send
+from redrive.domain.moving.rate_limiter import Departure
 
 SQS_SHAPES = Loader().load_service_model("sqs", "service-2")["shapes"]
 ENDPOINT = {"endpoint_url": "https://sqs.us-east-1.amazonaws.com"}
@@ -42,7 +43,7 @@ RECEIVE = Receive(10, 0.0, empty_handed=True)
 
 
 def send_to(kind: Kind) -> Send:
-    return Send(Destination(kind, "arn", "address", "name", 1), ())
+    return Send(Destination(kind, "arn", "address", "name", 1), (), Departure(0, 0.0))
 
 
 def client_error(code: str, status: int) -> ClientError:
@@ -128,7 +129,7 @@ def test_an_entry_that_failed_was_certainly_not_carried_out(code, sender_fault, 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "KMS.AccessDeniedException"])
 def test_a_queue_that_only_some_messages_go_to_ends_no_run(code):
-    action = Send(Destination(Kind.QUEUE, "arn", "address", "name", 1, met=True), ())
+    action = Send(Destination(Kind.QUEUE, "arn", "address", "name", 1, met=True), (), Departure(0, 0.0))
     refused = ApiError(code, ErrorKind.REFUSED)
     assert api_error_of(client_error(code, 400), action) == entry_error_of(code, action, sender_fault=True) == refused
 

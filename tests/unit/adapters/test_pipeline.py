@@ -12,6 +12,7 @@ from redrive.domain.judging.verdicts import Redrive
 from redrive.domain.messages.destinations import Destination, queue, state_machine
 from redrive.domain.messages.outbound import outbound
 from redrive.domain.moving.actions import Action, ApiError, BatchResult, ErrorKind, Outcome, Receive, Send
+from redrive.domain.moving.rate_limiter import Departure
 from redrive.domain.moving.transitions import InHand
 from redrive.workflow.memory import Memory
 from tests.support import factories
@@ -95,19 +96,21 @@ def performed(action: Action, answer: Any = None) -> tuple[Outcome, list[tuple[s
 def test_an_unexpected_error_of_a_request_may_mean_that_it_was_carried_out(error):
     found = ApiError(error.__name__, ErrorKind.UNCERTAIN)
     assert performed(Receive(10, 0.0, True), fail(error)) == (found, [])
-    both = Send(QUEUE, (held(QUEUE, "m-1"), held(QUEUE, "m-2")))
+    both = Send(QUEUE, (held(QUEUE, "m-1"), held(QUEUE, "m-2")), Departure(2, 0.0))
     assert performed(both, fail(error)) == (found, [])
 
 
 def test_the_message_of_a_request_of_its_own_is_logged_without_what_the_error_says():
     flow = state_machine("arn:aws:states:us-east-1:123456789012:stateMachine:orders", "orders")
     for destination in (QUEUE, flow):
-        outcome, logged = performed(Send(destination, (held(destination, "m-1"),)), fail(ValueError))
+        outcome, logged = performed(Send(destination, (held(destination, "m-1"),), Departure(1, 0.0)), fail(ValueError))
         assert (outcome, logged) == (ApiError("ValueError", ErrorKind.UNCERTAIN), [("m-1", "ValueError")])
 
 
 def test_an_answer_that_makes_no_sense_is_uncertain_too():
-    outcome, _ = performed(Send(QUEUE, (held(QUEUE, "m-1"),)), lambda: {"Successful": [SimpleNamespace()]})
+    outcome, _ = performed(
+        Send(QUEUE, (held(QUEUE, "m-1"),), Departure(1, 0.0)), lambda: {"Successful": [SimpleNamespace()]}
+    )
     assert outcome == ApiError("TypeError", ErrorKind.UNCERTAIN)
 
 
@@ -116,5 +119,7 @@ def test_what_cannot_be_recorded_of_a_sent_message_does_not_send_it_again():
     received = factories.received(attributes=full)
     message = InHand(received, 30.0, 0.0)
     message.verdict = Redrive(outbound(received, QUEUE, "{}", "id"))
-    outcome, _ = performed(Send(QUEUE, (message,)), lambda: {"Successful": [{"Id": "0", "MessageId": "new"}]})
+    outcome, _ = performed(
+        Send(QUEUE, (message,), Departure(1, 0.0)), lambda: {"Successful": [{"Id": "0", "MessageId": "new"}]}
+    )
     assert outcome == BatchResult(unrecorded=ApiError("ValueError", ErrorKind.GONE))

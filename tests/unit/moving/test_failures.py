@@ -7,6 +7,7 @@ import pytest
 from redrive.domain.messages.destinations import queue
 from redrive.domain.moving.actions import ApiError, Delete, ErrorKind, Receive, Send
 from redrive.domain.moving.failures import explain
+from redrive.domain.moving.rate_limiter import Departure
 from tests.support import factories
 
 GONE = ApiError("QueueDoesNotExist", ErrorKind.GONE)
@@ -16,7 +17,7 @@ GONE = ApiError("QueueDoesNotExist", ErrorKind.GONE)
     ("action", "error", "text"),
     [
         (
-            Send(queue(factories.queue("orders")), []),
+            Send(queue(factories.queue("orders")), [], Departure(0, 0.0)),
             GONE,
             r"^orders doesn't accept messages anymore \(QueueDoesNotExist\)\. What wasn't moved is still in orders-dlq",
         ),
@@ -26,7 +27,7 @@ GONE = ApiError("QueueDoesNotExist", ErrorKind.GONE)
             r"^orders-dlq can't be read or emptied anymore \(QueueDoesNotExist\)\. Check that it exists",
         ),
         (
-            Send(queue(factories.queue("orders")), []),
+            Send(queue(factories.queue("orders")), [], Departure(0, 0.0)),
             ApiError("KMS.AccessDeniedException", ErrorKind.GONE),
             r"^orders doesn't accept .*encrypts orders\. .*and mover kms:Decrypt and kms:GenerateDataKey\. Then start",
         ),

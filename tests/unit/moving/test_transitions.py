@@ -44,7 +44,7 @@ SCHEDULES: dict[str, Callable[[], None]] = {
     "a delete fails, then succeeds": lambda: move([SEND], {("delete", 0): Fate(UNCERTAIN)}),
     "a delete fails for good": lambda: move([SEND], {("delete", 0): entry(REFUSED)}),
     "a message is received again while it is deleted": lambda: move(
-        [SEND] * 41,
+        [SEND] * 38,
         {("delete", 0): Fate(entries={0: THROTTLED}, effect=45, answer=46), ("extend", -1): Fate(REFUSED)},
         rate=0.5,
         in_hand=20,

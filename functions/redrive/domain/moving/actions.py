@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from redrive.domain.messages.destinations import Destination
 from redrive.domain.messages.message import ReceivedMessage
+from redrive.domain.moving.rate_limiter import Departure
 from redrive.domain.moving.transitions import InHand
 
 
@@ -53,6 +54,8 @@ class Send:
 
     destination: Destination
     messages: Sequence[InHand]
+    #: Takes note of when it is sent and answered.
+    departure: Departure
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Protocol
 from zlib import crc32
 
 from redrive.domain.messages.message import MAX_BATCH_ENTRIES
-from redrive.domain.moving.rate_limiter import RateLimiter
+from redrive.domain.moving.rate_limiter import Departure, RateLimiter
 from redrive.domain.plan.rates import MaxRate
 
 # Messages per second, up to which lanes take turns. Above it, a turn would be too short to be met.
@@ -35,8 +35,8 @@ class DestinationRate(Protocol):
     def ready_at(self, now: float) -> float:
         """Return when the next batch may be sent, in the clock's seconds."""
 
-    def take(self, count: int, now: float) -> None:
-        """Record that `count` messages are sent at `now`."""
+    def take(self, departure: Departure) -> None:
+        """Record that a batch is sent."""
 
 
 class Turns:
@@ -92,10 +92,10 @@ class Turns:
         ahead = (self._lane - turn - 1) % self._lanes + 1
         return max(now, (turn + ahead) * self._length - self._epoch + _ROUNDING)
 
-    def take(self, count: int, now: float) -> None:
-        """Record that `count` messages are sent at `now`."""
-        turn = self._turn_at(now)
-        self._left = (self._left if turn == self._turn else self._batch_size) - count
+    def take(self, departure: Departure) -> None:
+        """Record that a batch is sent."""
+        turn = self._turn_at(departure.started)
+        self._left = (self._left if turn == self._turn else self._batch_size) - departure.count
         self._turn = turn
 
     def _turn_at(self, now: float) -> int:
@@ -105,9 +105,9 @@ class Turns:
 class _Evenly:
     """A lane's part of a share that is too high for turns."""
 
-    def __init__(self, rate: float, batch_size: int) -> None:
-        self.rate = rate
-        self._rate_limiter = RateLimiter(rate, batch_size)
+    def __init__(self, rate_limiter: RateLimiter) -> None:
+        self.rate = rate_limiter.rate
+        self._rate_limiter = rate_limiter
         self.ready_at = self._rate_limiter.ready_at
         self.take = self._rate_limiter.take
 
@@ -130,7 +130,8 @@ def destination_rate(limit: MaxRate, lane: int, lanes: int, *, began: float, epo
         What to add to the lane's clock to get seconds since 1970.
     """
     if limit.share > _TURNS_BELOW:
-        return _Evenly(limit.share / lanes, max(1, min(MAX_BATCH_ENTRIES, limit.batch_size // lanes)))
+        largest = max(1, min(MAX_BATCH_ENTRIES, limit.batch_size // lanes))
+        return _Evenly(RateLimiter(limit.share / lanes, largest, lane=lane, lanes=lanes, epoch=epoch))
     # Lanes have their turns at different times for different queues.
     place = (lane + crc32(limit.queue.arn.encode())) % lanes
     return Turns(limit.share, min(MAX_BATCH_ENTRIES, limit.batch_size), place, lanes, began=began, epoch=epoch)

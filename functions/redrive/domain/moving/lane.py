@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 from redrive.domain.judging.verdicts import Line, Verdict
+from redrive.domain.messages.destinations import Destination
 from redrive.domain.messages.message import MAX_BATCH_ENTRIES, ReceivedMessage
 from redrive.domain.moving.actions import (
     Action,
@@ -33,7 +34,7 @@ from redrive.domain.moving.destination_rate import DestinationRate
 from redrive.domain.moving.hand import TOO_LATE, Hand, pop_batch
 from redrive.domain.moving.intake import Intake
 from redrive.domain.moving.lane_settings import LaneSettings, Notes
-from redrive.domain.moving.rate_limiter import RateLimiter
+from redrive.domain.moving.rate_limiter import Departure, RateLimiter
 from redrive.domain.moving.results import SliceResult
 from redrive.domain.moving.retries import MAX_ATTEMPTS
 from redrive.domain.moving.send_buffer import SendBuffer, outbound_of
@@ -54,7 +55,7 @@ class Lane:
     judge : Callable[[ReceivedMessage], Verdict | None]
         The verdict on one message; None ends the lane early.
     rate_limiter : RateLimiter
-        Its rate may change while messages move.
+        How fast messages leave, to all destinations together.
     sent_before : Iterable[str]
         Ids of messages that earlier slices or runs sent but perhaps didn't delete.
     jitter : Callable[[], float]
@@ -243,8 +244,10 @@ class Lane:
                 if batch is None:
                     break
                 if batch:
+                    departure = Departure(len(batch), now)
+                    self._throttle(buffer.destination, departure)
                     self._sending += 1
-                    self._start(actions, Send(buffer.destination, batch))
+                    self._start(actions, Send(buffer.destination, batch, departure))
 
     def _take_batch(self, buffer: SendBuffer, now: float) -> list[InHand] | None:
         """Return the next batch, which may turn out empty, or None if none may leave now."""
@@ -269,12 +272,16 @@ class Lane:
                 batch.append(held)
             else:
                 self._hand.expired(held, now)
-        if batch and destination.throttled:
-            self.rate_limiter.take(len(batch), now)
-            if limiter is not None:
-                limiter.take(len(batch), now)
-            self._counts.throttled_send(now, now + len(batch) / self.rate_limiter.rate)
         return batch
+
+    def _throttle(self, destination: Destination, departure: Departure) -> None:
+        """Let a batch count for the rates that it is sent at."""
+        if not destination.throttled:
+            return
+        self.rate_limiter.take(departure)
+        if (limiter := self._destination_rates.get(destination.address)) is not None:
+            limiter.take(departure)
+        self._counts.throttled_send(departure.started, departure.started + departure.count / self.rate_limiter.rate)
 
     def _add_receives(self, actions: list[Action], now: float) -> None:
         while not self._closing and self._free() and (wanted := self._intake.wanted(len(self._hand))):

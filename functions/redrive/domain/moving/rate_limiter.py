@@ -1,69 +1,142 @@
 """The rate limiter: when a lane may send its next batch without exceeding the rate in any second.
 
-Used by the lane. It is a token bucket in the form of the generic cell rate algorithm (ITU-T I.371): one timestamp
-instead of a counter and a refill.
+Used by the lane. It spaces batches evenly and catches up on delays. A second rule keeps the bound: a batch for which
+the last second has no room waits, and what counts is when the earlier batches reached SQS.
 """
 
 from __future__ import annotations
 
+import math
+from collections import deque
+from dataclasses import dataclass
+
 from redrive.domain.messages.message import MAX_BATCH_ENTRIES
 
-# A late send catches up by at most this share of the interval between two batches.
+# Delays of up to so many seconds are caught up on, at most at twice the rate.
 _CATCH_UP = 0.5
+_FASTEST = 2.0
+# Lanes that share a rate stay a little below it: the sum has one batch to spare, and each lane delays of its own.
+_SHARED = 0.995
+# Answers from which on the fastest tells something.
+_ENOUGH_ANSWERS = 20
+_ROUNDING = 1e-6
+
+
+@dataclass(slots=True, eq=False)
+class Departure:
+    """A batch on its way. The thread that sends it says when."""
+
+    #: Messages.
+    count: int
+    #: When the request was made, in the clock's seconds.
+    started: float
+    #: When its answer came; None if it hasn't.
+    answered: float | None = None
 
 
 class RateLimiter:
     """Spaces batches evenly at `rate` messages per second.
 
+    The time of day gives all lanes of a run the same rhythm, and each has its own place in it. So lanes together send
+    as evenly as one, and a new slice goes on in the rhythm of the one before.
+
     Parameters
     ----------
     rate : float
-        Messages per second, above 0.
+        Messages per second of this lane, above 0.
     largest_batch : int
         Messages per send, at most.
+    lane, lanes : int
+        The lane, counted from 0, and how many share a rate.
+    epoch : float
+        What to add to the lane's clock to get seconds since 1970.
 
     Examples
     --------
     >>> rate_limiter = RateLimiter(rate=5)
     >>> rate_limiter.batch_size
     1
-    >>> rate_limiter.take(1, now=10.0)
+    >>> rate_limiter.take(Departure(1, started=10.0))
     >>> round(rate_limiter.ready_at(now=10.0), 2)
-    10.1
-    >>> rate_limiter.take(1, now=10.2)
-    >>> round(rate_limiter.ready_at(now=10.2), 2)
-    10.3
+    10.2
     """
 
-    def __init__(self, rate: float, largest_batch: int = MAX_BATCH_ENTRIES) -> None:
-        self._next = float("-inf")
-        self._largest_batch = largest_batch
-        self.rate = rate
-
-    @property
-    def rate(self) -> float:
-        """Messages per second; may change during a slice."""
-        return self._rate
-
-    @rate.setter
-    def rate(self, rate: float) -> None:
+    def __init__(
+        self,
+        rate: float,
+        largest_batch: int = MAX_BATCH_ENTRIES,
+        *,
+        lane: int = 0,
+        lanes: int = 1,
+        epoch: float = 0.0,
+    ) -> None:
         if not rate > 0:
             raise ValueError(f"Expected a rate above 0 messages per second, found {rate}.")
-        self._rate = rate
-        # A second holds a whole number of intervals and a fraction of one. As long as sends catch up by less than the
-        # rest of that interval, no one-second window has more than the rate plus one batch.
-        fraction = rate / self.batch_size % 1
-        self._catch_up = min(_CATCH_UP, 0.9 * (1 - fraction)) * self.batch_size / rate
-
-    @property
-    def batch_size(self) -> int:
-        """Messages per send: enough for five sends a second, at least one, and at most the largest batch."""
-        return max(1, min(self._largest_batch, round(self._rate / 5)))
+        self.rate = rate
+        #: Messages per send: enough for five sends a second, at least one, and at most the largest batch.
+        self.batch_size = max(1, min(largest_batch, round(rate / 5)))
+        self._spacing = 1 / (rate if lanes == 1 else _SHARED * rate)
+        self._interval = self.batch_size * self._spacing
+        self._place = lane / lanes
+        self._epoch = epoch
+        # When the next batch is due, and when it may leave: not sooner than at twice the rate.
+        self._due: float | None = None
+        self._next = 0.0
+        # Messages in any second at most: the rate and one batch; if lanes share that batch, what even spacing allows.
+        most = rate + self.batch_size if lanes == 1 else self.batch_size * (math.floor(1 / self._interval) + 1)
+        self._most = most + _ROUNDING
+        # Those of the last second, and their messages.
+        self._recent: deque[Departure] = deque()
+        self._recent_count = 0
+        self._on_their_way: deque[Departure] = deque()
+        # Seconds that the fastest request took. Others spend the difference on their way, as far as anyone knows.
+        self._fastest = math.inf
+        self._answers = 0
 
     def ready_at(self, now: float) -> float:
-        """Return when the next batch may be sent, in the clock's seconds."""
-        return max(now, self._next)
+        """Return when the next batch may be sent, or when to ask again, in the clock's seconds."""
+        if self._due is None:
+            self._due = self._next = self._in_rhythm(now)
+        return self._next if self._next > now else self._room_at(now)
 
-    def take(self, count: int, now: float) -> None:
-        """Record that `count` messages are sent at `now`."""
-        self._next = max(self._next, now - self._catch_up) + count / self._rate
+    def take(self, departure: Departure) -> None:
+        """Record that a batch is sent; it may still change while the batch is on its way."""
+        now, seconds = departure.started, departure.count * self._spacing
+        self._due = seconds + (now if self._due is None else max(self._due, now - _CATCH_UP))
+        self._next = max(self._due, now + seconds / _FASTEST)
+        self._on_their_way.append(departure)
+        self._recent.append(departure)
+        self._recent_count += departure.count
+
+    def _room_at(self, now: float) -> float:
+        """Return when the last second has room for another batch."""
+        self._read_answers()
+        while self._recent and self._arrival(self._recent[0]) <= now - 1:
+            self._recent_count -= self._recent.popleft().count
+        excess = self._recent_count + self.batch_size - self._most
+        if excess <= 0:
+            return now
+        for arrival, count in sorted((self._arrival(departure), departure.count) for departure in self._recent):
+            excess -= count
+            if excess <= 0:
+                return arrival + 1
+        return now
+
+    def _read_answers(self) -> None:
+        while self._on_their_way and (answered := self._on_their_way[0].answered) is not None:
+            self._fastest = min(self._fastest, answered - self._on_their_way.popleft().started)
+            self._answers += 1
+
+    def _arrival(self, departure: Departure) -> float:
+        """Return when a batch reached SQS, as far as is known."""
+        if departure.answered is None:
+            return departure.started
+        fastest = self._fastest if self._answers >= _ENOUGH_ANSWERS else 0.0
+        return max(departure.started, departure.answered - fastest)
+
+    def _in_rhythm(self, now: float) -> float:
+        """Return the next time at which it's this lane's turn to begin."""
+        if self._interval > 1:
+            return now
+        beat = math.ceil((now + self._epoch) / self._interval - self._place)
+        return (beat + self._place) * self._interval - self._epoch
