@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 from redrive.domain.judging.verdicts import Line, Verdict
-from redrive.domain.messages.destinations import Destination
 from redrive.domain.messages.message import MAX_BATCH_ENTRIES, ReceivedMessage
 from redrive.domain.moving.actions import (
     Action,
@@ -240,14 +239,11 @@ class Lane:
     def _add_sends(self, actions: list[Action], now: float) -> None:
         for buffer in self._hand.buffers.longest_waiting_first():
             while buffer and self._free():
-                batch = self._take_batch(buffer, now)
-                if batch is None:
+                if (batch := self._take_batch(buffer, now)) is None:
                     break
                 if batch:
-                    departure = Departure(len(batch), now)
-                    self._throttle(buffer.destination, departure)
                     self._sending += 1
-                    self._start(actions, Send(buffer.destination, batch, departure))
+                    self._start(actions, Send(buffer.destination, batch, self._departure(buffer, batch, now)))
 
     def _take_batch(self, buffer: SendBuffer, now: float) -> list[InHand] | None:
         """Return the next batch, which may turn out empty, or None if none may leave now."""
@@ -261,8 +257,7 @@ class Lane:
             self._wake = min(self._wake, ripe_at)
             return None
         ready_at = self.rate_limiter.ready_at(now) if destination.throttled else now
-        ready_at = ready_at if limiter is None else max(ready_at, limiter.ready_at(now))
-        if ready_at > now:
+        if (ready_at := ready_at if limiter is None else max(ready_at, limiter.ready_at(now))) > now:
             self._wake = min(self._wake, ready_at)
             return None
         batch = []
@@ -274,14 +269,14 @@ class Lane:
                 self._hand.expired(held, now)
         return batch
 
-    def _throttle(self, destination: Destination, departure: Departure) -> None:
-        """Let a batch count for the rates that it is sent at."""
-        if not destination.throttled:
-            return
-        self.rate_limiter.take(departure)
-        if (limiter := self._destination_rates.get(destination.address)) is not None:
-            limiter.take(departure)
-        self._counts.throttled_send(departure.started, departure.started + departure.count / self.rate_limiter.rate)
+    def _departure(self, buffer: SendBuffer, batch: list[InHand], now: float) -> Departure:
+        departure = Departure(len(batch), now)
+        if buffer.destination.throttled:
+            self.rate_limiter.take(departure)
+            if (limiter := self._destination_rates.get(buffer.destination.address)) is not None:
+                limiter.take(departure)
+            self._counts.throttled_send(now, now + departure.count / self.rate_limiter.rate)
+        return departure
 
     def _add_receives(self, actions: list[Action], now: float) -> None:
         while not self._closing and self._free() and (wanted := self._intake.wanted(len(self._hand))):
