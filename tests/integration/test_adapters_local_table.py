@@ -1,9 +1,11 @@
 """The local table does what DynamoDB does for the adapters of the runs table, and keeps it through a crash."""
 
+import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -167,6 +169,24 @@ def test_only_this_user_can_read_the_file(tmp_path):
     file.chmod(0o644)
     LocalTable(file)
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_not_a_state_file_stays_as_it_is(tmp_path):
+    """`--state` may name anything by mistake: a device, whose permissions all processes need, or another database."""
+    fifo, text, other = tmp_path / "fifo", tmp_path / "notes.txt", tmp_path / "other.db"
+    os.mkfifo(fifo)
+    text.write_text("notes" * 100)
+    with closing(sqlite3.connect(other)) as database:
+        database.execute("CREATE TABLE items (pk, sk, item, expires)")
+        database.execute("INSERT INTO items VALUES ('a', 'b', 'c', 1)")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.commit()
+    before = [(file.stat().st_mode, file.is_file() and file.read_bytes()) for file in (fifo, text, other)]
+    for file in (fifo, text, other, Path("/dev/null")):
+        with pytest.raises(StateFileError, match="--state"):
+            LocalTable(file)
+    assert [(file.stat().st_mode, file.is_file() and file.read_bytes()) for file in (fifo, text, other)] == before
+    assert Path("/dev/null").stat().st_mode & 0o777 == 0o666
 
 
 def test_what_was_written_is_there_after_the_process_was_killed(tmp_path):

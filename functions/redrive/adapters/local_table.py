@@ -63,11 +63,13 @@ class LocalTable:
         self._lock = threading.RLock()
         with self._explained():
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if file.exists() and not file.is_file():
+                raise StateFileError(f"Expected a file at {file}, found something else. Name another one with --state.")
             # SQLite gives its journal the permissions of the file.
             os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-            file.chmod(0o600)
             self._connection = sqlite3.connect(file, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False)
             self._prepare()
+            file.chmod(0o600)
 
     @property
     def client(self) -> Any:
@@ -148,16 +150,21 @@ class LocalTable:
 
     def _prepare(self) -> None:
         execute = self._connection.execute
-        # Durable on every file system, and after a power failure, too (SQLite documentation, "PRAGMA synchronous":
-        # EXTRA also syncs the folder once the journal is deleted). A write-ahead log doesn't work over a network.
-        execute("PRAGMA journal_mode = DELETE")
-        execute("PRAGMA synchronous = EXTRA")
-        found = execute("PRAGMA user_version").fetchone()[0]
+        # In one statement, because another process may be creating the file.
+        found, tables = execute(
+            "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
+        ).fetchone()
         if found > _FORMAT:
             raise StateFileError(
                 f"Expected a state file of format {_FORMAT}, found {found} in {self.file}: a later version of this "
                 "command has written it. Use that version, or another file with --state."
             )
+        if tables and not found:
+            raise StateFileError(f"{self.file} is a database of something else. Name another file with --state.")
+        # Durable on every file system, and after a power failure, too (SQLite documentation, "PRAGMA synchronous":
+        # EXTRA also syncs the folder once the journal is deleted). A write-ahead log doesn't work over a network.
+        execute("PRAGMA journal_mode = DELETE")
+        execute("PRAGMA synchronous = EXTRA")
         with self._transaction():
             execute(
                 "CREATE TABLE IF NOT EXISTS items (pk TEXT, sk TEXT, item TEXT NOT NULL, expires INTEGER, "
