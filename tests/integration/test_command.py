@@ -210,6 +210,7 @@ def test_a_queue_whose_attributes_are_denied_is_said(cloud, dlq, capsys):
 @pytest.mark.usefixtures("dlq")
 def test_a_long_list_shows_how_far_it_is(monkeypatch, capsys):
     monkeypatch.setattr("redrive.command.queues._SILENT", 0)
+    monkeypatch.setattr("redrive.command.queues._EVERY", 0.01)
     listed = Account.listed
 
     def slowly(account: Account) -> list[ListedQueue]:

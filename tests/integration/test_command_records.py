@@ -170,8 +170,8 @@ def test_runs_fit_a_terminal(records, monkeypatch, width):
 def test_queues_show_which_run_is_on_and_the_latest_one(stack, records, capsys):
     for name in ("a", "b", "c", "d"):
         stack.cloud.queue(name, dlq=stack.cloud.queue(f"{name}-dlq"))
-    kept(records, plan("before", minutes_ago=90, dlq="a-dlq"), redriven=1)
-    kept(records, plan("after", minutes_ago=61, dlq="a-dlq"), redriven=1)
+    kept(records, plan("before", minutes_ago=600, dlq="a-dlq"), redriven=1)
+    kept(records, plan("after", minutes_ago=450, dlq="a-dlq"), redriven=1)
     for name, dlq in (("on", "b-dlq"), ("aborted", "c-dlq")):
         stack.begin(name, dlq=dlq)
         records.keep(running_record(plan(name, dlq=dlq), factories.tally(), now=NOW))
@@ -180,7 +180,7 @@ def test_queues_show_which_run_is_on_and_the_latest_one(stack, records, capsys):
     stack.cloud.calls.clear()
     assert run(["queues", "--no-peek"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert "SUCCEEDED, started 1 h 1 min ago" in lines["a-dlq"]
+    assert "SUCCEEDED, started 7 h ago" in lines["a-dlq"]
     assert lines["b-dlq"].split()[2:4] == ["on", "RUNNING,"]
     assert "not ended, started" in lines["c-dlq"]
     assert "started" not in lines["d-dlq"]
