@@ -6,6 +6,7 @@ machine affects them equally, and medians are compared.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections import defaultdict
@@ -14,7 +15,7 @@ from operator import itemgetter
 from statistics import median
 from typing import Any
 
-from bench import consumers, imports, measured, messages, peers
+from bench import command, consumers, imports, measured, messages, peers
 from bench.endpoint import Endpoint
 from bench.measured import ToolError
 from bench.tools import Run, Tool, move, ours, plain_loop
@@ -29,7 +30,9 @@ _LIMIT_THREADS = (4, 8, 16)
 _CPU_MESSAGES = 3_000
 _PROBE_MESSAGES = 20
 _PROBE_SECONDS = 60
-_PACES = (5, 50, 200, 500)
+_PACES = (5, 50, 200, 500, 2000)
+# Messages per second of one lane.
+_LANE_RATE = 500
 _PACE_SECONDS = 20
 _GROWTH = (1_000, 10_000, 50_000)
 _GROWTH_FULL = 230_000
@@ -138,7 +141,8 @@ def measure_pace(endpoint: Endpoint) -> Results:
 def _pace(endpoint: Endpoint, rate: int) -> Results:
     # More messages than can be moved in the time.
     count = int(1.5 * rate * _PACE_SECONDS)
-    tool = ours(rate=rate, slices=1, slice_seconds=_PACE_SECONDS)
+    lanes = math.ceil(rate / _LANE_RATE)
+    tool = ours(rate=rate / lanes, slices=1, slice_seconds=_PACE_SECONDS, lanes=lanes)
     with endpoint.queues(count) as queues:
         run = move(tool, endpoint, queues, count, seconds=3 * _PACE_SECONDS, complete=False)
     sends = [(call.arrived, call.entries) for call in run.calls if call.operation == "SendMessageBatch"]
@@ -238,4 +242,5 @@ ALL: dict[str, Callable[[Endpoint], Results]] = {
     "imports": measure_imports,
     "envelopes": measure_envelopes,
     "consumers": measure_consumers,
+    "command": lambda endpoint: {"command": command.waits(endpoint) | command.speed(endpoint)},
 }

@@ -60,6 +60,7 @@ class _Queue:
     url: str
     arn: str
     attributes: dict[str, str]
+    tags: dict[str, str] = field(default_factory=dict)
     store: MessageStore = field(default_factory=MessageStore)
 
 
@@ -81,7 +82,9 @@ class QueueService:
             "ListQueues": self._list_queues,
             "GetQueueUrl": self._get_queue_url,
             "GetQueueAttributes": self._get_queue_attributes,
-            "ListQueueTags": self._list_queue_tags,
+            "ListQueueTags": lambda request: {"Tags": self._queue(request).tags},
+            "TagQueue": self._tag,
+            "UntagQueue": self._untag,
             "ListDeadLetterSourceQueues": self._list_dead_letter_source_queues,
             "ReceiveMessage": self._receive,
             "SendMessage": lambda request: self._send(self._queue(request), request),
@@ -127,9 +130,14 @@ class QueueService:
         names = request.get("AttributeNames", ["All"])
         return {"Attributes": {name: value for name, value in attributes.items() if "All" in names or name in names}}
 
-    def _list_queue_tags(self, request: Request) -> Answer:
-        self._queue(request)
-        return {"Tags": {}}
+    def _tag(self, request: Request) -> Answer:
+        self._queue(request).tags |= request["Tags"]
+        return {}
+
+    def _untag(self, request: Request) -> Answer:
+        for key in request["TagKeys"]:
+            self._queue(request).tags.pop(key, None)
+        return {}
 
     def _list_dead_letter_source_queues(self, request: Request) -> Answer:
         arn = self._queue(request).arn

@@ -92,7 +92,9 @@ def plain_loop(threads: int = 1) -> Tool:
     )  # fmt: skip
 
 
-def ours(*, contract: bool = True, rate: float = 10_000, slices: int = 1000, slice_seconds: int = 60) -> Tool:
+def ours(
+    *, contract: bool = True, rate: float = 10_000, slices: int = 1000, slice_seconds: int = 60, lanes: int = 1
+) -> Tool:
     """Return the redrive's mover.
 
     Parameters
@@ -100,16 +102,18 @@ def ours(*, contract: bool = True, rate: float = 10_000, slices: int = 1000, sli
     contract : bool
         Whether messages are judged with a contract.
     rate : float
-        The lane's rate, in messages per second.
+        The rate of each lane, in messages per second.
     slices : int
         Maximum number of slices, even if messages remain.
     slice_seconds : int
         Duration of a slice; 60 is the default in template.yaml.
+    lanes : int
+        How many lanes move messages at the same time, each in a process of its own.
     """
 
     def command(endpoint: Endpoint, queues: Queues) -> list[str]:
         plan = _planned(endpoint, queues, environment(endpoint, queues))
-        arguments = {"plan": plan, "rate": rate, "slices": slices}
+        arguments = {"plan": plan, "rate": rate, "slices": slices, "lanes": lanes}
         return [
             sys.executable,
             str(_HERE / "lane_worker.py"),
@@ -156,6 +160,11 @@ def _planned(endpoint: Endpoint, queues: Queues, environment: dict[str, str]) ->
     )
     endpoint.take()
     return json.dumps(finished.result)
+
+
+def command_environment(endpoint: Endpoint) -> dict[str, str]:
+    """Return the whole environment of the `redrive` command."""
+    return _environment(endpoint) | {"PYTHONPATH": str(_FUNCTIONS), "PYDANTIC_DISABLE_PLUGINS": "__all__"}
 
 
 def _environment(endpoint: Endpoint) -> dict[str, str]:
