@@ -79,3 +79,24 @@ def test_bash_completes_commands_options_and_queues(app, filled, tmp_path):
     _, shown = shell.ended()
     assert "Traceback" not in shown
     assert "credentials" not in shown
+
+
+def test_the_doctor_and_the_runbook_know_what_is_deployed(app, filled):
+    examined = in_pipe(app, "doctor", "--json")
+    assert examined.returncode == 6, examined.stderr
+    document = json.loads(examined.stdout)
+    assert document["stack"]["name"]
+    found = document["findings"]
+    by_check = {finding["check"]: finding for finding in found}
+    assert {"credentials", "stack", "runs", "patterns", "contracts", "topics", "consumers"} <= by_check.keys()
+    # Nobody has subscribed to the alarms, and the deployed functions can't be imported here.
+    assert [one for one in found if one["check"] == "topics" and "alarms" in one["text"]]
+    # The contracts of this deployment are those of the tests, which store some of them later, and one never.
+    assert {one["check"] for one in found if one["severity"] == "problem"} <= {"contracts"}, found
+
+    page = in_pipe(app, "runbook", filled.dlq.name)
+    assert page.returncode == 0, page.stderr
+    assert f"redrive start {filled.dlq.name} --dry-run" in page.stdout
+    of_example = in_pipe(app, "runbook", app.store_events.dlq.name)
+    assert "#logsV2:log-groups/log-group/$252F" in of_example.stdout, of_example.stdout
+    assert app.visible(filled.dlq) == 30
