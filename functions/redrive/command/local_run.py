@@ -16,6 +16,7 @@ from threading import Event
 from typing import Any
 
 from redrive.adapters.account import Account
+from redrive.adapters.batch_client import batch_client
 from redrive.adapters.checkpoints import Checkpoints
 from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.failure_destinations import FailureDestinations
@@ -24,7 +25,6 @@ from redrive.adapters.local_table import TABLE, LocalTable
 from redrive.adapters.message_facts import MessageFacts
 from redrive.adapters.pipeline import THREADS, Pipeline
 from redrive.adapters.rate_shares import RateShares
-from redrive.adapters.sqs import sqs_client
 from redrive.adapters.tag_lease import TagLease, lease_client
 from redrive.command.contract_files import Contracts
 from redrive.command.exits import explained
@@ -36,7 +36,7 @@ from redrive.domain.moving.results import LaneWork, SliceResult
 from redrive.domain.plan.request import RedriveRequest, parse_request
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.runs.report import Report
-from redrive.domain.runs.tally import Tally
+from redrive.domain.runs.tally import Tally, in_one_lane
 from redrive.domain.sampling.sample import Sample
 from redrive.workflow.clean_up import clean_up, release_held
 from redrive.workflow.move import VISIBILITY_SECONDS, Mover
@@ -153,7 +153,7 @@ class LocalRun:
     # The steps, as the handlers call them
 
     def _plan(self, state: RunState) -> Planned:
-        return plan(
+        planned = plan(
             state.given,
             state.execution,
             quarantine_arn=state.quarantine_arn,
@@ -168,6 +168,7 @@ class LocalRun:
             # The lock does, which knows the leases of this machine's own runs.
             checks_lease=False,
         )
+        return planned.model_copy(update={"tally": in_one_lane(planned.tally)})
 
     def _sample(self, made: RunPlan, attempts: int) -> Sample:
         return sample(
@@ -190,7 +191,7 @@ class LocalRun:
 
     @cached_property
     def _mover(self) -> Mover:
-        client, deliveries = sqs_client(THREADS, retries=False), Deliveries(THREADS)
+        client, deliveries = batch_client(THREADS), Deliveries(THREADS)
         return Mover(
             lane_runner=lambda memory, log_error: Pipeline(
                 client, memory.plan.dlq.url, VISIBILITY_SECONDS, THREADS, lasting_clock, deliveries, memory, log_error
@@ -210,7 +211,7 @@ class LocalRun:
         )
 
     def _tally(self, made: RunPlan, found: Sample, before: Tally, slices: tuple[SliceResult, ...]) -> Tally:
-        return tally(
+        after = tally(
             made,
             found,
             before,
@@ -222,6 +223,7 @@ class LocalRun:
             now=datetime.now(UTC) + self._clock_error,
             max_history_events=_NO_HISTORY,
         )
+        return in_one_lane(after)
 
     def _clean_up(self, made: RunPlan, before: Tally) -> Tally:
         return clean_up(

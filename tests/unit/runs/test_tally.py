@@ -19,6 +19,7 @@ from redrive.domain.runs.tally import (
     Tally,
     final_tally,
     first_tally,
+    in_one_lane,
     moved_since,
     stayed_behind,
     tally_round,
@@ -73,6 +74,13 @@ def test_a_fifo_queue_has_one_lane_at_any_rate():
 def test_a_run_on_the_quarantine_has_one_lane_because_it_may_contain_messages_of_fifo_queues():
     quarantine = factories.plan(dlq=factories.queue("quarantine"), rate=10_000)
     assert len(first_tally(quarantine).lanes) == 1
+
+
+@pytest.mark.parametrize("rate", [0.1, 700, 10_000])
+@pytest.mark.parametrize("most", [None, 1, 3, 1000])
+def test_one_lane_has_the_rate_and_quota_of_all(rate, most):
+    (only,) = in_one_lane(first_tally(factories.plan(rate=rate, max_messages=most))).lanes
+    assert (only.lane, only.lanes, only.rate, only.quota) == (0, 1, pytest.approx(rate), most)
 
 
 def test_a_run_has_no_more_lanes_than_messages_that_it_may_take():

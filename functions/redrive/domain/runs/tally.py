@@ -86,6 +86,16 @@ def first_tally(plan: RunPlan) -> Tally:
     return Tally(lanes=_lanes(plan, Tally()))
 
 
+def in_one_lane(tally: Tally) -> Tally:
+    """Return a tally whose next round has one lane for the work of all, for lanes that would share a processor."""
+    if len(tally.lanes) < 2:
+        return tally
+    first, quotas = tally.lanes[0], [lane.quota for lane in tally.lanes if lane.quota is not None]
+    rate = sum(lane.rate for lane in tally.lanes)
+    only = first.model_copy(update={"lanes": 1, "rate": rate, "quota": sum(quotas) if quotas else None})
+    return tally.model_copy(update={"lanes": (only,)})
+
+
 def tally_round(
     plan: RunPlan,
     before: Tally,
