@@ -251,8 +251,8 @@ def _recommend_stack(output: Output, report: Report, given: Mapping[str, Any]) -
         output.say(f"This takes about {ago(seconds)}, and this computer must stay awake and signed in. {_STACK}")
     if (report.rate.requested or 0) > LANE_RATE:
         output.say(
-            "How fast one computer is depends on its processor and its distance to AWS, and may be less than that rate. A "
-            "stack spreads a run over up to 20 functions next to the queue: docs/guides/deploy.md"
+            "How fast one computer is depends on its processor and its distance to AWS. A stack spreads a run over up "
+            "to 20 functions next to the queue: docs/guides/deploy.md"
         )
 
 
