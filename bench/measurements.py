@@ -39,6 +39,9 @@ _GROWTH_FULL = 230_000
 # The lowest rate at which a run doesn't time out, in messages per second.
 _MIN_RATE = 150
 _ENVELOPES_SECONDS = 120
+# Messages of a small run, and the seconds that it may take.
+_SMALL = 10
+_SMALL_PATIENCE = 60
 
 
 def measure_peers(endpoint: Endpoint) -> Results:
@@ -68,10 +71,13 @@ def measure_peers(endpoint: Endpoint) -> Results:
             "endpoint_share": round(median(run.endpoint_share for run in runs), 3),
         } | rows[name]
     fastest = max((row for row in rows.values() if "messages_per_second" in row), key=itemgetter("messages_per_second"))
+    own, without_contract = rows.pop("ours"), rows.pop("ours without a contract")
+    best = max(row["messages_per_second"] for row in rows.values() if "messages_per_second" in row)
     return {
         "endpoint_headroom": round(1 / fastest["endpoint_share"], 2),
-        "ours": rows.pop("ours"),
-        "ours_without_contract": rows.pop("ours without a contract"),
+        "vs_best_peer": round(own["messages_per_second"] / best, 3),
+        "ours": own,
+        "ours_without_contract": without_contract,
         "peers": rows,
     }
 
@@ -112,13 +118,14 @@ def measure_limit(endpoint: Endpoint) -> Results:
     own = rates.pop("ours")
     threads, best = max(rates.items(), key=lambda entry: entry[1])
     return {
+        "vs_best_loop": round(own / best, 3),
         "limit": {
             "messages_per_second": round(best, 1),
             "threads": int(threads),
             "share": round(own / best, 3),
             "ours": round(own, 1),
             "by_threads": {name: round(rate, 1) for name, rate in rates.items()},
-        }
+        },
     }
 
 
@@ -204,6 +211,16 @@ def _growth_point(endpoint: Endpoint, workflow: Workflow, count: int) -> Results
     }
 
 
+def measure_small_runs(endpoint: Endpoint) -> Results:
+    """Return how long a run of ten messages takes, in seconds: in a new deployment, and in one that has run before."""
+    workflows = [Workflow(endpoint, f"small-{number}") for number in range(_ROUNDS)]
+    runs = [[workflow.run(_SMALL, _SMALL_PATIENCE).seconds for _ in range(3)] for workflow in workflows]
+    return {
+        "cold_run_seconds": round(median(cold for cold, *_ in runs), 2),
+        "warm_run_seconds": round(median(seconds for _, *warm in runs for seconds in warm), 2),
+    }
+
+
 def measure_envelopes(_endpoint: Endpoint) -> Results:
     """Return the time to unwrap and judge one message, by envelope and contract."""
     command = [sys.executable, "-m", "bench.envelopes"]
@@ -239,6 +256,7 @@ ALL: dict[str, Callable[[Endpoint], Results]] = {
     "cpu": measure_cpu,
     "pace": measure_pace,
     "growth": measure_growth,
+    "small": measure_small_runs,
     "imports": measure_imports,
     "envelopes": measure_envelopes,
     "consumers": measure_consumers,
