@@ -85,10 +85,6 @@ class BatchClient:
         self._templates: dict[tuple[str, str, bool], RequestTemplate] = {}
         # There is one endpoint, unless botocore finds another one for some queues.
         self._connections: dict[str, Connections] = {}
-        # As botocore finds it.
-        self._bundle: str | None = botocore.session.get_session().get_config_variable("ca_bundle") or os.environ.get(
-            "REQUESTS_CA_BUNDLE"
-        )
 
     def receive_message(self, **parameters: Any) -> dict[str, Any]:
         """Receive messages."""
@@ -131,10 +127,16 @@ class BatchClient:
         connections = self._connections.get(origin)
         if connections is None:
             config: Any = self._client.meta.config
-            connections = Connections(origin, config.connect_timeout, config.read_timeout, self._bundle)
+            connections = Connections(origin, config.connect_timeout, config.read_timeout, _bundle())
             # Another thread may have been faster.
             connections = self._connections.setdefault(origin, connections)
         return connections
+
+
+def _bundle() -> str | None:
+    """Return the certificates to trust that are configured, found as botocore finds them."""
+    configured: str | None = botocore.session.get_session().get_config_variable("ca_bundle")
+    return configured or os.environ.get("REQUESTS_CA_BUNDLE")
 
 
 def _values_of(answer: Answer, operation: str) -> dict[str, Any] | None:
