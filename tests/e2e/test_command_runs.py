@@ -39,7 +39,7 @@ def test_a_run_goes_on_without_its_watchers_and_is_stopped(app):
     watching.interrupt()
     code, shown = watching.ended()
     assert code == 130, shown
-    assert "The run goes on." in shown
+    assert "The run continues." in shown
 
     stopped = in_pipe(app, "stop", pair.dlq.name)
     assert stopped.returncode == 0, stopped.stderr

@@ -316,6 +316,17 @@ def test_arguments_that_contradict_or_say_nothing_are_wrong_usage(capsys, argume
     assert "Error: " in capsys.readouterr().err
 
 
+def test_what_to_run_next_has_the_contract_and_the_destination(cloud, dlq, capsys):
+    cloud.send(dlq, ["{}"] * 12)
+    given = "--destination orders --contract docs/snippets/order.schema.json"
+    assert run(["look", "orders-dlq", "--sample", "1", *given.split()]) == 6
+    assert f"redrive look orders-dlq {given} --full\n" in capsys.readouterr().err
+    assert run(["look", "orders-dlq", "--full", *given.split()]) == 6
+    assert f"redrive plan orders-dlq {given}\n" in capsys.readouterr().err
+    assert run(["plan", "orders-dlq", *given.split()]) == 6
+    assert f"redrive move orders-dlq {given}\n" in capsys.readouterr().err
+
+
 def test_a_contract_is_given_by_pattern_as_in_a_stack(cloud, dlq, capsys):
     cloud.send(dlq, ["no json"])
     schema = "docs/snippets/order.schema.json"

@@ -71,7 +71,7 @@ def subscribe(cloud, confirmed: int = 0, pending: int = 0, filtered: int = 0) ->
 def test_nothing_is_wrong_with_an_account_where_nothing_is(capsys):
     assert run(["doctor"]) == 0
     found = capsys.readouterr()
-    assert "Nothing is wrong" in found.err
+    assert "No problems found." in found.err
     assert {line[0] for line in found.out.splitlines()} <= {"✓"}
     for check in ("credentials", "permissions", "stack", "patterns", "runs", "contracts", "topics", "retention"):
         assert f"✓ {check}: " in found.out

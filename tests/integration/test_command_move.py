@@ -357,7 +357,7 @@ def test_credentials_that_expire_suspend_the_run_and_others_go_on_with_it(cloud,
 
     make_visible(dlq)
     report, said = moved(capsys, "orders-dlq", "--resume")
-    assert "Going on with the run" in said
+    assert "Resuming the run" in said
     assert report["status"] == "SUCCEEDED"
     assert (report["counts"]["skipped"], cloud.queues.tags(dlq)) == (3, {})
     assert len(set_of(cloud)) == 40

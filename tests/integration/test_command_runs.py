@@ -350,7 +350,7 @@ def test_ctrl_c_ends_watching_and_says_that_the_run_goes_on(stack, scenes, capsy
     scenes.scenes = [interrupt]
     assert run(["watch", "first"]) == 130
     error = capsys.readouterr().err
-    assert "The run goes on. Watch it: redrive watch first  Stop it: redrive stop first" in error
+    assert "The run continues. Watch it: redrive watch first  Stop it: redrive stop first" in error
     assert stack.states.describe_execution(executionArn=stack.arn("first"))["status"] == "RUNNING"
 
 
@@ -361,7 +361,7 @@ def test_expired_credentials_end_watching_and_say_that_the_run_goes_on(cloud, st
     assert run(["watch", "first"]) == 1
     error = capsys.readouterr().err
     assert "credentials have expired" in error
-    assert "The run goes on. Watch it: redrive watch first" in error
+    assert "The run continues. Watch it: redrive watch first" in error
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_a_network_that_stays_away_ends_watching(cloud, stack, scenes, capsys):
     answers = {"stepfunctions.DescribeExecution": fail("ThrottlingException")}
     scenes.scenes = [lambda: cloud.answers.update(answers), *[lambda: None] * 40]
     assert run(["watch", "first"]) == 1
-    assert "The run goes on" in capsys.readouterr().err
+    assert "The run continues" in capsys.readouterr().err
     assert scenes.now > 600
 
 

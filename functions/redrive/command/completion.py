@@ -16,7 +16,7 @@ from redrive.command.shared import shared
 def command(output: Output, *, shell: str) -> None:
     """Print the script that makes a SHELL complete commands, options, and the names of queues.
 
-    Queues are those of the account and Region that your environment names, if they answer at once.
+    Completes the queues of the account and Region that your environment names, if SQS answers within two seconds.
 
     \b
     To install it, for bash (4.4 or later):

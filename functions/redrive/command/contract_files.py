@@ -1,11 +1,12 @@
 """The contracts of a run without a stack: JSON Schemas in files that the operator names.
 
-Used by the commands that judge messages in this process: `look` and `move`.
+Used by the commands that judge messages in this process.
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -35,6 +36,11 @@ def with_contracts[F: Callable[..., Any]](function: F) -> F:
         help="A JSON Schema that valid messages match, for one queue or function, or for all. Can be repeated.",
     )
     return option(function)
+
+
+def contract_options(given: Iterable[str]) -> list[str]:
+    """Return the options that give the same contracts to another command, as a shell takes them."""
+    return [f"--contract {shlex.quote(text)}" for text in given]
 
 
 def read_contracts(given: Iterable[str]) -> dict[str, ContractFile]:

@@ -1,4 +1,4 @@
-"""`redrive doctor`: checks whether everything is there that redriving takes, and says what to do about the rest."""
+"""`redrive doctor`: checks what a redrive depends on, and says what to do about each finding."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ _CLOCK_ERROR = timedelta(minutes=5)
 @shared
 @click.pass_context
 def command(context: click.Context, *, stack_name: str) -> int:
-    """Check whether everything is there that redriving takes: credentials, permissions, queues, their keys and
-    consumers, and the stack with its contracts and topics.
+    """Check what a redrive depends on.
 
-    Nothing is changed, and no message is received. Each finding comes with what to do about it. Exit code 6 means that
-    there are problems or warnings.
-    """  # noqa: D205
+    Credentials and permissions, queues with their keys and consumers, and the stack with its contracts and topics.
+
+    Changes nothing and receives no message. Each finding comes with a remedy. Exit code 6 means that there are problems
+    or warnings.
+    """
     output = context.ensure_object(Output)
     account = Account(output.profile, output.region)
     account.use()
@@ -60,7 +61,7 @@ def command(context: click.Context, *, stack_name: str) -> int:
     unknown = sum(finding.severity is Severity.UNKNOWN for finding in findings)
     output.say("")
     output.say(
-        (f"Problems and warnings: {wrong:,}." if wrong else "Nothing is wrong, as far as it could be checked.")
+        (f"Problems and warnings: {wrong:,}." if wrong else "No problems found.")
         + (f" Not checked: {unknown:,}." if unknown else "")
     )
     return Exit.LEFT if wrong else Exit.DONE

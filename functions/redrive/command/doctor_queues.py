@@ -102,7 +102,7 @@ def permissions(setup: Setup) -> Iterator[Finding]:
             _ASK.format(permission),
         )
     if not denied and tried:
-        yield Finding(Severity.OK, "permissions", f"None was denied that looking into {_queues(tried)} takes.")
+        yield Finding(Severity.OK, "permissions", f"No permission to look into {_queues(tried)} is denied.")
 
 
 def leases(setup: Setup) -> Iterator[Finding]:

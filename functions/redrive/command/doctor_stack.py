@@ -57,7 +57,7 @@ def state(setup: Setup, stack: Stack) -> Iterator[Finding]:
         text = f"{permission} is denied on the resources of {name}; {commands}."
         yield Finding(Severity.WARNING, "permissions", text, _ASK.format(permission))
     if not denied:
-        yield Finding(Severity.OK, "permissions", f"None was denied that watching and stopping runs of {name} takes.")
+        yield Finding(Severity.OK, "permissions", f"No permission to watch and stop runs of {name} is denied.")
 
 
 def patterns(setup: Setup, stack: Stack) -> Iterator[Finding]:

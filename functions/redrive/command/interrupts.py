@@ -1,4 +1,4 @@
-"""Ctrl-C while a run moves messages in this process: once to stop it at the next safe point, twice to leave at once.
+"""Ctrl-C while a run moves messages in this process: once to stop it at the next safe point, twice to quit at once.
 
 Used by `redrive move`.
 """
@@ -30,7 +30,7 @@ class Interrupts:
     output : Output
         Where it is said what happens now.
     resume : str
-        The command that goes on with the run.
+        The command that resumes the run.
     """
 
     def __init__(self, stop: Event, output: Output, resume: str) -> None:
@@ -50,9 +50,9 @@ class Interrupts:
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         if not self._stop.is_set():
             self._stop.set()
-            self._say("Stopping: messages in hand are finished. Press Ctrl-C again to leave at once.")
+            self._say("Stopping: finishing the messages in hand. Press Ctrl-C again to quit at once.")
             return
-        self._say(f"Left at once. Messages in hand are visible again within 30 seconds. To go on: {self._resume}")
+        self._say(f"Quit. Messages in hand become visible again within 30 seconds. Resume the run: {self._resume}")
         # Threads that wait for answers would keep the process.
         os._exit(INTERRUPTED)
 

@@ -6,6 +6,7 @@ nothing; messages become visible again at once.
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ import click
 from redrive.adapters.account import Account
 from redrive.adapters.consumers import ConsumerDirectory
 from redrive.command.consumers_text import print_consumers
-from redrive.command.contract_files import Contracts, read_contracts, with_contracts
+from redrive.command.contract_files import Contracts, contract_options, read_contracts, with_contracts
 from redrive.command.dry_run import SAMPLE, Seen, dry_run
 from redrive.command.look_text import advise, arrivals, print_look
 from redrive.command.output import Output
@@ -46,9 +47,10 @@ def command(
 ) -> int:
     """Show what is in the dead-letter QUEUE (name, ARN, or URL): groups, where they would go, and masked examples.
 
-    Also which functions consume the queues that messages go back to, with what a redrive would suffer from.
+    Also lists the functions that consume the queues that messages go back to, and warns about settings that would hurt
+    a redrive.
 
-    Nothing is moved, and no message's content is shown. Receive counts rise by one.
+    Moves nothing and shows no message's content. Receive counts rise by one.
     """
     if full and size is not None:
         raise click.UsageError("--full looks at all messages and --sample at some. Pass one of them.")
@@ -84,6 +86,7 @@ def command(
     else:
         print_look(output, report, sent)
         print_consumers(output, consumed, directory.unreadable)
-        advise(output, report, full=full)
+        to = [] if destination is None else [f"--destination {shlex.quote(destination)}"]
+        advise(output, report, [*to, *contract_options(contracts)], full=full)
     known.say_unused(output)
     return exit_of(report)

@@ -51,13 +51,13 @@ def _ages(report: Report) -> str:
     now = report.finished_at
     oldest = ago((now - sample.oldest_sent_at).total_seconds())
     newest = ago((now - sample.newest_sent_at).total_seconds())
-    expiring = f" SQS drops {sample.near_expiry:,} of them within a day." if sample.near_expiry else ""
+    expiring = f" SQS deletes {sample.near_expiry:,} of them within a day." if sample.near_expiry else ""
     span = oldest if newest == oldest else f"{newest} to {oldest}"
     return f"Sent {span} ago.{expiring}"
 
 
-def advise(output: Output, report: Report, *, full: bool) -> None:
-    """Say what to read and to run next."""
+def advise(output: Output, report: Report, options: list[str], *, full: bool) -> None:
+    """Say what to read and to run next; `options` are those of this look that the next one needs, too."""
     sample = report.sample
     if sample is None or not sample.sampled:
         return
@@ -69,9 +69,9 @@ def advise(output: Output, report: Report, *, full: bool) -> None:
             "SQS returns no more of a FIFO group while one of its messages is in flight, so not all can be seen."
         )
     elif not sample.complete and not full:
-        output.say(f"Look at all of them: {again(f'redrive look {report.dlq} --full')}")
+        output.say(f"Look at all of them: {again(' '.join(['redrive look', str(report.dlq), *options, '--full']))}")
     else:
-        output.say(f"See what a run would do: {again(f'redrive plan {report.dlq}')}")
+        output.say(f"See what a run would do: {again(' '.join(['redrive plan', str(report.dlq), *options]))}")
 
 
 def arrivals(sent: list[int]) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ COMMANDS = {
     "plan": "Show what a run would do, without moving anything.",
     "move": "Move messages from this computer, without a stack.",
     "start": "Start a run in a stack, after showing its plan.",
-    "watch": "Show how far a run is, until it has ended.",
+    "watch": "Show a run's progress, and its report at the end.",
     "stop": "Stop a run.",
     "runs": "List runs of a stack, the newest first.",
     "report": "Show what a run did, who started it, and why.",

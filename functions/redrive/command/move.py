@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -71,7 +72,7 @@ _STACK = "A stack does that without this computer, and for a whole team: docs/gu
 @with_page
 @click.option("--without-stack", is_flag=True, help="Don't check whether a stack covers the queue.")
 @with_contracts
-@with_input
+@partial(with_input, shows_dry_run=False)
 @with_stack
 @shared
 @click.pass_obj
@@ -104,9 +105,9 @@ def command(
     place = Path(state_file) if state_file else default_state_file()
     if resume:
         if file or quarantine or creates or contracts or any(options.values()):
-            raise click.UsageError("A resumed run goes on as it began: --resume takes no options of a run.")
+            raise click.UsageError("A resumed run keeps its options, so --resume takes none of them.")
         if queue is None:
-            raise click.UsageError(f"Name the queue whose run is to go on: {again('redrive move QUEUE --resume')}")
+            raise click.UsageError(f"Name the queue whose run to resume: {again('redrive move QUEUE --resume')}")
         return _show(output, _resume(account, queue, _opened(place), output), page)
     given = read_input(queue, file, options)
     if not yes:
@@ -178,7 +179,7 @@ def _say_earlier(output: Output, table: LocalTable, dlq: QueueRef) -> None:
     twice = f", and up to {done.duplicates_possible:,} may arrive twice" if done.duplicates_possible else ""
     output.say(
         f"The run {earlier.run_id} was interrupted: {done.counts.moved:,} messages are known to have moved{twice}. "
-        f"This run takes its place, unless you go on with that one: {again(f'redrive move {dlq.name} --resume')}"
+        f"This run replaces it. To resume that one instead: {again(f'redrive move {dlq.name} --resume')}"
     )
 
 
@@ -281,7 +282,7 @@ def _resume(account: Account, queue: str, table: LocalTable, output: Output) -> 
             f"{again(f'redrive move {dlq.name}')}",
             Exit.REJECTED,
         )
-    output.say(f"Going on with the run {state.run_id}, started at {moment(state.execution.started_at)}.")
+    output.say(f"Resuming the run {state.run_id}, started at {moment(state.execution.started_at)}.")
     return _play(account, table, state, output, resumed=True)
 
 
@@ -303,7 +304,7 @@ def _play(account: Account, table: LocalTable, state: RunState, output: Output, 
                 # AWS can be reached, so nothing has to wait for its timeout.
                 with suppress(RedriveError):
                     run.suspend(state.run_id)
-            raise CommandError(f"{error} Nothing is lost, and the run can go on: {resume}") from None
+            raise CommandError(f"{error} Nothing is lost. Resume the run: {resume}") from None
         finally:
             run.runs.leave()
             living.end()

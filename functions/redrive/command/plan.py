@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
 
 from redrive.adapters.account import Account
-from redrive.command.contract_files import Contracts, read_contracts, with_contracts
+from redrive.command.contract_files import Contracts, contract_options, read_contracts, with_contracts
 from redrive.command.dry_run import dry_run
 from redrive.command.output import Output
 from redrive.command.plan_text import print_plan, seconds_needed
@@ -19,7 +20,7 @@ from redrive.domain.plan.input_options import as_options
 
 @click.command("plan", short_help="Show what a run would do, without moving anything.")
 @click.argument("queue", required=False, shell_complete=queue_names)
-@with_input
+@partial(with_input, shows_dry_run=False)
 @with_contracts
 @shared
 @click.pass_obj
@@ -41,6 +42,8 @@ def command(
         print_plan(output, report, given)
     known.say_unused(output)
     output.say("")
-    start = again(" ".join(["redrive start", str(report.dlq), *as_options({**given, "dryRun": False})]))
-    output.say(f"Start it: {start}")
+    options = [str(report.dlq), *as_options({**given, "dryRun": False})]
+    output.say(f"Start it in a stack: {again(' '.join(['redrive start', *options]))}")
+    move = again(" ".join(["redrive move", *options, *contract_options(contracts)]))
+    output.say(f"Or move the messages from this computer: {move}")
     return exit_of(report)

@@ -42,7 +42,7 @@ def print_plan(output: Output, report: Report, given: Mapping[str, Any]) -> None
     output.text(f"{'All' if sample.complete else 'A sample of'} {sample.sampled:,} messages:", style="bold")
     print_groups(output, sample)
     if sample.near_expiry:
-        output.text(f"SQS drops {sample.near_expiry:,} of them within a day.")
+        output.text(f"SQS deletes {sample.near_expiry:,} of them within a day.")
     if sample.quarantined or sample.skipped:
         output.say(REASONS)
 

@@ -116,9 +116,9 @@ class _Looked:
 def command(output: Output, *, every: bool, peek: bool, stack_name: str) -> int:
     """List the dead-letter queues of one or several accounts and Regions, those with messages first.
 
-    FIRST EXPIRES IN is at most that: SQS counts from the original send, and only ten messages of a queue are looked at.
-    They become visible again at once; their receive counts rise by one. RUNNING and LAST RUN are the runs of the stack,
-    if there is one.
+    FIRST EXPIRES IN is an upper bound: SQS counts from the original send, and only ten messages of each queue are
+    looked at. They become visible again at once, and their receive counts rise by one. RUNNING and LAST RUN are runs of
+    the stack, if there is one.
     """
     places = [_Place(profile, region) for profile, region in output.places]
     _look(output, places, stack_name, every=every, peek=peek)
@@ -220,7 +220,7 @@ def _latest(run: LatestRun) -> str:
 
 
 def _signed(number: int) -> str:
-    return "still" if number == 0 else f"{number:+,}"
+    return "unchanged" if number == 0 else f"{number:+,}"
 
 
 def _place_document(place: _Place) -> dict[str, Any]:

@@ -37,10 +37,10 @@ class _Found(NamedTuple):
 @shared
 @click.pass_obj
 def command(output: Output, *, run: str, page: str | None, stack_name: str) -> None:
-    """Show what a RUN did (its id or its execution's ARN, or a queue for its latest run), who started it, and why.
+    """Show what a RUN did (its ID, its execution's ARN, or a queue for its latest run), who started it, and why.
 
-    Who started it is according to its input. Without a record, the report is the one that Step Functions keeps for 90
-    days after the run.
+    Who started it comes from the run's input. Without a record, shows the report that Step Functions keeps for 90 days
+    after the run.
     """
     account = Account(output.profile, output.region)
     stack = find_stack(account, stack_name)

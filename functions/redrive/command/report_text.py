@@ -150,7 +150,7 @@ def _rows(report: Report) -> Iterator[tuple[str, str, str]]:
         ("quarantined", counts.quarantined, report.quarantine_reasons),
         ("skipped", counts.skipped, report.skip_reasons),
         ("failed", counts.failed, report.failure_codes),
-        ("given back", counts.released, {}),
+        ("released", counts.released, {}),
         ("possibly delivered twice", report.duplicates_possible, {}),
         ("pushed on to the next queue", report.pushed_on or 0, {}),
     ]
@@ -175,7 +175,7 @@ def _print_dry_run(output: Output, report: Report) -> None:
         output.text(f"{'All' if sample.complete else 'A sample of'} {sample.sampled:,} messages:", style="bold")
         print_groups(output, sample)
         if sample.near_expiry:
-            output.text(f"SQS drops {sample.near_expiry:,} of them within a day.")
+            output.text(f"SQS deletes {sample.near_expiry:,} of them within a day.")
 
 
 def _advise(output: Output, report: Report, given: Mapping[str, Any] | None) -> None:

@@ -24,12 +24,18 @@ if TYPE_CHECKING:
     from redrive.adapters.account import Account
 
 _STDIN = "-"
+_DRY_RUN = ("dryRun",)
+# A plan looks at more messages than a run does.
+_SAMPLE_SIZE = ("sampleSize",)
 # Step Functions developer guide, "Quotas": the maximum input of an execution, in bytes.
 _MAX_INPUT = 262_144
 
 
-def with_input[F: Callable[..., Any]](function: F) -> F:
-    """Add the options for the input of a run; their values are the argument `options` of `read_input`."""
+def with_input[F: Callable[..., Any]](function: F, *, shows_dry_run: bool = True) -> F:
+    """Add the options for the input of a run; their values are the argument `options` of `read_input`.
+
+    A command that can't do anything with a dry run, or does nothing else, doesn't show that option in its help.
+    """
     wrapped: Any = click.option(
         "--input",
         "file",
@@ -37,7 +43,7 @@ def with_input[F: Callable[..., Any]](function: F) -> F:
         help="A JSON file with keys of the input, or - for standard input. Options take precedence.",
     )(function)
     for key in reversed(list(input_keys())):
-        wrapped = _option(key)(wrapped)
+        wrapped = _option(key, hidden=key.path == _DRY_RUN and not shows_dry_run)(wrapped)
     made: F = wrapped
     return made
 
@@ -122,8 +128,12 @@ def _json(text: str, place: str) -> Any:
         raise CommandError(f"{place}: expected JSON, found a text that isn't JSON.", Exit.USAGE) from None
 
 
-def _option(key: InputKey) -> Callable[[Any], Any]:
-    return click.option(key.flag, key.parameter, help=key.description.replace("`", ""), **_kind(key))
+def _option(key: InputKey, *, hidden: bool) -> Callable[[Any], Any]:
+    shows_default = isinstance(key.default, int | float) and not key.is_flag and key.path != _SAMPLE_SIZE
+    default = f" Default: {key.default:g}." if shows_default else ""
+    return click.option(
+        key.flag, key.parameter, help=key.description.replace("`", "") + default, hidden=hidden, **_kind(key)
+    )
 
 
 def _kind(key: InputKey) -> dict[str, Any]:

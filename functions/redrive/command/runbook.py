@@ -31,8 +31,8 @@ from redrive.domain.plan.rates import declared_max_rate
 def command(context: click.Context, *, queue: str, stack_name: str) -> None:
     """Print a runbook for the dead-letter QUEUE (name, ARN, or URL) as Markdown, from what is deployed.
 
-    Its owner according to its tags, its consumers with their settings and logs, the deadline, and the exact commands to
-    look, to redrive, and to stop. No message is received.
+    The page names the queue's owner (from its tags), its consumers with their settings and logs, the deadline, and the
+    exact commands to look, redrive, and stop. Receives no message.
     """
     output = context.ensure_object(Output)
     account = Account(output.profile, output.region)
@@ -66,7 +66,7 @@ def command(context: click.Context, *, queue: str, stack_name: str) -> None:
         output.document(queue=dlq.name, markdown=page)
     else:
         click.echo(page, nl=False)
-    output.say(f"Keep it where your team looks: {again(f'redrive runbook {dlq.name}')} > {dlq.name}.md")
+    output.say(f"Keep it where your team looks for runbooks: {again(f'redrive runbook {dlq.name}')} > {dlq.name}.md")
 
 
 def _stack(context: click.Context, account: Account, name: str, dlq: QueueRef) -> Stack | None:

@@ -123,7 +123,7 @@ class Runbook:
         rest = "" if rate is None else f" --rate {rate:g}"
         yield block(again(f"redrive {verb} {name}{to}{limit}{watch}{because}") for limit in (limits, rest))
         if stack is None:
-            yield "Stop it with Ctrl-C: it ends at a safe point. If it was interrupted otherwise, go on:"
+            yield "Stop it with Ctrl-C: it ends at a safe point. If anything else interrupts it, resume it:"
             yield block([again(f"redrive move {name} --resume")])
             return
         yield "Watch it from any computer, and stop it: nothing is lost, and another run moves what is left."

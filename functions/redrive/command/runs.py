@@ -38,7 +38,7 @@ _WIDE, _NARROW = 100, 60
 def command(output: Output, *, queue: str | None, day: datetime | None, limit: int, stack_name: str) -> None:
     """List the runs on a QUEUE (name, ARN, or URL), or of the whole stack, the newest first.
 
-    Who started a run, and why, is according to its input.
+    Who started a run, and why, comes from the run's input.
     """
     account = Account(output.profile, output.region)
     stack = find_stack(account, stack_name)

@@ -37,9 +37,9 @@ _MAX_QUEUE_IN_NAME = 50
 @click.command("start", short_help="Start a run in a stack, after showing its plan.")
 @click.argument("queue", required=False, shell_complete=queue_names)
 @with_input
-@click.option("--name", metavar="RUN", help="Id of the run. Default: the queue's name and the time.")
+@click.option("--name", metavar="RUN", help="ID of the run. Default: the queue's name and the time.")
 @click.option("--yes", "-y", is_flag=True, help="Start without asking. Required without a terminal.")
-@click.option("--watch", "-w", "watched", is_flag=True, help="Show how far the run is until it has ended.")
+@click.option("--watch", "-w", "watched", is_flag=True, help="Show the run's progress, and its report at the end.")
 @with_stack
 @shared
 @click.pass_obj
@@ -58,7 +58,7 @@ def command(
     """Start a run on the dead-letter QUEUE (name, ARN, or URL) in a stack.
 
     Shows the plan first, and asks. If nothing is selected or limited, type the queue's name to confirm. A dry run moves
-    nothing, so it starts at once, and its report is shown.
+    nothing, so it starts at once and shows its report.
     """
     given = read_input(queue, file, options)
     dry = bool(given.get("dryRun"))

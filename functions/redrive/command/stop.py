@@ -23,10 +23,10 @@ from redrive.domain.runs.ending import Status
 @shared
 @click.pass_obj
 def command(output: Output, *, target: str, wait: bool, stack_name: str) -> int:
-    """Stop the run on a QUEUE (name, ARN, or URL), or a RUN (its id or its execution's ARN).
+    """Stop the run on a QUEUE (name, ARN, or URL), or a RUN (its ID or its execution's ARN).
 
-    Its lanes finish their open requests and make the rest visible again, and the report goes out. Nothing is lost:
-    another run moves what is left.
+    Its lanes finish their open requests and make the rest visible again, and the report goes out. Nothing is lost.
+    Start another run to move what is left.
     """
     account = Account(output.profile, output.region)
     account.use()
@@ -38,7 +38,7 @@ def command(output: Output, *, target: str, wait: bool, stack_name: str) -> int:
         raise CommandError(_in_a_terminal(str(answer.get("errorMessage", "no answer"))), Exit.REJECTED)
     run_id = str(answer["runId"])
     execution = execution or runs.described(runs.arn_of(run_id))
-    output.say(f"The run {run_id} stops. Its lanes finish what is under way.")
+    output.say(f"Stopping the run {run_id}. Its lanes finish their open requests.")
     if not wait or execution is None:
         if output.as_json:
             output.document(run=run_id, executionArn=runs.arn_of(run_id))

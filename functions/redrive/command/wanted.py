@@ -26,7 +26,7 @@ class _Enough(Exception):  # noqa: N818
 def with_wanted[F: Callable[..., Any]](function: F) -> F:
     """Add the options that choose messages: the arguments `ids` and `group`."""
     ids: Callable[[F], F] = click.option(
-        "--id", "ids", multiple=True, metavar="ID", help="A message id. Can be repeated."
+        "--id", "ids", multiple=True, metavar="ID", help="A message ID. Can be repeated."
     )
     group: Callable[[F], F] = click.option(
         "--group", metavar="GROUP", callback=_check_group, help="A group, as `look` shows it."

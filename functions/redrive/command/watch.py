@@ -1,4 +1,4 @@
-"""`redrive watch`: how far a run of a stack is, live from any machine, until it has ended."""
+"""`redrive watch`: the progress of a stack's run, live from any machine, until it has ended."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from redrive.command.shared import again, queue_names, shared, with_stack
 from redrive.command.watching import Watch, find_run, show_end
 
 
-@click.command("watch", short_help="Show how far a run is, until it has ended.")
+@click.command("watch", short_help="Show a run's progress, and its report at the end.")
 @click.argument("run", required=False, shell_complete=queue_names)
 @with_stack
 @shared
 @click.pass_obj
 def command(output: Output, *, run: str | None, stack_name: str) -> int:
-    """Show how far a RUN is (its id or its execution's ARN, or the queue that it moves), and its report at the end.
+    """Show the progress of a RUN (its ID, its execution's ARN, or its queue), and its report at the end.
 
-    Without RUN, it is the run in progress, or a list if there are several. Ctrl-C stops watching; the run continues.
+    Without RUN, watches the run in progress, or lists them if there are several. Ctrl-C stops watching; the run
+    continues.
     """
     account = Account(output.profile, output.region)
     account.use()

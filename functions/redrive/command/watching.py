@@ -81,12 +81,12 @@ class Watch:
         try:
             return follow(execution)
         except KeyboardInterrupt:
-            raise self._still_running(execution, "The run goes on.", INTERRUPTED) from None
+            raise self._still_running(execution, "The run continues.", INTERRUPTED) from None
         except Exception as error:
             known = explained(error)
             if known is None or isinstance(error, CommandError):
                 raise
-            raise self._still_running(execution, f"{known} The run goes on.", known.exit) from error
+            raise self._still_running(execution, f"{known} The run continues.", known.exit) from error
 
     def _has_ended_early(self, execution: Execution) -> bool:
         queue = queue_of(self.account, str(execution.given.get("dlq", "")))

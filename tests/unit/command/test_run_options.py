@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from functools import partial
 
 import click
 import pytest
@@ -94,6 +95,18 @@ def test_every_key_of_the_input_is_an_option():
         key = field.alias or name
         flag = "--" + "".join(f"-{sign.lower()}" if sign.isupper() else sign for sign in key)
         assert key in {"dlq", "startedBy"} or any(found.startswith(flag) for found in flags), key
+
+
+def test_the_help_has_the_defaults_and_no_dry_run_where_there_is_none():
+    @click.command()
+    @partial(with_input, shows_dry_run=False)
+    def command():
+        pass
+
+    shown = " ".join(command.get_help(click.Context(command)).split())
+    assert "over all lanes. What goes into quarantine isn't limited. Default: 50." in shown
+    assert "this many times is quarantined. Default: 3." in shown
+    assert "--dry-run" not in shown
 
 
 def test_options_take_precedence_over_the_file():

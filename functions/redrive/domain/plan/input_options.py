@@ -26,6 +26,8 @@ class InputKey:
     path: tuple[str, ...]
     schema: Mapping[str, Any]
     description: str
+    #: What the run has without it.
+    default: Any = None
 
     @property
     def flag(self) -> str:
@@ -100,7 +102,7 @@ def _keys_of(model: Mapping[str, Any], definitions: Mapping[str, Any], path: tup
         if "properties" in schema:
             yield from _keys_of(schema, definitions, (*path, name))
         else:
-            yield InputKey((*path, name), schema, field.get("description", ""))
+            yield InputKey((*path, name), schema, field.get("description", ""), field.get("default"))
 
 
 def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:

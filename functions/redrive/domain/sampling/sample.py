@@ -135,7 +135,7 @@ class Sample(Model):
     #: Sizes in bytes, as SQS counts them.
     # Made when it is needed: an instance here would build its validator at each cold start.
     sizes: Sizes = Field(default_factory=Sizes)
-    #: Messages that SQS drops within a day.
+    #: Messages that SQS deletes within a day.
     near_expiry: int = 0
     #: What explains why messages would be skipped, in sentences.
     explanations: tuple[str, ...] = ()
