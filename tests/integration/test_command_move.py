@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,10 +14,10 @@ from botocore.exceptions import ClientError
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sqs.models import sqs_backends
 
+from redrive import VERSION
 from redrive.adapters import tag_lease
 from redrive.adapters.local_table import LocalTable
 from redrive.adapters.sqs import sqs_client
-from redrive.adapters.stack import Stack
 from redrive.command import local_run
 from redrive.command.local_run import LocalRun
 from redrive.command.main import run
@@ -488,15 +487,25 @@ def test_the_page_of_a_run_is_written_to_a_file(cloud, dlq, capsys, tmp_path):
     assert "orders-dlq" in page
 
 
-def test_a_stack_that_covers_the_queue_is_named(cloud, dlq, capsys, monkeypatch):
+@pytest.mark.parametrize("name", ["sqs-redrive", "redrive-of-orders"])
+def test_a_stack_that_covers_the_queue_is_named(cloud, dlq, capsys, name):
+    outputs = {
+        "Version": VERSION,
+        "RedriveStateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:redrive",
+        "RunTableName": "runs",
+        "StopFunctionName": "stop",
+        "QuarantineQueueUrl": "https://q/redrive-quarantine",
+        "ReportTopicArn": "topic",
+    }
+    cloud.stack("sqs-redrive", outputs, QueueNamePattern="payments*")
+    cloud.stack("older", outputs | {"Version": "0.1.0"}, QueueNamePattern="orders*")
     cloud.send(dlq, ["1"])
-    stack = Stack("redrive", "arn", "runs", "stop", "https://q/redrive-quarantine", "topic", None, "0.2.0", {})
-    for pattern, exit_code in (("payments*", 0), ("o*-dlq,payments", 4)):
-        found = replace(stack, parameters={"QueueNamePattern": pattern})
-        monkeypatch.setattr("redrive.command.move.find_stack", lambda *_, found=found: found)
-        cloud.send(dlq, ["1"])
-        _, said = moved(capsys, "orders-dlq", exit_code=exit_code)
-    assert "redrive start orders-dlq" in said
+    moved(capsys, "orders-dlq")
+    cloud.stack(name, outputs, QueueNamePattern="o*-dlq,payments")
+    cloud.send(dlq, ["1"])
+    _, said = moved(capsys, "orders-dlq", exit_code=4)
+    stack = "" if name == "sqs-redrive" else f" --stack {name}"
+    assert f"redrive start orders-dlq{stack}\n" in said
     assert cloud.visible(dlq) == 1
     moved(capsys, "orders-dlq", "--without-stack")
 

@@ -6,6 +6,7 @@ Used by the commands that start, watch, and stop runs; the Lambda functions know
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,26 @@ def find_stack(account: Account, name: str) -> Stack:
         status=found.get("StackStatus", "UNKNOWN"),
         alarm_topic_arn=outputs.get("AlarmTopicArn"),
     )
+
+
+def find_stacks(account: Account, name: str) -> list[Stack]:
+    """Return the stack of that name, if there is one, and others of this app that can be listed and used.
+
+    Raises
+    ------
+    StackError
+        If the one of that name can't be used.
+    """
+    found = []
+    with suppress(StackNotFoundError):
+        found.append(find_stack(account, name))
+    # Listing takes the permission for all stacks.
+    with suppress(ClientError, BotoCoreError):
+        for other in _deployed(account.client("cloudformation")):
+            if other not in {stack.name for stack in found}:
+                with suppress(StackError):
+                    found.append(find_stack(account, other))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import secrets
 import shlex
 from collections.abc import Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from redrive.adapters.error_codes import DENIED, error_code
 from redrive.adapters.local_runs import LivingRun, execution_id, outcome, unfinished
 from redrive.adapters.local_table import LocalTable
 from redrive.adapters.quarantine_queue import NAME, create_quarantine
-from redrive.adapters.stack import StackNotFoundError, find_stack
+from redrive.adapters.stack import find_stacks
 from redrive.command.confirm import check_terminal, confirm
 from redrive.command.contract_files import Contracts, read_contracts, with_contracts
 from redrive.command.dry_run import Deployment, dry_run
@@ -119,7 +120,7 @@ def command(
     dlq = find_dlq(account, given["dlq"])
     _say_earlier(output, table, dlq)
     if not without_stack:
-        _check_stack(account, stack_name, dlq)
+        _check_stack(account, stack_name, dlq, output)
     target = _quarantine(account, dlq, quarantine, output)
     if target is None and not creates:
         _leave_invalid(given, output)
@@ -183,12 +184,10 @@ def _say_earlier(output: Output, table: LocalTable, dlq: QueueRef) -> None:
     )
 
 
-def _check_stack(account: Account, name: str, dlq: QueueRef) -> None:
+def _check_stack(account: Account, name: str, dlq: QueueRef, output: Output) -> None:
     """Check that no stack covers the queue, whose lock and shares of max rates this process doesn't know."""
     try:
-        stack = find_stack(account, name)
-    except StackNotFoundError:
-        return
+        stacks = find_stacks(account, name)
     except Exception as error:
         if error_code(error) not in DENIED:
             raise
@@ -196,12 +195,14 @@ def _check_stack(account: Account, name: str, dlq: QueueRef) -> None:
             f"These credentials don't allow cloudformation:DescribeStacks, so it isn't known whether a stack covers "
             f"{dlq.name}. If none does, pass --without-stack."
         ) from None
-    if stack.covers(dlq.name):
-        raise CommandError(
-            f"The stack {stack.name} covers {dlq.name}, and its runs don't see the ones of this computer. Start one "
-            f"there: {again(f'redrive start {dlq.name}')}",
-            Exit.REJECTED,
-        )
+    for stack in stacks:
+        if stack.covers(dlq.name):
+            start = again(f"redrive start {dlq.name}", replace(output, stack=stack.name))
+            raise CommandError(
+                f"The stack {stack.name} covers {dlq.name}. move doesn't see that stack's runs, and together, they could "
+                f"exceed max rates. Start a run there: {start}",
+                Exit.REJECTED,
+            )
 
 
 def _quarantine(account: Account, dlq: QueueRef, name: str | None, output: Output) -> QueueRef | None:
