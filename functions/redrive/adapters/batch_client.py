@@ -11,6 +11,7 @@ import json
 import os
 import time
 from base64 import b64decode
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -62,9 +63,11 @@ def batch_client(connections: int) -> SQSClient | BatchClient:
     client = sqs_client(connections, retries=False)
     session = boto3.DEFAULT_SESSION
     credentials = session.get_credentials() if session else None
-    if credentials is None or get_environ_proxies(client.meta.endpoint_url):
+    if session is None or credentials is None or get_environ_proxies(client.meta.endpoint_url):
         return client
-    return BatchClient(client, credentials)
+    # Without any, boto3 says `default`.
+    profile = session.profile_name if session.profile_name in session.available_profiles else None
+    return BatchClient(client, credentials, profile)
 
 
 class BatchClient:
@@ -76,15 +79,25 @@ class BatchClient:
         Makes the first request of each kind and whatever this class can't. It doesn't retry.
     credentials : Credentials
         Those of the client, which refresh themselves.
+    profile : str | None
+        The profile whose certificates are trusted, if the environment names none.
     """
 
-    def __init__(self, client: SQSClient, credentials: Credentials) -> None:
+    def __init__(self, client: SQSClient, credentials: Credentials, profile: str | None = None) -> None:
         self._client = client
         self._rehearsal = Rehearsal(client)
         self._credentials = credentials
         self._templates: dict[tuple[str, str, bool], RequestTemplate] = {}
         # There is one endpoint, unless botocore finds another one for some queues.
         self._connections: dict[str, Connections] = {}
+        self._profile = profile
+
+    @cached_property
+    def _bundle(self) -> str | None:
+        """Certificates to trust that are configured, found as botocore finds them."""
+        session = botocore.session.Session(profile=self._profile)
+        configured: str | None = session.get_config_variable("ca_bundle")
+        return configured or os.environ.get("REQUESTS_CA_BUNDLE")
 
     def receive_message(self, **parameters: Any) -> dict[str, Any]:
         """Receive messages."""
@@ -127,16 +140,10 @@ class BatchClient:
         connections = self._connections.get(origin)
         if connections is None:
             config: Any = self._client.meta.config
-            connections = Connections(origin, config.connect_timeout, config.read_timeout, _bundle())
+            connections = Connections(origin, config.connect_timeout, config.read_timeout, self._bundle)
             # Another thread may have been faster.
             connections = self._connections.setdefault(origin, connections)
         return connections
-
-
-def _bundle() -> str | None:
-    """Return the certificates to trust that are configured, found as botocore finds them."""
-    configured: str | None = botocore.session.get_session().get_config_variable("ca_bundle")
-    return configured or os.environ.get("REQUESTS_CA_BUNDLE")
 
 
 def _values_of(answer: Answer, operation: str) -> dict[str, Any] | None:

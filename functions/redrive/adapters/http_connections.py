@@ -49,7 +49,7 @@ class Connections:
     connect_timeout, read_timeout : float
         Seconds to wait for a connection, and for the next bytes of an answer.
     bundle : str | None
-        File or folder of certificates to trust; None for botocore's own.
+        File of certificates to trust; None for botocore's own.
     """
 
     def __init__(self, url: str, connect_timeout: float, read_timeout: float, bundle: str | None) -> None:

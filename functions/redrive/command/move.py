@@ -199,7 +199,7 @@ def _check_stack(account: Account, name: str, dlq: QueueRef, output: Output) -> 
         if stack.covers(dlq.name):
             start = again(f"redrive start {dlq.name}", replace(output, stack=stack.name))
             raise CommandError(
-                f"The stack {stack.name} covers {dlq.name}. move doesn't see that stack's runs, and together, they could "
+                f"The stack {stack.name} covers {dlq.name}. move doesn't see that stack's runs, and together they could "
                 f"exceed max rates. Start a run there: {start}",
                 Exit.REJECTED,
             )

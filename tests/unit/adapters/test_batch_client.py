@@ -305,3 +305,24 @@ def test_without_credentials_or_through_a_proxy_it_is_boto3_s_client(monkeypatch
     assert isinstance(batch_client(1), BatchClient)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     assert not isinstance(batch_client(1), BatchClient)
+
+
+@pytest.mark.parametrize(
+    ("profile", "environment", "expected"),
+    [(None, None, "home.pem"), ("corp", None, "corp.pem"), ("plain", None, None), ("corp", "other.pem", "other.pem")],
+)
+def test_the_certificates_that_a_profile_trusts_are_trusted(monkeypatch, tmp_path, profile, environment, expected):
+    config = tmp_path / "config"
+    config.write_text(
+        "[default]\nca_bundle = home.pem\n[profile corp]\nca_bundle = corp.pem\n[profile plain]\nregion = eu-west-1\n"
+    )
+    for variable in ("AWS_PROFILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    if environment is not None:
+        monkeypatch.setenv("AWS_CA_BUNDLE", environment)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setattr("boto3.Session.get_credentials", lambda _self: Credentials("a", "b"))
+    session = boto3.Session(profile_name=profile, region_name="us-east-1")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+    client: Any = batch_client(1)
+    assert client._bundle == expected
