@@ -110,3 +110,13 @@ def test_a_look_costs_two_requests_more_per_queue_and_one_per_consumer(cloud, or
     look(capsys)
     assert cloud.calls.count("lambda:ListEventSourceMappings") == 1
     assert cloud.calls.count("lambda:GetFunctionConfiguration") == 2
+
+
+def test_a_remedy_names_the_region_that_was_looked_at(cloud, orders, capsys):
+    answer_with(cloud, [mapping(orders, "worker", State="Disabled")], {"worker": 60})
+    found = look(capsys, "--region", "us-east-1")
+    remedies = [line for line in found.err.splitlines() if line.startswith("  aws ")]
+    assert len(remedies) == found.out.count("Warning: ") == 4
+    assert all(line.endswith(" --region us-east-1") for line in remedies)
+    [queue] = json.loads(look(capsys, "--region", "us-east-1", "--json").out)["consumers"]
+    assert [f"  {warning['remedy']}" for warning in queue["warnings"]] == remedies

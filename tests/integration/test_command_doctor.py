@@ -9,13 +9,17 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from redrive import VERSION
 from redrive.command.main import run
+from redrive.command.output import Output
+from redrive.domain.plain_text import plain
 from redrive.domain.plan.lease import LEASE_TAG, Lease
 from tests.support.consumers import answer_with, deny, mapping
 from tests.support.moto_cloud import moto_cloud
 from tests.support.moto_stack import MotoStack
+from tests.support.shell import words
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -206,6 +210,10 @@ def test_another_version_is_a_problem(cloud, capsys, version, expected):
         ("UPDATE_ROLLBACK_FAILED", "problem", "continue-update-rollback"),
         ("UPDATE_FAILED", "problem", "describe-stack-events"),
         ("UPDATE_IN_PROGRESS", "warning", "wait stack-update-complete"),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "warning", "wait stack-update-complete"),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", "warning", "wait stack-rollback-complete"),
+        ("IMPORT_IN_PROGRESS", "warning", "wait stack-import-complete"),
+        ("DELETE_IN_PROGRESS", "warning", "wait stack-delete-complete"),
         ("DELETE_FAILED", "problem", "delete-stack"),
     ],
 )
@@ -215,6 +223,13 @@ def test_the_state_of_the_stack_is_judged(cloud, capsys, status, severity, remed
     assert one["severity"] == severity
     assert status in one["text"]
     assert (one["remedy"] is None) if remedy is None else (remedy in one["remedy"])
+
+
+@pytest.mark.usefixtures("orders", "stack")
+def test_a_stack_that_was_deleted_is_none(cloud, capsys):
+    cloud.describe("sqs-redrive")["StackStatus"] = "DELETE_COMPLETE"
+    [one] = of(findings(capsys, exit_code=6), "stack")
+    assert (one["severity"], "isn't deployed: its status is DELETE_COMPLETE" in one["text"]) == ("problem", True)
 
 
 @pytest.mark.usefixtures("orders")
@@ -246,8 +261,8 @@ def test_patterns_are_compared_with_the_queues(cloud, dlq, capsys, pattern, seve
     assert one["severity"] == severity
     assert found in one["text"]
     if severity != "ok":
-        words = shlex.split(one["remedy"])
-        assert set(words[-1].removeprefix('QueueNamePattern="').removesuffix('"').split(",")) >= {pattern, found}
+        pattern_now = words(one["remedy"])[-1]
+        assert set(pattern_now.removeprefix('QueueNamePattern="').removesuffix('"').split(",")) >= {pattern, found}
 
 
 @pytest.mark.usefixtures("orders", "stack")
@@ -279,6 +294,42 @@ def test_every_contract_is_loaded_and_unused_names_are_found(stack, capsys):
     assert "python:my.module:ORDER" in python["text"]
     stack.environment = {"QUEUE_CONTRACTS": "nonsense"}
     assert of(findings(capsys, exit_code=6), "contracts", "problem")
+
+
+@pytest.mark.usefixtures("orders")
+def test_a_location_that_somebody_else_wrote_is_one_word_of_the_remedy(stack, capsys):
+    hostile = "s3://contracts/it's $(touch /tmp/x) `id` \u202e.json"
+    boto3.client("ssm").put_parameter(Name="/all", Value=json.dumps({"orders": hostile}), Type="String")
+    stack.environment = {"QUEUE_CONTRACTS": "@ssm:/all"}
+    [one] = [one for one in of(findings(capsys, exit_code=6), "contracts") if one["remedy"]]
+    assert words(one["remedy"]) == ["aws", "s3", "cp", hostile, "-"]
+    assert plain(one["remedy"]) == one["remedy"]
+
+
+# The remedies
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_shell_takes_every_remedy_as_the_terminal_shows_it(cloud, orders, dlq, stack, monkeypatch, width):
+    answer_with(cloud, [mapping(orders, "worker", State="Disabled")], {"worker": 60})
+    attributes(dlq, MessageRetentionPeriod="60")
+    cloud.send(dlq, ["1"])
+    cloud.describe("sqs-redrive")["Parameters"] = [
+        {"ParameterKey": "QueueNamePattern", "ParameterValue": ",".join(f"other-{place}-*" for place in range(8))}
+    ]
+    cloud.describe("sqs-redrive")["StackStatus"] = "UPDATE_FAILED"
+    subscribe(cloud)
+    console = Console(width=width, markup=False, highlight=False, emoji=False)
+    monkeypatch.setattr(Output, "console", console)
+    with console.capture() as capture:
+        assert run(["doctor", "--region", "us-east-1"]) == 6
+    lines = [line.strip() for line in capture.get().splitlines()]
+    commands = [words(line) for line in lines if line.startswith(("aws ", "sam ", "redrive "))]
+    assert {tuple(command[:2]) for command in commands} >= {
+        *(("aws", "sqs"), ("aws", "lambda"), ("aws", "sns"), ("aws", "cloudformation"), ("sam", "deploy"))
+    }
+    assert all(command[-2:] == ["--region", "us-east-1"] for command in commands)
+    assert stack.executions() == []
 
 
 # The queues
@@ -340,9 +391,9 @@ def test_a_dead_letter_queue_that_keeps_messages_no_longer_than_a_source_is_foun
         found = of(findings(capsys, exit_code=6 if wrong else 0), "retention", "warning")
         assert bool(found) == wrong
         for one in found:
-            words = shlex.split(one["remedy"])
-            name, _, seconds = words[-1].partition("=")
-            boto3.client("sqs").set_queue_attributes(QueueUrl=words[4], Attributes={name: seconds})
+            remedy = shlex.split(one["remedy"])
+            name, _, seconds = remedy[-1].partition("=")
+            boto3.client("sqs").set_queue_attributes(QueueUrl=remedy[4], Attributes={name: seconds})
         # What the remedy changes is found no more, or a source that keeps messages for the longest time.
         again = of(
             findings(capsys, exit_code=6 if wrong and max(of_sources) == 1_209_600 else 0), "retention", "warning"

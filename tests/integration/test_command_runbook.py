@@ -8,6 +8,7 @@ import pytest
 from redrive.command.main import run
 from tests.support.consumers import answer_with, deny, mapping
 from tests.support.moto_stack import MotoStack
+from tests.support.shell import words
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -96,3 +97,23 @@ def test_a_queue_that_nothing_names_gets_commands_with_a_destination(cloud, caps
     answer_with(cloud, [], {})
     assert run(["runbook", "failures"]) == 0
     assert "redrive plan failures --destination QUEUE" in capsys.readouterr().out
+
+
+def commands(found: str) -> list[list[str]]:
+    return [words(line) for line in found.splitlines() if line.startswith("    ")]
+
+
+def test_the_commands_lead_whoever_reads_the_page_to_the_queue(cloud, orders, capsys, monkeypatch):
+    MotoStack(cloud, QueueNamePattern="orders*")
+    cloud.stack("other", {}, QueueNamePattern="orders*")
+    cloud._stacks["other"] = cloud._stacks["sqs-redrive"] | {"StackName": "other"}
+    answer_with(cloud, [mapping(orders, "worker", State="Disabled")], {"worker": 30})
+    monkeypatch.setenv("REDRIVE_STACK", "other")
+    found = commands(page(capsys))
+    assert {command[0] for command in found} == {"redrive", "aws"}
+    for command in found:
+        assert command[command.index("--region") + 1] == "us-east-1"
+        needs_stack = command[:2] != ["redrive", "look"] and command[0] == "redrive"
+        assert ("--stack" in command) == needs_stack
+        assert not needs_stack or command[command.index("--stack") + 1] == "other"
+    assert "--region us-east-1" in json.loads(page(capsys, "--json"))["markdown"]

@@ -176,8 +176,13 @@ class Account:
         return min((int(message["Attributes"]["SentTimestamp"]) / 1000 for message in received), default=None)
 
     def names(self) -> list[str]:
-        """Return the names of queues, at most 1,000."""
-        found = self.sqs.list_queues(MaxResults=1000).get("QueueUrls", [])
+        """Return the names of queues, at most 1,000; none if they may not be listed."""
+        try:
+            found = self.sqs.list_queues(MaxResults=1000).get("QueueUrls", [])
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in DENIED:
+                raise
+            return []
         return [url.rsplit("/", 1)[1] for url in found]
 
     def names_like(self, prefix: str) -> list[str]:

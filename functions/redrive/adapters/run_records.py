@@ -188,7 +188,7 @@ def _place(record: RunRecord) -> tuple[str, str]:
 def _read(item: dict[str, Any]) -> RunRecord:
     started, _, run_id = item["sk"]["S"].partition("#")
     found = {"runId": run_id, "executionArn": run_id, "dlq": None, "startedAt": started, "updatedAt": started}
-    found |= {name: _value(name, item[name]["S"]) for name in _NAMES if name in item}
+    found |= {name: _value(name, item[name]["S"]) for name in _NAMES if "S" in item.get(name, {})}
     return RunRecord.as_far_as_readable(found, RunRecord.from_json_object)
 
 

@@ -90,7 +90,9 @@ def find_stack(account: Account, name: str) -> Stack:
             f"There is no stack {name} in {account.region}. {_others(client)} To deploy one: docs/guides/deploy.md"
         ) from None
     outputs = _outputs(found)
-    if _OURS not in outputs:
+    # One that was named by its ARN is found for 90 days after it was deleted (CloudFormation API reference,
+    # DescribeStacks).
+    if _OURS not in outputs or found.get("StackStatus") == "DELETE_COMPLETE":
         raise StackError(_not_ours(found) + f" {_others(client)}")
     _check_version(name, outputs)
     if missing := [output for output in _NEEDED if output not in outputs]:

@@ -6,7 +6,7 @@ Used by the commands only. Reads what the run itself records in the runs table, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 # Executions in progress that are described; a stack has one per queue.
 _MOST_DESCRIBED = 50
 _MOST_NAMED = 200
-# Days that are looked through for the latest runs: by default, records are kept for 90 days.
-_DAYS = 92
+#: Days that are looked through for the latest runs of all queues: by default, records are kept for 90 days.
+DAYS = 92
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,14 @@ class Execution:
         return self.status in {"RUNNING", "PENDING_REDRIVE"}
 
     @property
-    def continues_another(self) -> bool:
-        """Whether it continues a run that began with another one."""
-        return "continuation" in self.given
+    def continues(self) -> str | None:
+        """The run that it continues, which began with another execution; None if it continues none.
+
+        Anyone may have written that who may start executions.
+        """
+        given = self.given.get("continuation")
+        run = given.get("run") if isinstance(given, Mapping) else None
+        return run if isinstance(run, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,7 @@ class StackRuns:
     def running(self) -> list[Execution]:
         """Return the runs in progress, the newest first, each with the execution that it began with."""
         found = [self.described(arn) for arn in islice(self._open(), _MOST_DESCRIBED)]
-        return [execution for execution in found if execution and execution.is_on and not execution.continues_another]
+        return [execution for execution in found if execution and execution.is_on and execution.continues is None]
 
     @cached_property
     def records(self) -> RunRecords:
@@ -182,7 +187,7 @@ class StackRuns:
         tomorrow = now.astimezone(UTC).date() + timedelta(days=1)
         found: list[RunRecord] = []
         with ThreadPoolExecutor(THREADS) as pool:
-            for days in batched((tomorrow - timedelta(days=number) for number in range(_DAYS)), THREADS, strict=False):
+            for days in batched((tomorrow - timedelta(days=number) for number in range(DAYS)), THREADS, strict=False):
                 for records in pool.map(lambda day: self.records.of_day(day, most), days):
                     found += records
                 if len(found) >= most:
@@ -211,9 +216,19 @@ class StackRuns:
             yield from (execution["executionArn"] for execution in page["executions"])
 
     def names(self) -> set[str]:
-        """Return the names of the latest runs and of their queues, for whoever misspelled one."""
-        latest = self.latest(_MOST_NAMED, datetime.now(UTC))
+        """Return the names of the latest runs and of their queues, for whoever misspelled one; none if denied."""
+        try:
+            latest = self.latest(_MOST_NAMED, datetime.now(UTC))
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in DENIED:
+                raise
+            return set()
         return {name for record in latest for name in (record.run_id, record.dlq) if name is not None}
+
+    def statuses_of(self, records: Iterable[RunRecord]) -> list[str | None]:
+        """Return the status of each run as `status_of` does."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(self.status_of, records))
 
     def status_of(self, record: RunRecord) -> str | None:
         """Return how a run ended, or `RUNNING`, or how its execution ended without a report; None if unknown."""
@@ -284,6 +299,6 @@ class _Rows(Table):
 def _object(text: str | None) -> Mapping[str, Any]:
     try:
         found = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, Mapping) else {}

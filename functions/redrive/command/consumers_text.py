@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from redrive.command.output import Output
+from redrive.command.shared import aws
 from redrive.domain.messages.consumers import ConsumedQueue, Consumer
 
 
@@ -35,6 +36,20 @@ def print_consumers(output: Output, queues: Iterable[ConsumedQueue], unreadable:
             output.say(f"  {warning.remedy}")
     if missing := sorted(unreadable):
         output.say(f"Not all is known about consumers, because these credentials don't allow {', '.join(missing)}.")
+
+
+def placed(queues: Iterable[ConsumedQueue]) -> list[ConsumedQueue]:
+    """Return queues whose warnings' remedies name the profile and Region that this process was started with."""
+    return [
+        queue.model_copy(
+            update={
+                "warnings": tuple(
+                    warning.model_copy(update={"remedy": aws(warning.remedy)}) for warning in queue.warnings
+                )
+            }
+        )
+        for queue in queues
+    ]
 
 
 def settings_of(consumer: Consumer) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +14,13 @@ from redrive.adapters.account import THREADS, Account, ListedQueue
 from redrive.adapters.checkup import Checkup, Key, UnreadableError
 from redrive.adapters.consumers import ConsumerDirectory
 from redrive.adapters.stack import Stack
-from redrive.command.findings import Finding, Severity, aws, names
+from redrive.command.consumers_text import placed
+from redrive.command.findings import Finding, Severity, names
 from redrive.command.output import Output, ago, moment
-from redrive.command.shared import again
+from redrive.command.shared import again, aws
 from redrive.domain.errors import RejectedError
 from redrive.domain.names import display_name
+from redrive.domain.plain_text import shell_word
 from redrive.domain.plan.lease import LEASE_TAG, lease_in
 
 # Dead-letter queues whose permissions are tried; those of the others are most likely the same.
@@ -145,7 +146,7 @@ def keys(setup: Setup) -> Iterator[Finding]:
         elif key.state in {"Enabled", "Updating", "Creating"}:
             usable += 1
         else:
-            yield _unusable(setup, key, names(queues))
+            yield _unusable(key, names(queues))
     if unread:
         yield _unchecked("keys", "The keys that encrypt queues", unread)
     if usable:
@@ -164,7 +165,7 @@ def retention(setup: Setup) -> Iterator[Finding]:
         # standard dead-letter queue always retains longer than its sources).
         if longest >= dlq.retention and not dlq.name.endswith(".fifo"):
             short += 1
-            yield _too_short(setup, dlq, max(sources, key=lambda source: source.retention))
+            yield _too_short(dlq, max(sources, key=lambda source: source.retention))
         refused = [source.name for source in sources if not _accepts(dlq, source)]
         if refused:
             yield Finding(
@@ -172,7 +173,7 @@ def retention(setup: Setup) -> Iterator[Finding]:
                 "retention",
                 f"The redrive allow policy of {dlq.name} doesn't allow {names(refused)} to use it, although its "
                 "redrive policy does.",
-                aws(setup.output, _allow(dlq, sources)),
+                aws(_allow(dlq, sources)),
             )
     if setup.dlqs and not short:
         text = f"Messages stay in {_queues(setup.dlqs)} for longer than in the queues they came from."
@@ -183,10 +184,10 @@ def consumers(setup: Setup) -> Iterator[Finding]:
     """Yield what a redrive would suffer from at the consumers of the source queues."""
     sources = [source for dlq in setup.dlqs for source in setup.sources_of(dlq)]
     directory = ConsumerDirectory(setup.account)
-    found = directory.of(queue.ref for queue in sources)
+    found = placed(directory.of(queue.ref for queue in sources))
     for queue in found:
         for warning in queue.warnings:
-            yield Finding(Severity.WARNING, "consumers", warning.text, aws(setup.output, warning.remedy))
+            yield Finding(Severity.WARNING, "consumers", warning.text, warning.remedy)
     if directory.unreadable:
         yield _unchecked("consumers", "The functions that consume source queues", directory.unreadable)
     without = [queue.queue for queue in found if queue.consumers == ()]
@@ -216,9 +217,9 @@ def _key(checkup: Checkup, key: str) -> Key | str:
         return str(error)
 
 
-def _unusable(setup: Setup, key: Key, queues: str) -> Finding:
+def _unusable(key: Key, queues: str) -> Finding:
     def command(verb: str) -> str:
-        return aws(setup.output, f"aws kms {verb} --key-id {key.key_id}")
+        return aws(f"aws kms {verb} --key-id {key.key_id}")
 
     text = f"The KMS key {key.key_id} of {queues} can't be used: its state is {key.state}."
     remedy = command("describe-key")
@@ -231,7 +232,7 @@ def _unusable(setup: Setup, key: Key, queues: str) -> Finding:
     return Finding(Severity.PROBLEM, "keys", text, remedy)
 
 
-def _too_short(setup: Setup, dlq: ListedQueue, source: ListedQueue) -> Finding:
+def _too_short(dlq: ListedQueue, source: ListedQueue) -> Finding:
     queue, seconds = (dlq, _LONGEST) if dlq.retention < _LONGEST else (source, _USUAL)
     change = f"aws sqs set-queue-attributes --queue-url {queue.url} --attributes MessageRetentionPeriod={seconds}"
     return Finding(
@@ -239,7 +240,7 @@ def _too_short(setup: Setup, dlq: ListedQueue, source: ListedQueue) -> Finding:
         "retention",
         f"{dlq.name} keeps messages for {ago(dlq.retention)} and its source {source.name} for {ago(source.retention)}. "
         "Both count from the original send, so messages can expire soon after, or before, they fail.",
-        aws(setup.output, change),
+        aws(change),
     )
 
 
@@ -255,7 +256,7 @@ def _allow(dlq: ListedQueue, sources: list[ListedQueue]) -> str:
     arns = {*json.loads(dlq.allow_policy or "{}").get("sourceQueueArns", ()), *(source.arn for source in sources)}
     by_queue = {"redrivePermission": "byQueue", "sourceQueueArns": sorted(arns)}
     policy = json.dumps(by_queue if len(arns) <= _MOST_ALLOWED else {"redrivePermission": "allowAll"})
-    attributes = shlex.quote(json.dumps({"RedriveAllowPolicy": policy}))
+    attributes = shell_word(json.dumps({"RedriveAllowPolicy": policy}))
     return f"aws sqs set-queue-attributes --queue-url {dlq.url} --attributes {attributes}"
 
 

@@ -12,12 +12,13 @@ from redrive.adapters.stack import Stack, judging_of
 from redrive.adapters.stack_runs import StackRuns
 from redrive.command.doctor_queues import Setup
 from redrive.command.exits import explained
-from redrive.command.findings import Finding, Severity, aws, names
-from redrive.command.shared import again
+from redrive.command.findings import Finding, Severity, names
+from redrive.command.shared import again, aws
 from redrive.contracts.registry import PYTHON, ContractMapping
 from redrive.contracts.wildcards import matches
 from redrive.domain.errors import RejectedError, UnavailableError
 from redrive.domain.messages.arns import arn_name
+from redrive.domain.plain_text import shell_word
 
 # Of QueueNamePattern.
 _MOST_PATTERNS = 8
@@ -28,15 +29,14 @@ def state(setup: Setup, stack: Stack) -> Iterator[Finding]:
     """Yield what is wrong with the stack itself, and which permissions to use it are denied."""
     status, name = stack.status, stack.name
     events = aws(
-        setup.output,
         f"aws cloudformation describe-stack-events --stack-name {name} --query "
         "\"StackEvents[?contains(ResourceStatus,'FAILED')].[LogicalResourceId,ResourceStatusReason]\" --output table",
     )
     if status == "UPDATE_ROLLBACK_FAILED":
-        remedy = aws(setup.output, f"aws cloudformation continue-update-rollback --stack-name {name}")
+        remedy = aws(f"aws cloudformation continue-update-rollback --stack-name {name}")
         yield Finding(Severity.PROBLEM, "stack", f"{name} is stuck between two versions: {status}.", remedy)
     elif status == "DELETE_FAILED":
-        remedy = aws(setup.output, f"aws cloudformation delete-stack --stack-name {name}")
+        remedy = aws(f"aws cloudformation delete-stack --stack-name {name}")
         yield Finding(Severity.PROBLEM, "stack", f"{name} was deleted in part: {status}.", remedy)
     elif status.endswith("FAILED"):
         yield Finding(Severity.PROBLEM, "stack", f"The last deployment of {name} failed: {status}.", events)
@@ -45,7 +45,7 @@ def state(setup: Setup, stack: Stack) -> Iterator[Finding]:
             Severity.WARNING,
             "stack",
             f"{name} is being changed: {status}. Runs that start now may meet two versions.",
-            aws(setup.output, f"aws cloudformation wait stack-update-complete --stack-name {name}"),
+            aws(f"aws cloudformation wait {_waiter(status)} --stack-name {name}"),
         )
     elif "ROLLBACK" in status:
         yield Finding(Severity.WARNING, "stack", f"The last update of {name} failed and was undone: {status}.", events)
@@ -139,7 +139,7 @@ def contracts(setup: Setup, stack: Stack) -> Iterator[Finding]:
                 elsewhere.append(location)
                 continue
             severity = Severity.PROBLEM if isinstance(error, RejectedError) else Severity.UNKNOWN
-            yield Finding(severity, "contracts", str(error), _show(setup, location))
+            yield Finding(severity, "contracts", str(error), _show(location))
     if elsewhere:
         text = f"Only the stack's functions have {names(sorted(set(elsewhere)))}, so whether it loads isn't known here."
         yield Finding(Severity.UNKNOWN, "contracts", text, again("redrive start QUEUE --dry-run"))
@@ -178,7 +178,7 @@ def topics(setup: Setup, stack: Stack) -> Iterator[Finding]:
         pending = f" Not confirmed yet: {found.pending:,}; the link is in a mail." if found.pending else ""
         subscribe = f"aws sns subscribe --topic-arn {arn} --protocol email --notification-endpoint YOU@EXAMPLE.COM"
         text = f"Nobody gets all {what}: no confirmed subscription does.{pending}"
-        yield Finding(Severity.WARNING, "topics", text, aws(setup.output, subscribe))
+        yield Finding(Severity.WARNING, "topics", text, aws(subscribe))
 
 
 def guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
@@ -201,18 +201,24 @@ def _unused(mapping: ContractMapping, known: set[str]) -> list[str]:
     return [name for name, _ in mapping.pairs if not any(matches(name, queue) for queue in known)]
 
 
-def _show(setup: Setup, location: str) -> str:
+def _show(location: str) -> str:
     scheme, _, place = location.partition(":")
     if scheme == "ssm":
-        return aws(setup.output, f"aws ssm get-parameter --name {place}")
-    return aws(setup.output, f"aws s3 cp {location} -")
+        return aws(f"aws ssm get-parameter --name {shell_word(place)}")
+    return aws(f"aws s3 cp {shell_word(location)} -")
+
+
+def _waiter(status: str) -> str:
+    """Return what waits for the end of a change (AWS CLI reference, "cloudformation wait")."""
+    if "ROLLBACK" in status:
+        return "stack-rollback-complete"
+    return f"stack-{status.partition('_')[0].lower()}-complete"
 
 
 def _deploy(stack: Stack, more: Iterable[str]) -> str:
     now = [pattern for pattern in stack.parameters.get("QueueNamePattern", "").split(",") if pattern]
     wanted = [*now, *sorted({*more} - {*now})]
+    # Up to 8 names, in which * stands for anything.
     patterns = ",".join(wanted) if len(wanted) <= _MOST_PATTERNS else "PATTERN,PATTERN"
-    command = f"sam deploy --stack-name {stack.name} --parameter-overrides 'QueueNamePattern=\"{patterns}\"'"
-    return (
-        command if len(wanted) <= _MOST_PATTERNS else f"{command} (up to {_MOST_PATTERNS} names, wildcards * allowed)"
-    )
+    overrides = shell_word(f'QueueNamePattern="{patterns}"')
+    return aws(f"sam deploy --stack-name {stack.name} --parameter-overrides {overrides}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -50,7 +49,7 @@ def print_findings(output: Output, findings: Iterable[Finding]) -> None:
             continue
         output.text(f"{_MARKS[finding.severity]} {finding.check}: {finding.text}", style=_STYLES[finding.severity])
         if finding.remedy is not None:
-            output.text(f"    {finding.remedy}")
+            output.text(f"    {finding.remedy}", whole=True)
 
 
 def document_of(findings: Iterable[Finding]) -> list[dict[str, Any]]:
@@ -63,9 +62,3 @@ def names(of: Iterable[str]) -> str:
     known = list(of)
     more = f", and {len(known) - _MOST_NAMED:,} more" if len(known) > _MOST_NAMED else ""
     return ", ".join(known[:_MOST_NAMED]) + more
-
-
-def aws(output: Output, command: str) -> str:
-    """Return a command of the AWS CLI with the profile and Region that this command was given."""
-    options = {"--profile": output.profile, "--region": output.region}
-    return " ".join([command, *(f"{name} {shlex.quote(value)}" for name, value in options.items() if value)])

@@ -13,7 +13,7 @@ import click
 
 from redrive.adapters.account import Account
 from redrive.adapters.consumers import ConsumerDirectory
-from redrive.command.consumers_text import print_consumers
+from redrive.command.consumers_text import placed, print_consumers
 from redrive.command.contract_files import Contracts, contract_options, read_contracts, with_contracts
 from redrive.command.dry_run import SAMPLE, Seen, dry_run
 from redrive.command.look_text import advise, arrivals, print_look
@@ -79,7 +79,7 @@ def command(
         seen=note,
     )
     directory = ConsumerDirectory(account)
-    consumed = directory.of(receivers.values())
+    consumed = placed(directory.of(receivers.values()))
     if output.as_json:
         consumers = [queue.model_dump(mode="json") for queue in consumed]
         output.document(report=report.model_dump(mode="json"), arrivals=arrivals(sent), consumers=consumers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ from redrive.command.exits import Exit
 from redrive.command.output import Output, ago, moment
 from redrive.command.shared import again, queue_names, shared
 from redrive.command.wanted import find_messages, readable, with_wanted
+from redrive.domain.plain_text import shell_word
 from redrive.domain.sampling.summary import example_of
 
 
@@ -74,7 +74,7 @@ def command(
     elif not documents and group is None:
         output.say("No message is visible.")
     elif not documents:
-        look = again(f"redrive look {shlex.quote(queue)}")
+        look = again(f"redrive look {shell_word(queue)}")
         output.say(f"No visible message is in the group {group}. List the groups: {look}")
     return Exit.DONE if documents and not missing else Exit.LEFT
 

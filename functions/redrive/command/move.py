@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import secrets
-import shlex
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -45,6 +44,7 @@ from redrive.command.run_options import read_input, started_by, with_input
 from redrive.command.shared import again, queue_names, shared, with_stack
 from redrive.domain.errors import RedriveError, RejectedError, StateFileError, SuspendedError
 from redrive.domain.messages.queues import QueueRef
+from redrive.domain.plain_text import shell_word
 from redrive.domain.plan.planning import find_queue
 from redrive.domain.plan.request import OnInvalid, parse_request
 from redrive.domain.plan.run_plan import Execution
@@ -199,8 +199,8 @@ def _check_stack(account: Account, name: str, dlq: QueueRef, output: Output) -> 
         if stack.covers(dlq.name):
             start = again(f"redrive start {dlq.name}", replace(output, stack=stack.name))
             raise CommandError(
-                f"The stack {stack.name} covers {dlq.name}. move doesn't see that stack's runs, and together they could "
-                f"exceed max rates. Start a run there: {start}",
+                f"The stack {stack.name} covers {dlq.name}. move doesn't see that stack's runs, and together they "
+                f"could exceed max rates. Start a run there: {start}",
                 Exit.REJECTED,
             )
 
@@ -290,7 +290,7 @@ def _resume(account: Account, queue: str, table: LocalTable, output: Output) -> 
 def _play(account: Account, table: LocalTable, state: RunState, output: Output, *, resumed: bool = False) -> RunState:
     """Play a run to its end, and return what is known of it then."""
     stop = Event()
-    elsewhere = "" if table.file == default_state_file() else f" --state {shlex.quote(str(table.file))}"
+    elsewhere = "" if table.file == default_state_file() else f" --state {shell_word(str(table.file))}"
     resume = again(f"redrive move {_name_of(state)} --resume{elsewhere}")
     with Display(output) as display:
         run = LocalRun(account, table, state, output, stop=stop, progress=MoveProgress(display))

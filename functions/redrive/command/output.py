@@ -48,14 +48,24 @@ class Output:
     #: The stack that the command works with; None if it works without one.
     stack: str | None = None
 
+    #: Whether suggested commands are for another environment than this one, such as those on a page.
+    elsewhere: bool = False
     #: Whether all goes to standard error, because it isn't the command's result.
     aside: bool = False
 
     @property
     def places(self) -> list[tuple[str | None, str | None]]:
         """Profiles and Regions to look at, each profile in each Region."""
-        profiles, regions = _listed(self.profiles) or [self.profile], _listed(self.regions) or [self.region]
+        # What precedes the command's name is one text, whatever the command takes.
+        profiles = _listed(self.profiles or (self.profile or "",)) or [None]
+        regions = _listed(self.regions or (self.region or "",)) or [None]
         return list(dict.fromkeys(product(profiles, regions)))
+
+    @property
+    def place(self) -> dict[str, str]:
+        """The options that say where a command works, as this one was given them."""
+        profile, region = ",".join(self.profiles) or self.profile, ",".join(self.regions) or self.region
+        return ({"--profile": profile} if profile else {}) | ({"--region": region} if region else {})
 
     @property
     def talk(self) -> Output:
@@ -81,10 +91,10 @@ class Output:
         with _as_far_as_read():
             click.echo(json.dumps({"version": JSON_VERSION, **parts}, indent=2))
 
-    def text(self, line: str = "", style: str | None = None) -> None:
-        """Print a line of the result."""
+    def text(self, line: str = "", style: str | None = None, *, whole: bool = False) -> None:
+        """Print a line of the result. A whole one isn't broken where the terminal ends, so that a shell can take it."""
         with _as_far_as_read():
-            self.console.print(plain(line), style=style)
+            self.console.print(plain(line), style=style, soft_wrap=whole)
 
     def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> None:
         """Print a table.

@@ -176,10 +176,10 @@ def _advise(output: Output, places: list[_Place], found: list[tuple[ListedQueue,
             output.say(f"No {kind} in {where}. Check the Region{advice or '.'}")
     elif found[0][0].messages:
         queue, place = found[0]
-        there = replace(output, profile=place.profile, region=place.region, profiles=(), regions=())
+        profile, region = output.places[0] if len(places) == 1 else (place.profile, place.region)
+        there = replace(output, profile=profile, region=region, profiles=(), regions=())
         output.say("")
-        look = again(f"redrive look {queue.name}", there if len(places) > 1 else output)
-        output.say(f"Look into the first one: {look}")
+        output.say(f"Look into the first one: {again(f'redrive look {queue.name}', there)}")
 
 
 def _expire(account: Account, queues: list[ListedQueue], now: datetime) -> dict[str, float]:

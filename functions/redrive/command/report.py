@@ -82,17 +82,27 @@ def _find(runs: StackRuns, text: str) -> _Found:
             "Name the stack of the run with --stack.",
             Exit.USAGE,
         )
-    record = runs.records.find(display_name(name))
-    if record is not None and record.report is not None:
-        return _Found(record, None)
-    execution = runs.described(record.execution_arn if record else arn)
-    if record is None and execution is not None and execution.continues_another:
-        return _find(runs, str(execution.given["continuation"]["run"]))
-    if record is None and execution is None:
-        if latest := runs.records.of_queue(name, 1):
-            return _find(runs, latest[0].run_id)
+    found = _named(runs, name)
+    if found is not None and found.execution is not None and found.record is None and found.execution.continues:
+        found = _named(runs, found.execution.continues) or found
+    if found is None and (latest := runs.records.of_queue(name, 1)):
+        found = _recorded(runs, latest[0])
+    if found is None:
         raise _unknown(runs, name)
-    return _Found(record, execution)
+    return found
+
+
+def _named(runs: StackRuns, name: str) -> _Found | None:
+    """Return what is known of the run of that id; None if nothing is."""
+    record = runs.records.find(display_name(name))
+    if record is not None:
+        return _recorded(runs, record)
+    execution = runs.described(runs.arn_of(name))
+    return None if execution is None else _Found(None, execution)
+
+
+def _recorded(runs: StackRuns, record: RunRecord) -> _Found:
+    return _Found(record, None if record.report is not None else runs.described(record.execution_arn))
 
 
 def _unknown(runs: StackRuns, name: str) -> CommandError:

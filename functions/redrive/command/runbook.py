@@ -12,6 +12,7 @@ from redrive.adapters.account import Account
 from redrive.adapters.consumers import ConsumerDirectory
 from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.stack import Stack, StackError, StackNotFoundError, find_stack, judging_of
+from redrive.command.consumers_text import placed
 from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output
 from redrive.command.refusals import find_dlq
@@ -46,6 +47,8 @@ def command(context: click.Context, *, queue: str, stack_name: str) -> None:
             f"{dlq.name} isn't a dead-letter queue; it has one. Its runbook: {again(f'redrive runbook {other}')}",
             Exit.REJECTED,
         )
+    # The page is kept, and read by others.
+    output.region, output.elsewhere = account.region, True
     directory = ConsumerDirectory(account)
     unread: set[str] = set()
     stack = _stack(context, account, stack_name, dlq)
@@ -54,7 +57,7 @@ def command(context: click.Context, *, queue: str, stack_name: str) -> None:
             dlq=dlq,
             retention=facts.retention,
             tags=_tags(account, dlq, unread),
-            consumed=directory.of(sources),
+            consumed=placed(directory.of(sources)),
             max_rates={source.name: _max_rate(account, source, unread) for source in sources},
             contracts={} if stack is None else dict(_contracts(account, stack, sources)),
             stack=stack,

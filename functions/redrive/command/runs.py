@@ -9,7 +9,7 @@ import click
 
 from redrive.adapters.account import Account
 from redrive.adapters.stack import find_stack
-from redrive.adapters.stack_runs import StackRuns
+from redrive.adapters.stack_runs import DAYS, StackRuns
 from redrive.command.output import Output
 from redrive.command.refusals import nearest
 from redrive.command.shared import again, queue_names, shared, with_stack
@@ -40,6 +40,8 @@ def command(output: Output, *, queue: str | None, day: datetime | None, limit: i
 
     Who started a run, and why, comes from the run's input.
     """
+    if queue == "":
+        raise click.UsageError("Expected the name, ARN, or URL of a queue, found an empty text.")
     account = Account(output.profile, output.region)
     stack = find_stack(account, stack_name)
     runs = StackRuns(account, stack)
@@ -51,13 +53,14 @@ def command(output: Output, *, queue: str | None, day: datetime | None, limit: i
         found = runs.records.of_day(on, limit)
     else:
         found = runs.latest(limit, datetime.now(UTC))
-    statuses = [runs.status_of(record) or "UNKNOWN" for record in found]
+    statuses = [status or "UNKNOWN" for status in runs.statuses_of(found)]
     if output.as_json:
         output.document(runs=[_document(record, status) for record, status in zip(found, statuses, strict=True)])
         return
     if not found:
         where = f"on {name}" if name else f"in the stack {stack.name}"
-        when = f"that started on {on} (UTC)" if on else f"of the last {stack.parameters.get('RecordDays', '90')} days"
+        days = stack.parameters.get("RecordDays", "90")
+        when = f"that started on {on} (UTC)" if on else f"of the last {days if name else min(int(days), DAYS)} days"
         meant = nearest(name, runs.names()) if name else ""
         output.say(f"There is no record of a run {where} {when}.{meant}")
         return
@@ -66,18 +69,28 @@ def command(output: Output, *, queue: str | None, day: datetime | None, limit: i
     output.say(f"See one: {again(f'redrive report {found[0].run_id}')}")
     if len(found) == limit:
         output.say("There may be more. Pass a higher --limit, a --day, or a queue.")
+    elif name is None and on is None and int(stack.parameters.get("RecordDays", "90")) > DAYS:
+        output.say(f"Runs of the last {DAYS} days. Pass a --day or a queue for earlier ones.")
 
 
 def _print(output: Output, records: list[RunRecord], statuses: list[str], *, with_queue: bool) -> None:
     width = output.console.width
-    zone = datetime.now().astimezone().tzname()
-    titles = [f"STARTED ({zone})", *(["QUEUE"] if with_queue else []), "RUN", "STATUS"]
+    started = [record.started_at.astimezone() for record in records]
+    # Where clocks change, runs of summer and winter have different zones.
+    zones = {f"{time:%Z}" for time in started}
+    form = "%Y-%m-%d %H:%M" if len(zones) == 1 else "%Y-%m-%d %H:%M %Z"
+    titles = [
+        f"STARTED ({zones.pop()})" if len(zones) == 1 else "STARTED",
+        *(["QUEUE"] if with_queue else []),
+        "RUN",
+        "STATUS",
+    ]
     titles += ["REDRIVEN", "LEFT"] if width >= _NARROW else []
     titles += ["QUARANTINED", "BY", "BECAUSE"] if width >= _WIDE else []
     rows = []
-    for record, status in zip(records, statuses, strict=True):
+    for record, status, time in zip(records, statuses, started, strict=True):
         cells = {
-            titles[0]: f"{record.started_at.astimezone():%Y-%m-%d %H:%M}",
+            titles[0]: f"{time:{form}}",
             "QUEUE": record.dlq or "",
             "RUN": record.run_id,
             "STATUS": status,

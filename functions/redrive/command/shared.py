@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 import click
 
 from redrive.command.output import Output
+from redrive.domain.plain_text import shell_word
 
 #: As in samconfig.toml.
 DEFAULT_STACK = "sqs-redrive"
@@ -69,19 +69,24 @@ def again(command: str, output: Output | None = None) -> str:
     Whatever suggests a command passes it through here: it works with what the operator is looking at, or with what
     `output` says.
     """
-    if output is None:
-        ctx = click.get_current_context(silent=True)
-        output = ctx.find_object(Output) if ctx else None
-    if output is None:
-        return command
-    stack = output.stack if command.split()[1] in _OF_A_STACK and output.stack != _default_stack() else None
-    profile, region = ",".join(output.profiles) or output.profile, ",".join(output.regions) or output.region
-    given = {"--stack": stack, "--profile": profile, "--region": region}
-    return " ".join([command, *(f"{name} {shlex.quote(value)}" for name, value in given.items() if value)])
+    output = output or _current()
+    default = DEFAULT_STACK if output.elsewhere else os.environ.get("REDRIVE_STACK") or DEFAULT_STACK
+    named = output.stack is not None and output.stack != default and command.split()[1] in _OF_A_STACK
+    return _with_options(command, ({"--stack": str(output.stack)} if named else {}) | output.place)
 
 
-def _default_stack() -> str:
-    return os.environ.get("REDRIVE_STACK") or DEFAULT_STACK
+def aws(command: str) -> str:
+    """Return a command of the AWS CLI or of SAM with the profile and Region that this process was started with."""
+    return _with_options(command, _current().place)
+
+
+def _current() -> Output:
+    ctx = click.get_current_context(silent=True)
+    return (ctx.find_object(Output) if ctx else None) or Output()
+
+
+def _with_options(command: str, options: Mapping[str, str]) -> str:
+    return " ".join([command, *(f"{name} {shell_word(value)}" for name, value in options.items())])
 
 
 def _keep_stack(ctx: click.Context, _option: click.Parameter, value: str) -> str:

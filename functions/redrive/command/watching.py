@@ -195,8 +195,8 @@ def find_run(account: Account, runs: StackRuns, text: str) -> Execution:
     lock = None if queue is None else runs.holder(queue.arn)
     arn = lock.execution_arn if lock else text if text.startswith("arn:") else runs.arn_of(text)
     found = runs.described(arn)
-    if found is not None and found.continues_another:
-        found = runs.described(runs.arn_of(str(found.given["continuation"]["run"])))
+    if found is not None and found.continues is not None:
+        found = runs.described(runs.arn_of(found.continues)) or found
     if found is not None:
         return found
     what = f"run {text}" if queue is None else f"run on {queue.name}"

@@ -5,6 +5,7 @@ Used by the report page and by what the `redrive` command prints.
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
 
 # Control characters, also those that change the direction of a text or can't be seen; halves of surrogate pairs; line
@@ -22,4 +23,22 @@ def plain(text: str, *, keep: str = "") -> str:
     keep : str
         Characters that stay, such as a line break.
     """
-    return "".join("�" if unicodedata.category(sign) in _ACTED_ON and sign not in keep else sign for sign in text)
+    return "".join("�" if _is_acted_on(sign) and sign not in keep else sign for sign in text)
+
+
+def shell_word(text: str) -> str:
+    """Return a text as one word of a command for bash or zsh, which `plain` leaves as it is."""
+    if not any(map(_is_acted_on, text)):
+        return shlex.quote(text)
+    # Bash Reference Manual, "ANSI-C Quoting".
+    return "$'" + "".join(map(_escaped, text)) + "'"
+
+
+def _is_acted_on(sign: str) -> bool:
+    return unicodedata.category(sign) in _ACTED_ON
+
+
+def _escaped(sign: str) -> str:
+    if sign in "\\'":
+        return f"\\{sign}"
+    return f"\\U{ord(sign):08x}" if _is_acted_on(sign) else sign

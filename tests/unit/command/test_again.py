@@ -2,7 +2,6 @@
 
 import ast
 import re
-import shlex
 from pathlib import Path
 
 import click
@@ -13,6 +12,8 @@ from hypothesis import strategies as st
 from redrive.command import main, shared
 from redrive.command.output import Output
 from redrive.command.shared import again, with_stack
+from redrive.domain.plain_text import plain
+from tests.support.shell import words
 
 VERBS = "|".join(main.COMMANDS)
 NAMES = st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
@@ -28,16 +29,19 @@ def suggested(command: str, **options: str | None) -> list[str]:
     @shared.shared
     def started(stack_name: str) -> None:
         assert stack_name
-        found.extend(shlex.split(again(command)))
+        shown = again(command)
+        assert plain(shown) == shown
+        found.extend(words(shown))
 
-    words = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    started.main(words, standalone_mode=False, obj=Output())
+    options_given = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    started.main(options_given, standalone_mode=False, obj=Output())
     return found
 
 
 @given(st.sampled_from(sorted(main.COMMANDS)), NAMES, NAMES, STACKS)
 @example("look", None, "eu-west-1", "pay")
 @example("start", "it's", None, "sqs-redrive")
+@example("stop", "a\nb\u202e\\", "\x1b[31m'$(x)`", None)
 def test_a_suggested_command_leads_to_where_the_operator_is(verb, profile, region, stack):
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("REDRIVE_STACK", raising=False)

@@ -1,7 +1,6 @@
 """Options make the same input as JSON does, whatever keys it has."""
 
 import json
-import shlex
 from functools import partial
 
 import click
@@ -15,6 +14,7 @@ from redrive.command.run_options import read_input, with_input
 from redrive.domain.errors import RejectedError
 from redrive.domain.plan.input_options import as_options
 from redrive.domain.plan.request import RedriveRequest, parse_request
+from tests.support.shell import words
 
 texts = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="="), min_size=1, max_size=20)
 patterns = st.lists(texts.map(lambda text: f"a{text}"), min_size=1, max_size=3)
@@ -78,7 +78,7 @@ def test_options_and_a_file_make_the_same_input(run_input):
         with pytest.raises(CommandError):
             read("--input", "-", stdin=json.dumps(expected))
         return
-    options = shlex.split(" ".join(as_options(expected)))
+    options = words(" ".join(["redrive", *as_options(expected)]))[1:]
     assert read("orders-dlq", *options) == expected
     assert read("--input", "-", stdin=json.dumps(expected)) == expected
     assert read("orders-dlq", "--input", "-", stdin=json.dumps(run_input)) == expected

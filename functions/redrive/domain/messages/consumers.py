@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from redrive.domain.model import Model
 from redrive.domain.names import DisplayName
+from redrive.domain.plain_text import shell_word
 
 # Both are recommended in the Lambda developer guide, "Creating and configuring an Amazon SQS event source mapping". The
 # batching window counts besides, because Lambda holds messages meanwhile (same guide, "Using Lambda with Amazon SQS").
@@ -89,11 +90,12 @@ def warnings_of(queue: ConsumedQueue, url: str, redrive_policy: str | None) -> I
             remedy=f"aws sqs set-queue-attributes --queue-url {url} --attributes VisibilityTimeout={needed}",
         )
     if queue.consumers and queue.max_receives is not None and queue.max_receives < _RECEIVES:
-        policy = json.dumps(json.dumps(json.loads(redrive_policy or "{}") | {"maxReceiveCount": _RECEIVES}))
+        policy = json.dumps(json.loads(redrive_policy or "{}") | {"maxReceiveCount": _RECEIVES})
+        attributes = shell_word(json.dumps({"RedrivePolicy": policy}))
         yield ConsumerWarning(
             text=f"{queue.queue} moves a message to the dead-letter queue after {queue.max_receives} receives, and "
             f"throttled batches count. AWS recommends at least {_RECEIVES}.",
-            remedy=f"aws sqs set-queue-attributes --queue-url {url} --attributes '{{\"RedrivePolicy\": {policy}}}'",
+            remedy=f"aws sqs set-queue-attributes --queue-url {url} --attributes {attributes}",
         )
 
 

@@ -6,11 +6,11 @@ Used by the command for its options, and by whatever suggests a command.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from redrive.domain.plain_text import shell_word
 from redrive.domain.plan.request import RedriveRequest
 
 #: The key of the input that says who starts a run.
@@ -73,7 +73,7 @@ class InputKey:
             texts = value
         else:
             texts = [json.dumps(value) if self.is_json else str(value)]
-        yield from [self.flag] if self.is_flag else (f"{self.flag} {shlex.quote(text)}" for text in texts)
+        yield from [self.flag] if self.is_flag else (f"{self.flag} {shell_word(text)}" for text in texts)
 
 
 def as_options(given: Mapping[str, Any]) -> list[str]:
