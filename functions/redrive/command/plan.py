@@ -42,8 +42,9 @@ def command(
         print_plan(output, report, given)
     known.say_unused(output)
     output.say("")
-    options = [str(report.dlq), *as_options({**given, "dryRun": False})]
-    output.say(f"Start it in a stack: {again(' '.join(['redrive start', *options]))}")
-    move = again(" ".join(["redrive move", *options, *contract_options(contracts)]))
+    given_options = [str(report.dlq), *as_options({**given, "dryRun": False})]
+    start = again(" ".join(["redrive start", *given_options]))
+    output.say(f"Start it in a stack: {start}")
+    move = again(" ".join(["redrive move", *given_options, *contract_options(contracts)]))
     output.say(f"Or move the messages from this computer: {move}")
     return exit_of(report)
