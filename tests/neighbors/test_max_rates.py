@@ -17,6 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from redrive.adapters.rate_shares import RateShares
 from redrive.domain.errors import RejectedError
 from redrive.domain.moving.destination_rate import destination_rate
+from redrive.domain.moving.rate_limiter import Departure
 from redrive.domain.plan.rates import MaxRate, Share, Shares, share_of
 from tests.support import factories
 from tests.support.fakes import FakeExecutions
@@ -71,7 +72,7 @@ class Lane:
                 continue
             count = min(self.largest, rate.batch_size(now))
             assert 1 <= count <= 10
-            rate.take(count, now)
+            rate.take(Departure(count, now))
             self.sends.append((now + epoch, count))
 
 

@@ -96,9 +96,9 @@ class Terminal:
         """All that was shown so far, as the terminal got it."""
         return self._bytes.decode(errors="replace")
 
-    def until(self, text: str) -> None:
+    def until(self, text: str, seconds: float = SECONDS) -> None:
         """Wait until a text is shown that wasn't before."""
-        ends_at = time.monotonic() + SECONDS
+        ends_at = time.monotonic() + seconds
         before = self.screen.count(text)
         while self.screen.count(text) <= before:
             assert time.monotonic() < ends_at, f"{text!r} isn't shown: {self.screen}"
