@@ -135,7 +135,7 @@ def _fill(cloud: EmbeddedCloud, deployed: Stack) -> None:
         raise EmbeddedCloudError(str(error)) from None
     port = "" if cloud.port == DEFAULT_PORT else f"PORT={cloud.port} "
     stack = "" if deployed.name == STACK_NAME else f" --stack {deployed.name}"
-    install = "" if shutil.which("redrive") else "pipx install .\n  "
+    install = "" if shutil.which("redrive") else "pipx install --python python3.13 .\n  "
     # What caused the failures is repaired, so a run succeeds.
     typer.echo(f"""
 The outage is over. To redrive its messages, run in this directory:
