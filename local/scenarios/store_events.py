@@ -43,29 +43,29 @@ def play(stage: Stage) -> bool:
 
     console.rule("3. What is in it?")
     console.print(
-        "Look before you move anything, on any account, with nothing deployed. What isn't known to be safe to show is "
-        "masked."
+        "Look before you move anything. It works on any account, with nothing deployed. Whatever isn't known to be safe "
+        "to show is masked."
     )
     stage.redrive("look", dlq)
 
     console.rule("4. The outage is over: redrive")
     console.print(
-        "The stack knows the contract of the consumer, so the plan says what would only fail again and goes into "
-        "quarantine. The rest goes back, at 20 per second. Without --yes, it asks first."
+        "The stack knows the consumer's contract, so the plan says which messages would only fail again. They go into "
+        "quarantine. The rest goes back, at 20 per second. Without --yes, the command asks first."
     )
     because = "The back office of store 2 is up again"
     stage.redrive("start", dlq, "--rate", str(RATE), "--because", because, "--yes", "--watch")
     console.print(f"The page of the run, for your browser: {_page(stage)}", soft_wrap=True)
 
-    console.rule("5. The owner of the stores hears of it")
+    console.rule("5. The owner of the stores is notified")
     console.print("Counts and reasons by store, from a message on SNS without personal data.")
     notice = _receive(stage, notices)
     _show(stage, notice)
 
     console.rule("6. Repair what can be repaired")
     console.print(
-        "Most of the quarantined events lack the attribute store_id. One of them, in clear because you ask for that, "
-        "has it in the body."
+        "Most of the quarantined events lack the attribute store_id, but have it in the body. Here is one, in clear "
+        "because --clear asks for it."
     )
     stage.redrive("messages", quarantine, "--limit", "1", "--clear")
     console.print(
@@ -123,12 +123,12 @@ def fail(stage: Stage, prefix: str) -> set[str]:
         invalid = _send_invalid(stage, prefix)
         stage.console.print(
             f"The back office of store {STORE_WITH_OUTAGE} is down, so the consumer of store events can't process all "
-            f"of {sent['msg_cnt']} events. {sent['bad_msg']} of them lack the attribute [b]store_id[/b], and "
+            f"{sent['msg_cnt']} events. {sent['bad_msg']} of them lack the attribute [b]store_id[/b], and "
             f"{len(invalid)} more, of stores 3 and 5, have no valid [b]ssn_no[/b]."
         )
         dead = _wait_for_failures(stage, prefix)
     stage.put_parameter(stage.resource("StoreEventsOutage"), "none")
-    stage.console.print(f"{dead} of them failed twice, so SQS has put them into the dead-letter queue.")
+    stage.console.print(f"{dead} of them failed twice, so SQS has moved them to the dead-letter queue.")
     return invalid
 
 
