@@ -19,6 +19,12 @@ from local.scenarios.store_events import fail
 from local.stage import Stage, StageError
 
 DEFAULT_PORT = 4566
+# How to install the command, with pipx or without.
+_PIPX = "pipx install --python python3.13 ."
+_VENV = (
+    "python3.13 -m venv .venvs/redrive && .venvs/redrive/bin/pip install --quiet . && "
+    'export PATH="$PWD/.venvs/redrive/bin:$PATH"'
+)
 STACK_NAME = "sqs-redrive"
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -135,7 +141,7 @@ def _fill(cloud: EmbeddedCloud, deployed: Stack) -> None:
         raise EmbeddedCloudError(str(error)) from None
     port = "" if cloud.port == DEFAULT_PORT else f"PORT={cloud.port} "
     stack = "" if deployed.name == STACK_NAME else f" --stack {deployed.name}"
-    install = "" if shutil.which("redrive") else "pipx install --python python3.13 .\n  "
+    install = "" if shutil.which("redrive") else f"{_PIPX if shutil.which('pipx') else _VENV}\n  "
     # What caused the failures is repaired, so a run succeeds.
     typer.echo(f"""
 The outage is over. To redrive its messages, run in this directory:
