@@ -43,8 +43,8 @@ def play(stage: Stage) -> bool:
 
     console.rule("3. What is in it?")
     console.print(
-        "Look before you move anything. It works on any account, with nothing deployed. Whatever isn't known to be safe "
-        "to show is masked."
+        "Look before you move anything. It works on any account, with nothing deployed. Whatever isn't known to be "
+        "safe to show is masked."
     )
     stage.redrive("look", dlq)
 
