@@ -14,6 +14,7 @@ from redrive.adapters.account import Account, ListedQueue
 from redrive.command.main import COMMANDS, run
 from tests.support.moto_cloud import MotoCloud, hooked, moto_cloud
 from tests.support.moto_stack import denied
+from tests.support.shell import words
 
 MARK = "zqxj"
 
@@ -176,6 +177,21 @@ def test_queues_of_several_regions_are_in_one_table(capsys, regions):
     rows = [line.split()[:3] for line in found.out.splitlines()]
     assert rows == [["QUEUE", "REGION", "MESSAGES"], ["far-dlq", "eu-west-1", "2"], ["orders-dlq", "us-east-1", "1"]]
     assert "redrive look far-dlq --region eu-west-1" in found.err
+
+
+@pytest.mark.usefixtures("places")
+@pytest.mark.parametrize(
+    "before", [["--region", "us-east-1,eu-west-1"], ["--region=eu-west-1,", "--profile", "other,"]]
+)
+def test_places_may_precede_the_command_and_each_suggestion_names_one(capsys, before):
+    for arguments in ([*before, "queues"], ["queues", *before]):
+        assert run(arguments) == 0
+        found = capsys.readouterr()
+        assert "far-dlq" in found.out
+        suggestion = words(found.err.splitlines()[-1].partition(": ")[2])
+        assert suggestion[:3] == ["redrive", "look", "far-dlq"]
+        assert suggestion[-2:] == ["--region", "eu-west-1"]
+        assert not any("," in word for word in suggestion)
 
 
 @pytest.mark.usefixtures("places")

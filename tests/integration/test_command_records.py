@@ -1,16 +1,22 @@
 """`redrive runs` and `redrive report`: what records say in a terminal, and what is shown where there is no record."""
 
 import json
+import time
 import unicodedata
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
+import boto3
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from redrive.adapters.account import Account
 from redrive.adapters.run_records import RunRecords
+from redrive.adapters.stack import find_stack
+from redrive.adapters.stack_runs import StackRuns
 from redrive.command.main import run
 from redrive.command.output import Output
 from redrive.domain.plan.run_plan import RunPlan
@@ -21,6 +27,7 @@ from redrive.domain.runs.tally import Tally
 from tests.support import factories
 from tests.support.moto_stack import MotoStack, denied
 from tests.support.reports import report, state_error
+from tests.support.shell import words
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -149,6 +156,37 @@ def test_without_records_it_says_so(records, capsys):
     found = capsys.readouterr()
     assert found.out == ""
     assert "There is no record of a run in the stack sqs-redrive of the last 60 days." in found.err
+
+
+def test_records_that_are_kept_for_years_are_not_all_looked_through_and_it_says_so(cloud, capsys):
+    MotoStack(cloud, RecordDays="3650")
+    assert run(["runs"]) == 0
+    assert "of the last 92 days" in capsys.readouterr().err
+    assert run(["runs", "orders-dlq"]) == 0
+    assert "of the last 3650 days" in capsys.readouterr().err
+    kept(RunRecords("runs"), plan("run-1"), redriven=1)
+    assert run(["runs"]) == 0
+    assert "Pass a --day or a queue for earlier ones." in capsys.readouterr().err
+
+
+def test_times_of_runs_have_the_zone_that_was_in_force(records, capsys, monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        for name, month in (("summer", 7), ("winter", 1)):
+            made = plan(name).model_copy(
+                update={"started_at": int(datetime(2026, month, 15, 12, tzinfo=UTC).timestamp() * 1000)}
+            )
+            kept(records, made, redriven=1)
+        assert run(["runs", "orders-dlq"]) == 0
+        shown = capsys.readouterr().out
+        assert "2026-07-15 14:00 CEST" in shown
+        assert "2026-01-15 13:00 CET" in shown
+        assert run(["runs", "orders-dlq", "--day", "2026-07-15"]) == 0
+        assert capsys.readouterr().out.startswith("STARTED (CEST)")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])
@@ -344,6 +382,75 @@ def test_what_is_misspelled_gets_the_nearest_names(records, capsys):
     assert "The nearest: orders-dlq" in capsys.readouterr().err
     assert run(["runs", "biling-dlq"]) == 0
     assert "The nearest: billing-dlq" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("denies", ["sqs.ListQueues", "dynamodb.Query"])
+def test_names_that_may_not_be_listed_hide_no_answer(stack, records, dlq, capsys, denies):
+    kept(records, plan("run-1"), redriven=1)
+    stack.cloud.answers[denies] = denied(denies.split(".")[1])
+    assert dlq
+    assert run(["look", "ordres-dlq"]) == 4
+    assert "There is no queue ordres-dlq" in capsys.readouterr().err
+    assert StackRuns(Account(), find_stack(Account(), "sqs-redrive")).names() == (
+        set() if denies == "dynamodb.Query" else {"run-1", "orders-dlq"}
+    )
+
+
+@pytest.mark.parametrize("continuation", [None, "run-1", {"run": 1}, {"run": "first"}, {"run": "second"}, {"run": "x"}])
+def test_an_execution_that_claims_to_continue_a_run_is_only_said(stack, capsys, continuation):
+    stack.begin("first", continuation=continuation)
+    stack.begin("second", continuation={"run": "first"})
+    stack.end("first", None, "FAILED")
+    stack.end("second", None, "FAILED")
+    for arguments in product(("report", "watch"), ("first", "second")):
+        assert run(list(arguments)) == 1
+        assert "ended without a report: FAILED" in capsys.readouterr().err
+
+
+def test_a_run_whose_id_is_a_hash_is_followed_by_its_arn(stack, records, dlq, capsys):
+    name = "retry(2)'s"
+    stack.begin(name, dlq="orders-dlq")
+    made = stack.plan(name, dlq)
+    records.keep(running_record(made, factories.tally(redriven=4), now=NOW))
+    for what in (name, "orders-dlq"):
+        assert run(["report", what]) == 0
+        found = capsys.readouterr()
+        assert "RUNNING" in found.out
+        advice = found.err.strip().removeprefix("Watch it: ")
+        assert words(advice) == ["redrive", "watch", stack.arn(name)]
+    assert run(["runs", "orders-dlq", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["runs"][0]["status"] == "RUNNING"
+
+
+def test_a_run_with_the_name_of_its_queue_is_found_without_a_pointer_to_its_record(records, capsys):
+    kept(records, plan("orders-dlq"), redriven=1)
+    boto3.client("dynamodb").delete_item(TableName="runs", Key={"pk": {"S": "run#orders-dlq"}, "sk": {"S": "record"}})
+    assert run(["report", "orders-dlq"]) == 0
+    assert "Run          orders-dlq\n" in capsys.readouterr().out
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["startedAt", "updatedAt", "runId", "dlq", "counts", "report", "rateOverTime", "status", "cut"]
+        ),
+        st.sampled_from([{"S": "nonsense"}, {"S": "[1]"}, {"S": "-1e99"}, {"N": "5"}, {"M": {}}, {"BOOL": True}]),
+    )
+)
+@example({"startedAt": {"S": "nonsense"}})
+def test_what_another_version_has_written_is_listed_and_shown_as_far_as_it_is_readable(records, dlq, capsys, written):
+    assert records
+    assert dlq
+    client = boto3.client("dynamodb")
+    key = {"pk": {"S": "runs#orders-dlq"}, "sk": {"S": f"{NOW:%Y-%m-%d}T00:00:00.000Z#another"}}
+    client.put_item(TableName="runs", Item=key | written | {"day": {"S": f"{NOW:%Y-%m-%d}"}})
+    client.put_item(TableName="runs", Item={"pk": {"S": "runs#(latest)"}, "sk": {"S": "orders-dlq"}})
+    for arguments in (["runs"], ["runs", "orders-dlq"], ["queues", "--no-peek"]):
+        assert run([*arguments, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)
+        assert run(arguments) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 @pytest.mark.usefixtures("records")

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from redrive.adapters.table import ROW_FORMAT, Table
 from redrive.domain.runs.record import RunRecord
 
@@ -142,7 +144,8 @@ class RunRecords(Table):
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": {"S": _LATEST}},
         )
-        return {item["sk"]["S"]: _latest(item) for page in pages for item in page.get("Items", [])}
+        items = (item for page in pages for item in page.get("Items", []))
+        return {item["sk"]["S"]: _latest(item) for item in items if "place" in item and "status" in item}
 
     def find(self, run_id: str) -> RunRecord | None:
         """Return the record of the latest run with this id, or None."""
@@ -187,9 +190,13 @@ def _place(record: RunRecord) -> tuple[str, str]:
 
 def _read(item: dict[str, Any]) -> RunRecord:
     started, _, run_id = item["sk"]["S"].partition("#")
-    found = {"runId": run_id, "executionArn": run_id, "dlq": None, "startedAt": started, "updatedAt": started}
-    found |= {name: _value(name, item[name]["S"]) for name in _NAMES if "S" in item.get(name, {})}
-    return RunRecord.as_far_as_readable(found, RunRecord.from_json_object)
+    queue = item["pk"]["S"].removeprefix("runs#")
+    least = {"runId": run_id, "executionArn": run_id, "startedAt": started, "updatedAt": started}
+    least["dlq"] = None if queue == _NO_QUEUE else queue
+    found = {name: _value(name, item[name]["S"]) for name in _NAMES if "S" in item.get(name, {})}
+    with suppress(ValidationError):
+        return RunRecord.as_far_as_readable(least | found, RunRecord.from_json_object)
+    return RunRecord.as_far_as_readable(found | least, RunRecord.from_json_object)
 
 
 def _latest(item: dict[str, Any]) -> LatestRun:

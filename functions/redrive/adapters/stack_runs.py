@@ -23,7 +23,8 @@ from redrive.adapters.stack import Stack
 from redrive.adapters.table import Table
 from redrive.domain.errors import RejectedError
 from redrive.domain.moving.results import SliceResult, Totals
-from redrive.domain.names import display_name
+from redrive.domain.names import display_name, is_hash
+from redrive.domain.plain_text import shell_word
 from redrive.domain.runs.continuation import RunProgress
 from redrive.domain.runs.record import RunRecord
 
@@ -64,6 +65,11 @@ class Execution:
     result: str | None
     #: Name of the error that it ended with.
     error: str | None
+
+    @property
+    def reference(self) -> str:
+        """What commands call the run: its id or, if that is a hash, the ARN, as a shell takes it."""
+        return shell_word(self.arn) if is_hash(self.run_id) else self.run_id
 
     @property
     def is_on(self) -> bool:
@@ -235,7 +241,7 @@ class StackRuns:
         if record.status is not None:
             return record.status
         try:
-            execution = self.described(record.execution_arn)
+            execution = self.described(record.known_as)
         except ClientError as error:
             if error.response["Error"]["Code"] in DENIED:
                 return None

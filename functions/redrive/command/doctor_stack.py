@@ -101,7 +101,7 @@ def runs(setup: Setup, stack: Stack) -> Iterator[Finding]:
             continue
         execution = stack_runs.described(lock.execution_arn)
         if execution is not None and execution.is_on:
-            watch = again(f"redrive watch {lock.run_id}")
+            watch = again(f"redrive watch {execution.reference}")
             yield Finding(Severity.OK, "runs", f"The run {lock.run_id} is moving messages of {queue.name}.", watch)
             continue
         yield Finding(

@@ -102,7 +102,7 @@ def _named(runs: StackRuns, name: str) -> _Found | None:
 
 
 def _recorded(runs: StackRuns, record: RunRecord) -> _Found:
-    return _Found(record, None if record.report is not None else runs.described(record.execution_arn))
+    return _Found(record, None if record.report is not None else runs.described(record.known_as))
 
 
 def _unknown(runs: StackRuns, name: str) -> CommandError:
@@ -137,11 +137,12 @@ def _as_stored(found: _Found, report: Report | None) -> object:
 def _print_unfinished(output: Output, found: _Found) -> None:
     """Print what is known of a run that is on, or that was ended without a report."""
     record, execution = found
-    on = execution is not None and execution.is_on
     if record is None:
         assert execution is not None  # one of the two is known
         _no_report(execution)
-    status = "RUNNING" if on else f"ended without a report ({execution.status if execution else 'unknown'})"
+    status = f"ended without a report ({execution.status if execution else 'unknown'})"
+    if execution is not None and execution.is_on:
+        status = "RUNNING"
     output.text(f"Redrive of {record.dlq or 'an unnamed queue'}: {status}", style="bold")
     counts = record.counts
     print_facts(
@@ -155,18 +156,18 @@ def _print_unfinished(output: Output, found: _Found) -> None:
         ],
     )
     output.say("")
-    if on:
-        output.say(f"Watch it: {again(f'redrive watch {record.run_id}')}")
+    if execution is not None and execution.is_on:
+        output.say(f"Watch it: {again(f'redrive watch {execution.reference}')}")
     else:
         output.say(
             "What it didn't move is still in the queue. Start another run: it makes visible again what this one kept "
-            f"invisible: {again(f'redrive start {record.dlq}')}"
+            f"invisible: {again(f'redrive start {record.dlq or "QUEUE"}')}"
         )
 
 
 def _no_report(execution: Execution) -> NoReturn:
     if execution.is_on:
-        watch = again(f"redrive watch {execution.run_id}")
+        watch = again(f"redrive watch {execution.reference}")
         raise CommandError(f"The run {execution.run_id} is on, and has no report and no record yet. Watch it: {watch}")
     raise CommandError(
         f"The run {execution.run_id} has no record, and its execution ended without a report: {execution.status}. What "

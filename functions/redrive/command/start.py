@@ -108,7 +108,7 @@ def _free_queue(account: Account, runs: StackRuns, given: Mapping[str, Any]) -> 
     if lock is not None and holder is not None and holder.is_on:
         who = holder.given.get(STARTED_BY)
         by = f" by {who}" if isinstance(who, str) else ""
-        watch, stop = (again(f"redrive {verb} {lock.run_id}") for verb in ("watch", "stop"))
+        watch, stop = (again(f"redrive {verb} {holder.reference}") for verb in ("watch", "stop"))
         raise CommandError(
             f"The run {lock.run_id}, started{by} at {moment(lock.started_at)}, is moving messages of {queue.name}. "
             f"Nothing was started. Watch it: {watch}  Stop it: {stop}",

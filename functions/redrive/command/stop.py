@@ -64,7 +64,7 @@ def _running(account: Account, runs: StackRuns, run: str) -> Execution:
     lock = None if queue is None else runs.holder(queue.arn)
     if lock is None or lock.run_id != execution.run_id:
         why = "isn't moving messages yet; try again in a moment" if execution.is_on else "has ended"
-        report = again(f"redrive watch {execution.run_id}")
+        report = again(f"redrive watch {execution.reference}")
         raise CommandError(f"The run {execution.run_id} {why}. Watch it: {report}", Exit.REJECTED)
     return execution
 

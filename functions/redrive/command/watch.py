@@ -55,5 +55,5 @@ def _only(output: Output, runs: StackRuns) -> Execution | None:
     rows = ((each.run_id, str(each.given.get("dlq", "")), moment(each.started_at)) for each in found)
     output.table(("RUN", "QUEUE", "STARTED"), rows)
     output.say("")
-    output.say(f"Watch one: {again(f'redrive watch {found[0].run_id}')}")
+    output.say(f"Watch one: {again(f'redrive watch {found[0].reference}')}")
     return None

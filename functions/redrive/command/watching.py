@@ -171,7 +171,7 @@ class Watch:
         return report
 
     def _still_running(self, execution: Execution, text: str, code: int) -> CommandError:
-        watch, stop = (again(f"redrive {verb} {execution.run_id}") for verb in ("watch", "stop"))
+        watch, stop = (again(f"redrive {verb} {execution.reference}") for verb in ("watch", "stop"))
         return CommandError(f"{text} Watch it: {watch}  Stop it: {stop}", code)
 
 

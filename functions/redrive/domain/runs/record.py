@@ -67,6 +67,12 @@ class RunRecord(Model):
     cut: tuple[str, ...] = ()
 
     @property
+    def known_as(self) -> str:
+        """The ARN by which Step Functions knows the execution, also if a hash is shown."""
+        planned = (self.plan or {}).get("executionArn")
+        return planned if isinstance(planned, str) else self.execution_arn
+
+    @property
     def request(self) -> Mapping[str, Any] | None:
         """The input as it came; None if it is invalid, because it can be any text then, or isn't here as a whole."""
         if any(part.startswith("input") for part in self.cut):
