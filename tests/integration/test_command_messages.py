@@ -93,7 +93,15 @@ def test_a_queue_whose_messages_belong_nowhere_can_be_read(cloud, capsys):
     assert run(["messages", "strays", "--id", stray]) == 0
     assert "no-destination" in capsys.readouterr().out
     assert run(["messages", "strays", "--limit", "5"]) == 0
-    assert f"Message {stray}" in capsys.readouterr().out
+    found = capsys.readouterr()
+    assert f"Message {stray}" in found.out
+    assert "--dry-run" not in found.err
+    noted = {"redrive": {"DataType": "String", "StringValue": "{}"}}
+    cloud.send(cloud.queue("quarantine"), [{"MessageBody": "1", "MessageAttributes": noted}])
+    assert run(["messages", "quarantine"]) == 0
+    assert "redrive start quarantine --dry-run\n" in capsys.readouterr().err
+    assert run(["look", "quarantine"]) == 4
+    assert "redrive messages quarantine  If it's the quarantine of a stack" in capsys.readouterr().err
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

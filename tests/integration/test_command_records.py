@@ -268,7 +268,7 @@ def test_a_report_says_who_why_what_and_how_fast(records, capsys):
         assert "Because      INC-42" in shown
         assert f"Started by   {ANN} (as its input says)" in shown
         assert 'Input        {"dlq": "orders-dlq", "because": "INC-42"}' in shown
-        assert "▁▂▃▄▅▆▇█ up to 8 per second, 1 s each" in shown
+        assert "▁▂▃▄▅▆▇█ up to 8 per second, one bar for each 1 s" in shown
         assert ["8", "redriven"] in [line.split() for line in shown.splitlines()]
 
 

@@ -48,7 +48,7 @@ def test_a_page_says_what_is_deployed(cloud, orders, capsys):
         "AWS recommends 180 s",
         "    redrive start orders-dlq --rate 40 --watch",
         "    redrive stop orders-dlq",
-        "    redrive look quarantine",
+        "    redrive start quarantine --dry-run",
     ):
         assert part in found
     assert json.loads(page(capsys, "--json"))["markdown"] == found

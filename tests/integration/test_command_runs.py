@@ -217,7 +217,12 @@ def test_a_plan_judges_as_the_stack_does(cloud, dlq, stack, terminal, capsys):
 def test_a_plan_without_the_contracts_says_so(cloud, dlq, stack, terminal, capsys):
     cloud.send(dlq, ["{}"])
     stack.environment["QUEUE_CONTRACTS"] = "orders=python:no.such:CONTRACT"
-    terminal.typed = iter(["", ""])
+    terminal.typed = iter(["", "", ""])
+    run(["start", "orders-dlq"])
+    found = capsys.readouterr().err
+    assert "The contract of orders is Python code that only the stack has" in found
+    assert "redrive start orders-dlq --dry-run\n" in found
+    stack.environment["QUEUE_CONTRACTS"] = "orders=ssm:/no/such"
     run(["start", "orders-dlq"])
     assert "The contract of orders can't be read here" in capsys.readouterr().err
     cloud.answers["lambda.GetFunctionConfiguration"] = denied("GetFunctionConfiguration")
@@ -254,7 +259,7 @@ def test_a_run_is_watched_until_its_report(cloud, dlq, stack, scenes, capsys):
     assert run(["watch"]) == 0
     found = capsys.readouterr()
     lines = found.err.splitlines()
-    assert lines[0] == "orders-dlq: 0 of about 100 moved, planning and sampling; 20 requested"
+    assert lines[0] == "orders-dlq: 0 of about 100 moved, planning and sampling; 20 per second requested"
     assert any("20 of about 100 moved" in line for line in lines)
     assert any("63 of about 100 moved" in line and "3 quarantined (contract-violated 3)" in line for line in lines)
     assert any("85 of about 100 moved" in line and "per second" in line and "left" in line for line in lines)
@@ -423,7 +428,7 @@ def test_a_run_is_stopped_by_its_queue_and_its_end_is_shown(dlq, stack, scenes, 
     scenes.scenes = [lambda: stack.end("first", made)]
     assert run(["stop", "orders-dlq"]) == 0
     found = capsys.readouterr()
-    assert "The run first stops." in found.err
+    assert "Stopping the run first." in found.err
     assert "stopping" in found.err
     assert "Redrive of orders-dlq: STOPPED" in found.out
     assert stack.table.wants_stop(plan)

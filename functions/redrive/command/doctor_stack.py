@@ -141,7 +141,7 @@ def contracts(setup: Setup, stack: Stack) -> Iterator[Finding]:
             severity = Severity.PROBLEM if isinstance(error, RejectedError) else Severity.UNKNOWN
             yield Finding(severity, "contracts", str(error), _show(location))
     if elsewhere:
-        text = f"Only the stack's functions have {names(sorted(set(elsewhere)))}, so whether it loads isn't known here."
+        text = f"Only the stack has {names(sorted(set(elsewhere)))}, so it isn't known here whether they load."
         yield Finding(Severity.UNKNOWN, "contracts", text, again("redrive start QUEUE --dry-run"))
     known = {queue.name for queue in setup.queues} | set(setup.account.unreadable)
     known |= {arn_name(arn) or "" for arn in (judging.destinations if judging else ())}

@@ -17,7 +17,7 @@ from redrive.adapters.account import Account
 from redrive.adapters.failure_destinations import FailureDestinations
 from redrive.adapters.sqs import Queues
 from redrive.command.output import Output
-from redrive.command.refusals import refused
+from redrive.command.refusals import refused, unroutable
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
 from redrive.domain.judging.judge import Judgment
@@ -134,21 +134,24 @@ def dry_run(
     check_contracts(plan, find_contract)
     planned(plan)
     errors: list[str] = []
-    found = sample(
-        plan,
-        queues=queues,
-        facts=deployment.facts,
-        find_contract=find_contract,
-        delivery_policy=deployment.delivery_policy,
-        confirm=FailureDestinations().confirm,
-        movers=deployment.movers,
-        log_error=lambda message_id, error: errors.append(f"{message_id}: {error}"),
-        seconds=_SECONDS,
-        retries=0,
-        pause=time.sleep,
-        now=lambda: datetime.now(UTC),
-        seen=lambda message, judgment, group: seen(Seen(queues.in_hand.pop(message.message_id), judgment, group)),
-    )
+    try:
+        found = sample(
+            plan,
+            queues=queues,
+            facts=deployment.facts,
+            find_contract=find_contract,
+            delivery_policy=deployment.delivery_policy,
+            confirm=FailureDestinations().confirm,
+            movers=deployment.movers,
+            log_error=lambda message_id, error: errors.append(f"{message_id}: {error}"),
+            seconds=_SECONDS,
+            retries=0,
+            pause=time.sleep,
+            now=lambda: datetime.now(UTC),
+            seen=lambda message, judgment, group: seen(Seen(queues.in_hand.pop(message.message_id), judgment, group)),
+        )
+    except RejectedError as error:
+        raise unroutable(error, plan.dlq.name) from None
     for text in errors[:10]:
         output.say(f"Message {text} (unexpected error)")
     facts = account.queues.readable_facts(plan.dlq)

@@ -14,6 +14,8 @@ from redrive.command.exits import Exit
 from redrive.command.output import Output, ago, moment
 from redrive.command.shared import again, queue_names, shared
 from redrive.command.wanted import find_messages, readable, with_wanted
+from redrive.domain.judging.verdicts import Reason
+from redrive.domain.messages.provenance import ATTRIBUTE
 from redrive.domain.plain_text import shell_word
 from redrive.domain.sampling.summary import example_of
 
@@ -51,10 +53,19 @@ def command(
         click.echo("The following is in clear and may contain personal data or secrets.", err=True)
     ids = tuple(dict.fromkeys(ids))
     documents: list[dict[str, Any]] = []
+    has_own_attribute = False
+
+    def keep(seen: Seen) -> None:
+        nonlocal has_own_attribute
+        document = _document(seen, clear=clear)
+        documents.append(document)
+        lost = document["reason"] == Reason.NO_DESTINATION
+        has_own_attribute |= lost and ATTRIBUTE in seen.message.get("MessageAttributes", {})
+
     find_messages(
         output,
         queue,
-        lambda seen: documents.append(_document(seen, clear=clear)),
+        keep,
         ids=ids,
         group=group,
         contracts=contracts,
@@ -76,6 +87,12 @@ def command(
     elif not documents:
         look = again(f"redrive look {shell_word(queue)}")
         output.say(f"No visible message is in the group {group}. List the groups: {look}")
+    if has_own_attribute:
+        there = again(f"redrive start {shell_word(queue)} --dry-run")
+        output.say(
+            f"The attribute {ATTRIBUTE} may say where a message belongs, but only the stack whose run wrote it trusts "
+            f"it. See what that stack would do: {there}"
+        )
     return Exit.DONE if documents and not missing else Exit.LEFT
 
 

@@ -82,7 +82,8 @@ class Progress:
         of = "" if self.total is None else f" of about {max(self.total, self.done):,}"
         yield f"{moved:,}{of} moved, {self.doing}"
         now = "" if self.rate is None else f"{self.rate:,.3g} per second"
-        requested = "" if self.requested is None else f"{self.requested:g} requested"
+        unit = "" if now else " per second"
+        requested = "" if self.requested is None else f"{self.requested:g}{unit} requested"
         left = "" if self.seconds_left is None else f"about {ago(self.seconds_left)} left"
         if pace := ", ".join(filter(None, (now, requested, left))):
             yield pace

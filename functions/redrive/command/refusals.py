@@ -43,6 +43,18 @@ def refused(account: Account, error: RejectedError) -> CommandError:
     return CommandError(_in_a_terminal(account, str(error)), Exit.REJECTED)
 
 
+def unroutable(error: RejectedError, queue: str) -> RejectedError:
+    """Return why a sample refuses a queue, with what to do in a terminal if nothing says where its messages belong."""
+    sentence, found, _ = str(error).partition(" Start the run with a destination")
+    if not found:
+        return error
+    return RejectedError(
+        f"{sentence} Pass --destination QUEUE, or name the dead-letter queue that you meant. To read its messages: "
+        f"{again(f'redrive messages {queue}')}  If it's the quarantine of a stack, the stack knows where they belong: "
+        f"{again(f'redrive start {queue} --dry-run')}"
+    )
+
+
 def _in_a_terminal(account: Account, error: str) -> str:
     """Return why the plan refuses a queue, with what to do in a terminal instead of in the input of a run."""
     if missing := re.search(r"there is no queue (\S+) in this account", error):

@@ -89,7 +89,7 @@ def record_facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     if first is not None and others:
         top = max(point.rate for point in others)
         span = ago((others[-1].seconds - first.seconds) / len(others))
-        yield "Over time", f"{bars([point.rate for point in others])} up to {top:g} per second, {span} each"
+        yield "Over time", f"{bars([point.rate for point in others])} up to {top:g} per second, one bar for each {span}"
 
 
 def print_forecast(output: Output, forecast: Forecast) -> None:

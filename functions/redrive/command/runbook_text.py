@@ -130,4 +130,5 @@ class Runbook:
         yield block([again(f"redrive watch {name}"), again(f"redrive stop {name}")])
         yield "See what was done, and what was quarantined:"
         quarantine = stack.quarantine_url.rsplit("/", 1)[-1]
-        yield block([again(f"redrive runs {name}"), again(f"redrive look {quarantine}")])
+        # Only the stack knows where messages of its quarantine belong.
+        yield block([again(f"redrive runs {name}"), again(f"redrive start {quarantine} --dry-run")])

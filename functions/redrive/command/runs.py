@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,13 +98,17 @@ def _print(output: Output, records: list[RunRecord], statuses: list[str], *, wit
             "REDRIVEN": f"{record.counts.redriven:,}",
             "LEFT": f"{record.counts.remaining:,}",
             "QUARANTINED": f"{record.counts.quarantined:,}" if record.counts.quarantined else "",
-            # The name of a session, or of a user.
-            "BY": (record.started_by or "").rsplit("/", 1)[-1],
+            "BY": _short(record.started_by or ""),
             "BECAUSE": record.because or "",
         }
         rows.append([cells[title] for title in titles])
     numbers = [titles.index(title) for title in ("REDRIVEN", "LEFT", "QUARANTINED") if title in titles]
     output.table(titles, rows, numbers=numbers)
+
+
+def _short(started_by: str) -> str:
+    """Return the name of a session or of a user, if it's an ARN that says who started a run."""
+    return re.split("[:/]", started_by)[-1] if started_by.startswith("arn:") else started_by
 
 
 def _document(record: RunRecord, status: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ from redrive.command.run_options import read_input, started_by, with_input
 from redrive.command.shared import again, queue_names, shared, with_stack
 from redrive.command.watching import Watch, show_end
 from redrive.contracts.contract import MessageContract
+from redrive.contracts.registry import PYTHON
 from redrive.domain.errors import RejectedError, UnavailableError
 from redrive.domain.messages.destinations import DeliveryPolicy, unqualified
 from redrive.domain.plan.input_options import STARTED_BY
@@ -138,7 +140,11 @@ def _show_plan(account: Account, stack: Stack, output: Output, given: Mapping[st
             return store.find(name)
         except (RejectedError, UnavailableError):
             if name not in unread:
-                output.say(f"The contract of {name} can't be read here, so this plan judges its messages without it.")
+                dry_run_there = again(f"redrive start {given['dlq']} --dry-run")
+                output.say(
+                    f"The contract of {name} {_why_unread(store, name)}, so this plan judges its messages without it. "
+                    f"To let the stack judge them, without moving any: {dry_run_there}"
+                )
             unread.add(name)
             return None
 
@@ -157,6 +163,13 @@ def _show_plan(account: Account, stack: Stack, output: Output, given: Mapping[st
         return
     print_plan(output.talk, report, given)
     output.say("")
+
+
+def _why_unread(store: ContractStore, name: str) -> str:
+    with suppress(RejectedError, UnavailableError):
+        if (store.mapping().location(name) or "").startswith(PYTHON):
+            return "is Python code that only the stack has"
+    return "can't be read here"
 
 
 def _now() -> datetime:

@@ -94,7 +94,7 @@ def commands(page: str) -> list[list[str]]:
 def test_a_stack_redrives_with_start_and_within_the_max_rate():
     shown = commands(str(runbook()))
     verbs = [words[1] for words in shown]
-    assert verbs == ["look", "start", "start", "start", "watch", "stop", "runs", "look"]
+    assert verbs == ["look", "start", "start", "start", "watch", "stop", "runs", "start"]
     assert "--dry-run" in shown[1]
     assert shown[2][3:7] == ["--rate", "5", "--max-messages", "10"]
     assert shown[3][3:5] == ["--rate", "40"]
