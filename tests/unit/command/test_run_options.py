@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from redrive.command.exits import CommandError, Exit
 from redrive.command.run_options import read_input, with_input
 from redrive.domain.errors import RejectedError
+from redrive.domain.plain_text import plain
 from redrive.domain.plan.input_options import as_options
 from redrive.domain.plan.request import RedriveRequest, parse_request
 from tests.support.shell import words
@@ -78,7 +79,9 @@ def test_options_and_a_file_make_the_same_input(run_input):
         with pytest.raises(CommandError):
             read("--input", "-", stdin=json.dumps(expected))
         return
-    options = words(" ".join(["redrive", *as_options(expected)]))[1:]
+    line = " ".join(["redrive", *as_options(expected)])
+    assert plain(line) == line
+    options = words(line)[1:]
     assert read("orders-dlq", *options) == expected
     assert read("--input", "-", stdin=json.dumps(expected)) == expected
     assert read("orders-dlq", "--input", "-", stdin=json.dumps(run_input)) == expected
