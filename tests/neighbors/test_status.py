@@ -196,7 +196,7 @@ def test_a_run_that_was_stopped_says_what_is_left(remaining, released, code):
     assert made.status == "STOPPED"
     assert made.counts.seen == 5 + released + counts.failed
     assert ("nothing is left" in (made.reason or "")) == (left == 0)
-    assert (f"{released} received and given back" in (made.reason or "")) == bool(released)
+    assert (f"{released} received and released" in (made.reason or "")) == bool(released)
     assert ("InternalError" in (made.reason or "")) == bool(code)
 
 

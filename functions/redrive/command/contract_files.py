@@ -6,7 +6,6 @@ Used by the commands that judge messages in this process.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +19,7 @@ from redrive.contracts.contract import MessageContract
 from redrive.contracts.json_schema import SchemaContract
 from redrive.contracts.registry import ContractMapping
 from redrive.contracts.schema_parts import InvalidSchemaError
+from redrive.domain.plain_text import shell_word
 from redrive.workflow.whole_run import ContractFile
 
 # The name of a contract that is given without one.
@@ -40,7 +40,7 @@ def with_contracts[F: Callable[..., Any]](function: F) -> F:
 
 def contract_options(given: Iterable[str]) -> list[str]:
     """Return the options that give the same contracts to another command, as a shell takes them."""
-    return [f"--contract {shlex.quote(text)}" for text in given]
+    return [f"--contract {shell_word(text)}" for text in given]
 
 
 def read_contracts(given: Iterable[str]) -> dict[str, ContractFile]:

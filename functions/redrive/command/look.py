@@ -6,7 +6,6 @@ nothing; messages become visible again at once.
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import click
@@ -21,6 +20,7 @@ from redrive.command.output import Output
 from redrive.command.report_text import exit_of
 from redrive.command.shared import queue_names, shared
 from redrive.domain.messages.queues import QueueAddress
+from redrive.domain.plain_text import shell_word
 
 
 @click.command("look", short_help="Show what is in a dead-letter queue, without moving anything.")
@@ -86,7 +86,7 @@ def command(
     else:
         print_look(output, report, sent)
         print_consumers(output, consumed, directory.unreadable)
-        to = [] if destination is None else [f"--destination {shlex.quote(destination)}"]
+        to = [] if destination is None else [f"--destination {shell_word(destination)}"]
         advise(output, report, [*to, *contract_options(contracts)], full=full)
     known.say_unused(output)
     return exit_of(report)

@@ -154,7 +154,7 @@ def _lead(end: End) -> str | None:
 def _stopped(end: End) -> str | None:
     parts = [leftover.text for leftover in _judged(end)]
     if released := end.tally.counts.released:
-        parts.append(f"{released:,} received and given back without being moved")
+        parts.append(f"{released:,} received and released without being moved")
     stopped = f"an operator stopped the run; {_lead(end) or 'nothing is left'}"
     if end.remaining:
         stopped += "; start another run to move the rest"
