@@ -38,7 +38,6 @@ class Finding:
     remedy: str | None = None
 
 
-_MARKS = {Severity.PROBLEM: "✗", Severity.WARNING: "!", Severity.UNKNOWN: "?", Severity.OK: "✓"}
 _STYLES = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.UNKNOWN: "dim", Severity.OK: "green"}
 
 
@@ -47,7 +46,8 @@ def print_findings(output: Output, findings: Iterable[Finding]) -> None:
     for finding in findings:
         if output.quiet and finding.severity is Severity.OK:
             continue
-        output.text(f"{_MARKS[finding.severity]} {finding.check}: {finding.text}", style=_STYLES[finding.severity])
+        line = f"{finding.severity.value.upper():<8} {finding.check}: {finding.text}"
+        output.text(line, style=_STYLES[finding.severity])
         if finding.remedy is not None:
             output.text(f"    {finding.remedy}", whole=True)
 
