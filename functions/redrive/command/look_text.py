@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from redrive.command.output import Output, ago, bars
+from redrive.command.output import Output, ago, bars, messages
 from redrive.command.report_text import REASONS, print_groups, verdict_of
 from redrive.command.shared import again
 from redrive.domain.runs.report import Report
@@ -18,7 +18,7 @@ def print_look(output: Output, report: Report, sent: list[int]) -> None:
     """Print the report of a dry run; `sent` is when each message was sent, in milliseconds since 1970."""
     sample = report.sample
     assert sample is not None  # a dry run that wasn't rejected has one
-    output.text(f"{report.dlq}: about {report.counts.remaining:,} messages", style="bold")
+    output.text(f"{report.dlq}: about {messages(report.counts.remaining)}", style="bold")
     if not sample.sampled:
         output.say(
             "None of them is visible now: they are in flight or delayed. Try again when they are back."

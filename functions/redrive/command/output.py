@@ -166,6 +166,11 @@ def let_talk_fail() -> None:
         )
 
 
+def messages(number: int) -> str:
+    """Return a number of messages in words."""
+    return f"{number:,} message{'' if number == 1 else 's'}"
+
+
 def bars(values: Sequence[float]) -> str:
     """Return a bar for each value, the highest for the largest one and none for zero."""
     top = max(values, default=0) or 1

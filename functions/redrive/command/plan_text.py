@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from redrive.command.output import Output, ago
+from redrive.command.output import Output, ago, messages
 from redrive.command.report_text import REASONS, print_forecast, print_groups
 from redrive.domain.moving.results import smallest
 from redrive.domain.plan.input_options import as_options
@@ -28,7 +28,7 @@ def print_plan(output: Output, report: Report, given: Mapping[str, Any]) -> None
         The input.
     """
     sample, forecast = report.sample, report.forecast
-    output.text(f"Plan for {report.dlq}: about {report.counts.remaining:,} messages", style="bold")
+    output.text(f"Plan for {report.dlq}: about {messages(report.counts.remaining)}", style="bold")
     for name, value in _facts(report, given):
         output.text(f"{name:<12} {value}")
     if report.reason:
