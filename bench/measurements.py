@@ -180,17 +180,21 @@ def _worst_window(sends: Sequence[tuple[float, int]]) -> int:
 def measure_growth(endpoint: Endpoint) -> Results:
     """Return time, processor time, memory, and state transitions for queues of different lengths."""
     workflow = Workflow(endpoint)
+    # In a new deployment, and once its functions have started.
+    cold, *warm = [workflow.run(_SMALL, _SMALL_PATIENCE).seconds for _ in range(1 + _ROUNDS)]
     full = os.environ.get("BENCH_FULL") == "1"
     points = [_growth_point(endpoint, workflow, count) for count in (*_GROWTH, *([_GROWTH_FULL] if full else []))]
     by_count = {point["messages"]: point for point in points}
     small, middle, large = (by_count[count] for count in _GROWTH)
     has_memory = small["peak_rss_mb"] and large["peak_rss_mb"]
     return {
+        "cold_run_seconds": round(cold, 2),
+        "warm_run_seconds": round(median(warm), 2),
         "growth": {
             "points": points,
             "memory_ratio": round(large["peak_rss_mb"] / small["peak_rss_mb"], 3) if has_memory else None,
             "transitions_per_10000": middle["transitions"],
-        }
+        },
     }
 
 
@@ -208,16 +212,6 @@ def _growth_point(endpoint: Endpoint, workflow: Workflow, count: int) -> Results
         "transitions": whole.transitions,
         "history_events": whole.history_events,
         "workflow_seconds": round(whole.seconds, 1),
-    }
-
-
-def measure_small_runs(endpoint: Endpoint) -> Results:
-    """Return how long a run of ten messages takes, in seconds: in a new deployment, and in one that has run before."""
-    workflows = [Workflow(endpoint, f"small-{number}") for number in range(_ROUNDS)]
-    runs = [[workflow.run(_SMALL, _SMALL_PATIENCE).seconds for _ in range(3)] for workflow in workflows]
-    return {
-        "cold_run_seconds": round(median(cold for cold, *_ in runs), 2),
-        "warm_run_seconds": round(median(seconds for _, *warm in runs for seconds in warm), 2),
     }
 
 
@@ -256,7 +250,6 @@ ALL: dict[str, Callable[[Endpoint], Results]] = {
     "cpu": measure_cpu,
     "pace": measure_pace,
     "growth": measure_growth,
-    "small": measure_small_runs,
     "imports": measure_imports,
     "envelopes": measure_envelopes,
     "consumers": measure_consumers,

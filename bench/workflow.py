@@ -15,6 +15,7 @@ from typing import Any
 from bench.endpoint import Endpoint, depth, filled_queues
 from bench.measured import ToolError
 
+_STACK = "bench"
 _RATE = 10_000
 # The default in template.yaml; the local configuration uses shorter slices.
 _SLICE_SECONDS = "60"
@@ -34,15 +35,12 @@ class WorkflowRun:
 class Workflow:
     """The app, deployed to the endpoint's cloud on first use. Its queues are in that cloud, too."""
 
-    def __init__(self, endpoint: Endpoint, stack: str = "bench") -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._stack = stack
 
     @cached_property
     def _machine(self) -> str:
-        return self._endpoint.cloud.deploy(self._stack, {"SliceSeconds": _SLICE_SECONDS}).outputs[
-            "RedriveStateMachineArn"
-        ]
+        return self._endpoint.cloud.deploy(_STACK, {"SliceSeconds": _SLICE_SECONDS}).outputs["RedriveStateMachineArn"]
 
     def run(self, count: int, patience: float) -> WorkflowRun:
         """Redrive a queue of `count` messages at the highest rate, waiting at most `patience` seconds."""
