@@ -110,3 +110,29 @@ def test_the_doctor_and_the_runbook_know_what_is_deployed(app, filled):
     of_example = in_pipe(app, "runbook", app.store_events.dlq.name)
     assert "#logsV2:log-groups/log-group/$252F" in of_example.stdout, of_example.stdout
     assert app.visible(filled.dlq) == 30
+
+
+def test_messages_are_planned_shown_exported_and_moved_without_a_stack(app, filled, tmp_path):
+    planned = in_pipe(app, "plan", filled.dlq.name, "--json")
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["report"]["sample"]["sampled"] == 30
+
+    exported = in_pipe(app, "export", filled.dlq.name, "--to", str(tmp_path / "all.jsonl"), "--json")
+    assert exported.returncode == 0, exported.stderr
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert sorted(json.loads(line["body"])["number"] for line in lines) == list(range(30))
+
+    shown = in_pipe(app, "messages", filled.dlq.name, "--id", lines[0]["messageId"])
+    assert shown.returncode == 0, shown.stderr
+    assert "zqxj" not in shown.stdout + shown.stderr
+    assert app.visible(filled.dlq) == 30
+
+    # Nobody deployed a stack for this queue, as far as this command is told.
+    options = ["--without-stack", "--rate", "50", "--state", str(tmp_path / "runs.db")]
+    terminal = Terminal(app, "move", filled.dlq.name, *options, columns=100)
+    terminal.until("type the queue's name")
+    terminal.type(filled.dlq.name)
+    code, screen = terminal.ended()
+    assert code == 0, screen
+    assert "SUCCEEDED" in screen
+    assert (app.visible(filled.dlq), app.visible(filled.source)) == (0, 30)
