@@ -79,7 +79,7 @@ def test_json_has_the_same_facts(cloud, orders, capsys):
 
 @pytest.mark.parametrize(
     "denied",
-    [["lambda.ListEventSourceMappings"], ["lambda.GetFunctionConfiguration"], ["lambda.ListEventSourceMappings"]],
+    [["lambda.ListEventSourceMappings"], ["lambda.GetFunctionConfiguration"]],
 )
 def test_a_missing_permission_is_one_quiet_sentence(cloud, orders, capsys, denied):
     answer_with(cloud, [mapping(orders, "worker", FunctionResponseTypes=["ReportBatchItemFailures"])], {"worker": 5})
@@ -89,6 +89,12 @@ def test_a_missing_permission_is_one_quiet_sentence(cloud, orders, capsys, denie
     [line] = [line for line in found.err.splitlines() if "consumers" in line]
     assert denied[0].replace(".", ":") in line
     assert "consumers" not in look(capsys, "--quiet").err
+
+
+def test_filters_that_cannot_be_decrypted_are_filters_all_the_same(cloud, orders, capsys):
+    unread = {"ErrorCode": "KMS.AccessDeniedException", "Message": "x"}
+    answer_with(cloud, [mapping(orders, "worker", FilterCriteriaError=unread)], {"worker": 5})
+    assert "worker has filter criteria on orders" in look(capsys).out
 
 
 def test_a_queue_that_no_function_consumes_is_said(cloud, orders, capsys):

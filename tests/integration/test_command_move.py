@@ -523,6 +523,18 @@ def test_if_stacks_cannot_be_looked_up_the_operator_decides(cloud, dlq, capsys):
         events.unregister("before-call.cloudformation.DescribeStacks", fail)
 
 
+def test_a_fast_run_has_one_lane_in_every_round(cloud, dlq, capsys, monkeypatch):
+    works: list[Any] = []
+    in_slice = LocalRun._move
+    monkeypatch.setattr(LocalRun, "_move", lambda run, plan, work: works.append(work) or in_slice(run, plan, work))
+    monkeypatch.setattr(local_run, "SLICE_SECONDS", 0.2)
+    cloud.send(dlq, ["1"] * 400)
+    report, _ = moved(capsys, "orders-dlq", "--rate", "900")
+    assert report["counts"]["redriven"] == 400
+    assert len(works) > 1
+    assert {(work.lane, work.lanes, work.rate) for work in works} == {(0, 1, 900)}
+
+
 def test_a_long_or_fast_run_is_recommended_to_a_stack(cloud, dlq, capsys):
     cloud.send(dlq, ["1"] * 95)
     _, said = moved(capsys, "orders-dlq", "--rate", "0.1", "--max-messages", "1")

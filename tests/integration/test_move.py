@@ -126,6 +126,16 @@ def test_a_slice_moves_all_messages_and_returns_its_counts(stage):
     assert result.calls["Send"] >= 6
 
 
+def test_a_lane_has_its_place_in_the_rhythm_that_the_time_of_day_gives(stage, monkeypatch):
+    made: list[dict[str, Any]] = []
+    limiter = move.RateLimiter
+    monkeypatch.setattr(move, "RateLimiter", lambda rate, **keys: made.append(keys) or limiter(rate, **keys))
+    stage.run(stage.plan(), factories.work(rate=500, lane=1, lanes=4))
+    [keys] = made
+    assert (keys["lane"], keys["lanes"]) == (1, 4)
+    assert keys["epoch"] + time.monotonic() == pytest.approx(time.time(), abs=1)
+
+
 def test_messages_that_break_their_contract_are_quarantined_with_the_reason(stage):
     attributes = {"store_id": {"DataType": "Number", "StringValue": "3"}}
     good = {"MessageBody": factories.store_event(), "MessageAttributes": attributes}

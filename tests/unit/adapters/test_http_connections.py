@@ -164,6 +164,17 @@ def test_a_connection_is_used_again_unless_the_server_has_closed_it(server, clie
     assert server.connections == before + 2
 
 
+@pytest.mark.parametrize("head", [HEAD + b"Connection: close\r\n", b"HTTP/1.0 200 OK\r\n"])
+def test_a_connection_that_the_server_wants_to_close_is_not_used_again(server, clients, head):
+    _, ours = clients
+    # It stays open for now.
+    server.script = Script((whole(BODY, head),))
+    outcome(ours)
+    before = server.connections
+    assert [outcome(ours) for _ in range(3)] == [MESSAGES] * 3
+    assert server.connections == before + 3
+
+
 def test_waiting_for_an_answer_has_an_end(server):
     server.script = Script((HEAD,), silent=True)
     assert [outcome(client) for client in pair(f"http://127.0.0.1:{server.port}", 0.2)] == ["ReadTimeoutError"] * 2

@@ -123,3 +123,18 @@ def test_what_cannot_be_recorded_of_a_sent_message_does_not_send_it_again():
         Send(QUEUE, (message,), Departure(1, 0.0)), lambda: {"Successful": [{"Id": "0", "MessageId": "new"}]}
     )
     assert outcome == BatchResult(unrecorded=ApiError("ValueError", ErrorKind.GONE))
+
+
+@pytest.mark.parametrize("error", [None, KeyError])
+def test_a_batch_takes_note_of_when_it_was_sent_and_answered(error):
+    sent: list[float] = []
+
+    def answer() -> dict[str, Any]:
+        sent.append(time.monotonic())
+        return {} if error is None else fail(error)()
+
+    departure = Departure(1, float("-inf"))
+    before = time.monotonic()
+    performed(Send(QUEUE, (held(QUEUE, "m-1"),), departure), answer)
+    assert departure.answered is not None
+    assert before <= departure.started <= sent[0] <= departure.answered <= time.monotonic()

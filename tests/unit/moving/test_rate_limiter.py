@@ -144,6 +144,19 @@ def test_of_a_long_pause_only_half_a_second_is_made_up_for():
     assert left <= 10 * 50 + 0.5 * 50 + 10
 
 
+def test_the_first_slow_answers_do_not_tell_how_long_a_request_takes():
+    limiter = RateLimiter(5)
+    now = 0.0
+    for _ in range(6):
+        now = limiter.ready_at(now)
+        departure = Departure(1, now)
+        limiter.take(departure)
+        departure.answered = now + 0.15
+    # The first of six may have arrived as late as it was answered, so the seventh waits for the end of that second.
+    assert limiter.ready_at(1.1) == pytest.approx(1.2)
+    assert limiter._room_at(1.1) == pytest.approx(1.15)
+
+
 @pytest.mark.parametrize("rate", [0, -1, float("nan")])
 def test_a_rate_that_is_not_above_zero_is_refused(rate):
     with pytest.raises(ValueError, match=f"above 0 messages per second, found {rate}"):
