@@ -32,6 +32,7 @@ from redrive.workflow.ports import Peek
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
+    from mypy_boto3_lambda.type_defs import EventSourceMappingConfigurationTypeDef
     from mypy_boto3_sqs import SQSClient
 
 THREADS = 16
@@ -261,17 +262,28 @@ class Account:
             allow_policy=attributes.get("RedriveAllowPolicy"),
         )
 
+    def mappings(self) -> Mapping[str, list[EventSourceMappingConfigurationTypeDef]]:
+        """Return all event source mappings of functions, by the ARN of their source.
+
+        Raises
+        ------
+        ClientError, BotoCoreError
+            If they can't be listed.
+        """
+        found = defaultdict(list)
+        for page in self.client("lambda").get_paginator("list_event_source_mappings").paginate():
+            for mapping in page["EventSourceMappings"]:
+                found[mapping.get("EventSourceArn", "")].append(mapping)
+        return found
+
     def _consumers(self) -> dict[str, list[str]] | None:
         """Return the functions that consume each queue, by the queue's ARN; None if they can't be listed."""
-        found = defaultdict(list)
         try:
-            pages = self.client("lambda").get_paginator("list_event_source_mappings").paginate()
-            for mapping in (mapping for page in pages for mapping in page["EventSourceMappings"]):
-                source, function = mapping.get("EventSourceArn", ""), mapping.get("FunctionArn", "")
-                found[source].append(arn_name(function) or function)
+            mappings = self.mappings()
         except (ClientError, BotoCoreError):
             return None
-        return found
+        arns = {source: [mapping.get("FunctionArn", "") for mapping in found] for source, found in mappings.items()}
+        return {source: [arn_name(arn) or arn for arn in found] for source, found in arns.items()}
 
 
 def _depth_of(name: str) -> Any:

@@ -6,7 +6,6 @@ Used by the `redrive` command to warn about settings that a redrive would suffer
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ _BATCHES_PER_POLLER = 10
 # per second for all of its functions (Lambda developer guide, "Lambda quotas").
 _ASKED_SINGLY = 5
 
-type _Mappings = dict[str, list[EventSourceMappingConfigurationTypeDef]]
+type _Mappings = Mapping[str, list[EventSourceMappingConfigurationTypeDef]]
 
 
 @dataclass
@@ -48,22 +47,18 @@ class ConsumerDirectory:
         """Return the queues with what consumes them, without those whose attributes can't be read."""
         client = self.account.client("lambda")
         queues = list(queues)
-        listed = self._all(client) if len(queues) > _ASKED_SINGLY else None
+        listed = self._all() if len(queues) > _ASKED_SINGLY else None
         with ThreadPoolExecutor(THREADS) as pool:
             found = pool.map(lambda queue: self._consumed(client, queue, listed), queues)
             return [queue for queue in found if queue is not None]
 
-    def _all(self, client: LambdaClient) -> _Mappings | None:
+    def _all(self) -> _Mappings | None:
         """Return the event source mappings of the account by queue; None if they can't be listed."""
-        found: _Mappings = defaultdict(list)
         try:
-            for page in client.get_paginator("list_event_source_mappings").paginate():
-                for mapping in page["EventSourceMappings"]:
-                    found[mapping.get("EventSourceArn", "")].append(mapping)
+            return self.account.mappings()
         except (ClientError, BotoCoreError) as error:
             self._note("lambda:ListEventSourceMappings", error)
             return None
-        return found
 
     def _consumed(self, client: LambdaClient, queue: QueueAddress, listed: _Mappings | None) -> ConsumedQueue | None:
         try:

@@ -15,8 +15,8 @@ from redrive.adapters.checkup import Checkup, Key, UnreadableError
 from redrive.adapters.consumers import ConsumerDirectory
 from redrive.adapters.stack import Stack
 from redrive.command.consumers_text import placed
-from redrive.command.findings import Finding, Severity, names
-from redrive.command.output import Output, ago, moment
+from redrive.command.findings import Finding, Severity, ask_for
+from redrive.command.output import Output, ago, moment, names
 from redrive.command.shared import again, aws
 from redrive.domain.errors import RejectedError
 from redrive.domain.names import display_name
@@ -32,7 +32,6 @@ _MOST_TAGS = 5
 _LONGEST, _USUAL = 1_209_600, 345_600
 # SQS API reference, SetQueueAttributes: more need allowAll.
 _MOST_ALLOWED = 10
-_ASK = "Ask whoever manages your access for {}."
 
 
 @dataclass(frozen=True)
@@ -93,14 +92,14 @@ def permissions(setup: Setup) -> Iterator[Finding]:
             Severity.WARNING,
             "permissions",
             f"{permission} is denied on {listed}; {commands}.",
-            _ASK.format(f"{permission} on {listed}"),
+            ask_for(f"{permission} on {listed}"),
         )
     for permission in setup.checkup.denied_on_account():
         yield Finding(
             Severity.WARNING,
             "permissions",
             f"{permission} is denied; without it, `redrive queues` doesn't show changes of the last hour.",
-            _ASK.format(permission),
+            ask_for(permission),
         )
     if not denied and tried:
         yield Finding(Severity.OK, "permissions", f"No permission to look into {_queues(tried)} is denied.")
@@ -112,7 +111,7 @@ def leases(setup: Setup) -> Iterator[Finding]:
         try:
             lease = lease_in(setup.account.queues.tags(queue.ref))
         except RejectedError as error:
-            yield Finding(Severity.UNKNOWN, "runs", str(error), _ASK.format("sqs:ListQueueTags"))
+            yield Finding(Severity.UNKNOWN, "runs", str(error), ask_for("sqs:ListQueueTags"))
             return
         if lease is None:
             continue
@@ -203,7 +202,7 @@ def consumers(setup: Setup) -> Iterator[Finding]:
 
 def _unchecked(check: str, what: str, permissions: Iterable[str]) -> Finding:
     missing = ", ".join(sorted(permissions))
-    return Finding(Severity.UNKNOWN, check, f"{what} couldn't be checked: {missing}.", _ASK.format(missing))
+    return Finding(Severity.UNKNOWN, check, f"{what} couldn't be checked: {missing}.", ask_for(missing))
 
 
 def _takes_part(setup: Setup, queue: ListedQueue) -> bool:

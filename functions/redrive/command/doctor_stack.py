@@ -12,7 +12,8 @@ from redrive.adapters.stack import Stack, judging_of
 from redrive.adapters.stack_runs import StackRuns
 from redrive.command.doctor_queues import Setup
 from redrive.command.exits import explained
-from redrive.command.findings import Finding, Severity, names
+from redrive.command.findings import Finding, Severity, ask_for
+from redrive.command.output import names
 from redrive.command.shared import again, aws
 from redrive.contracts.registry import PYTHON, ContractMapping
 from redrive.contracts.wildcards import matches
@@ -22,7 +23,6 @@ from redrive.domain.plain_text import shell_word
 
 # Of QueueNamePattern.
 _MOST_PATTERNS = 8
-_ASK = "Ask whoever manages your access for {}."
 
 
 def state(setup: Setup, stack: Stack) -> Iterator[Finding]:
@@ -55,7 +55,7 @@ def state(setup: Setup, stack: Stack) -> Iterator[Finding]:
     for permission in denied:
         commands = "stop needs it" if permission.startswith("lambda:") else "start, watch, runs, and report need it"
         text = f"{permission} is denied on the resources of {name}; {commands}."
-        yield Finding(Severity.WARNING, "permissions", text, _ASK.format(permission))
+        yield Finding(Severity.WARNING, "permissions", text, ask_for(permission))
     if not denied:
         yield Finding(Severity.OK, "permissions", f"No permission to watch and stop runs of {name} is denied.")
 
@@ -169,7 +169,7 @@ def topics(setup: Setup, stack: Stack) -> Iterator[Finding]:
             found = setup.checkup.subscriptions(arn)
         except UnreadableError as error:
             yield Finding(
-                Severity.UNKNOWN, "topics", f"Who gets {what} couldn't be checked: {error}.", _ASK.format(str(error))
+                Severity.UNKNOWN, "topics", f"Who gets {what} couldn't be checked: {error}.", ask_for(str(error))
             )
             continue
         if found.confirmed:

@@ -9,9 +9,6 @@ from typing import Any
 
 from redrive.command.output import Output
 
-# Names that one sentence lists.
-_MOST_NAMED = 5
-
 
 class Severity(StrEnum):
     """How much a finding matters."""
@@ -57,8 +54,6 @@ def document_of(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     return [asdict(finding) for finding in findings]
 
 
-def names(of: Iterable[str]) -> str:
-    """Return names in one line, the first few of many."""
-    known = list(of)
-    more = f", and {len(known) - _MOST_NAMED:,} more" if len(known) > _MOST_NAMED else ""
-    return ", ".join(known[:_MOST_NAMED]) + more
+def ask_for(permissions: str) -> str:
+    """Return the remedy for missing permissions."""
+    return f"Ask whoever manages your access for {permissions}."

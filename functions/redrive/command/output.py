@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Where output isn't a terminal, lines stay whole, so that grep and awk find what they look for.
 _WIDTH_OF_FILES = 400
+# Names that one sentence lists.
+_MOST_NAMED = 5
 _BARS = "▁▂▃▄▅▆▇█"
 _ASCII_BARS = ".:-=+*%#"
 #: Version of the JSON that `--json` prints. It changes if a key is renamed, removed, or means something else.
@@ -164,6 +166,13 @@ def let_talk_fail() -> None:
         sys.stderr = TextIOWrapper(
             BufferedWriter(raw), sys.stderr.encoding, "backslashreplace", line_buffering=True, write_through=True
         )
+
+
+def names(of: Iterable[str]) -> str:
+    """Return names in one line, the first few of many."""
+    known = list(of)
+    more = f", and {len(known) - _MOST_NAMED:,} more" if len(known) > _MOST_NAMED else ""
+    return ", ".join(known[:_MOST_NAMED]) + more
 
 
 def messages(number: int) -> str:

@@ -16,7 +16,7 @@ from redrive.adapters.run_records import LatestRun
 from redrive.adapters.stack import StackNotFoundError, find_stack
 from redrive.adapters.stack_runs import StackRuns
 from redrive.command.exits import CommandError, Exit, explained
-from redrive.command.output import Output, ago
+from redrive.command.output import Output, ago, names
 from redrive.command.progress import Display
 from redrive.command.shared import again, shared_in_places, with_stack
 from redrive.domain.plain_text import plain
@@ -27,7 +27,6 @@ _PEEKED_AT = 10
 _PLACES = 8
 # Seconds after which progress is shown, and between two looks at it.
 _SILENT, _EVERY = 2.0, 0.5
-_MOST_NAMED = 5
 _TITLES = (
     *("QUEUE", "PROFILE", "REGION", "MESSAGES", "IN FLIGHT", "LAST HOUR", "FIRST EXPIRES IN", "RUNNING", "LAST RUN"),
     *("SOURCES", "CONSUMERS"),
@@ -67,10 +66,8 @@ class _Place:
         account.add_depth_an_hour_ago(full, now)
         self.expire = _expire(account, full, now) if peek else {}
         self._find_runs(account, stack_name)
-        if names := account.unreadable:
-            more = f", and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-            listed = ", ".join(names[:_MOST_NAMED]) + more
-            self.notes.append(f"Not looked into, because access is denied or SQS didn't answer: {listed}")
+        if unreadable := account.unreadable:
+            self.notes.append(f"Not looked into, because access is denied or SQS didn't answer: {names(unreadable)}")
 
     def _find_runs(self, account: Account, stack_name: str) -> None:
         """Find the latest run of the stack on each queue, by one request each for stack, runs, and which are on."""
