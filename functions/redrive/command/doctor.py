@@ -12,10 +12,10 @@ from redrive.adapters.account import Account, Caller
 from redrive.adapters.checkup import Checkup
 from redrive.adapters.stack import Stack, StackError, StackNotFoundError, find_stack
 from redrive.command import doctor_queues, doctor_stack
+from redrive.command.doctor_findings import Finding, Severity, document_of, print_findings
 from redrive.command.doctor_queues import Setup
 from redrive.command.doctor_stack import couldnt_be_checked, guarded
 from redrive.command.exits import Exit
-from redrive.command.findings import Finding, Severity, document_of, print_findings
 from redrive.command.output import Output
 from redrive.command.shared import again, shared, with_stack
 

@@ -15,7 +15,7 @@ from redrive.adapters.checkup import Checkup, Key, UnreadableError
 from redrive.adapters.consumers import ConsumerDirectory
 from redrive.adapters.stack import Stack
 from redrive.command.consumers_text import placed
-from redrive.command.findings import Finding, Severity, ask_for
+from redrive.command.doctor_findings import Finding, Severity, ask_for
 from redrive.command.output import Output, ago, moment, names
 from redrive.command.shared import again, aws
 from redrive.domain.errors import RejectedError

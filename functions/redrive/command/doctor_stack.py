@@ -10,9 +10,9 @@ from redrive.adapters.checkup import UnreadableError
 from redrive.adapters.contract_store import ContractStore
 from redrive.adapters.stack import Stack, judging_of
 from redrive.adapters.stack_runs import StackRuns
+from redrive.command.doctor_findings import Finding, Severity, ask_for
 from redrive.command.doctor_queues import Setup
 from redrive.command.exits import explained
-from redrive.command.findings import Finding, Severity, ask_for
 from redrive.command.output import names
 from redrive.command.shared import again, aws
 from redrive.contracts.registry import PYTHON, ContractMapping
