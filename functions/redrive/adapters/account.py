@@ -42,7 +42,7 @@ _CONFIG = Config(
     read_timeout=30,
     max_pool_connections=THREADS,
 )
-# While somebody types.
+# For completion, while the operator types.
 _AT_ONCE = Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=2)
 # An answer says when it was made to a second.
 _PRECISION = timedelta(seconds=3)
@@ -55,12 +55,12 @@ _REMEDY = (
 )
 
 
-# What a page of HTML begins with; no protocol of AWS has such an answer.
+# How an HTML page begins; no AWS protocol has such an answer.
 _PAGES = (b"<!doctype html", b"<html")
 
 
 class NotAwsError(HTTPClientError):
-    """Something else than AWS has answered: a proxy, a network that wants a person to sign in, or another server."""
+    """The answer isn't from AWS, but from a proxy, a network's sign-in page, or another server."""
 
     fmt = "A web page came instead of an answer"
 
@@ -77,9 +77,9 @@ class ListedQueue:
     retention: int
     #: ARN of its own dead-letter queue.
     dead_letter_queue: str | None
-    #: Id, ARN, or alias of the KMS key that encrypts it; None with a key of SQS.
+    #: Id, ARN, or alias of the KMS key that encrypts it; None if SQS manages the key.
     kms_key: str | None = None
-    #: Which queues may name it as their dead-letter queue, as SQS returns it; None if any may.
+    #: Which queues can name it as their dead-letter queue, as SQS returns it; None if any can.
     allow_policy: str | None = None
     #: Names of the queues whose dead-letter queue it is.
     sources: list[str] = field(default_factory=list)
@@ -90,7 +90,7 @@ class ListedQueue:
 
     @property
     def ref(self) -> QueueRef:
-        """The queue as the steps of a run refer to it, taking messages of any size."""
+        """The queue as a run's steps refer to it, without a message size limit of its own."""
         fifo = self.name.endswith(".fifo")
         return QueueRef(name=self.name, arn=self.arn, url=self.url, fifo=fifo, max_bytes=MAX_BYTES)
 
@@ -121,9 +121,9 @@ class Account:
         region = region or os.environ.get("AWS_REGION") or None
         given = profile is not None or region not in {None, getattr(boto3.DEFAULT_SESSION, "region_name", None)}
         default = None if given else boto3.DEFAULT_SESSION
-        #: Queues whose attributes or messages couldn't be looked at.
+        #: Queues whose attributes or messages couldn't be read.
         self.unreadable: list[str] = []
-        #: How many queues there are, and how many of them have been looked at, while they are listed.
+        #: While queues are listed: how many there are, and how many have been read.
         self.queue_count = self.listed_so_far = 0
         self._session = default or boto3.Session(profile_name=profile, region_name=region)
         self._session.events.register("before-parse", _check_answer, unique_id="redrive-check-answer")
@@ -177,7 +177,7 @@ class Account:
         return min((int(message["Attributes"]["SentTimestamp"]) / 1000 for message in received), default=None)
 
     def names(self) -> list[str]:
-        """Return the names of queues, at most 1,000; none if they may not be listed."""
+        """Return the names of at most 1,000 queues; none if the credentials don't allow listing them."""
         try:
             found = self.sqs.list_queues(MaxResults=1000).get("QueueUrls", [])
         except ClientError as error:
@@ -187,12 +187,12 @@ class Account:
         return [url.rsplit("/", 1)[1] for url in found]
 
     def names_like(self, prefix: str) -> list[str]:
-        """Return the names of queues with a prefix, at most 1,000, at once or not at all.
+        """Return the names of at most 1,000 queues with a prefix; give up quickly if SQS is slow.
 
         Raises
         ------
         ClientError, BotoCoreError
-            If they don't come at once.
+            If SQS doesn't answer in time.
         """
         client = self._session.client("sqs", config=_AT_ONCE)
         asked: Any = {"QueueNamePrefix": prefix} if prefix else {}

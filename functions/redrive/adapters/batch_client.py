@@ -1,8 +1,8 @@
-"""Makes the four requests that move messages, for a fraction of the processor time that botocore needs.
+"""Makes the four requests that move messages in a fraction of the processor time that botocore needs.
 
-Used by the mover. botocore makes the first request of each kind (`redrive.adapters.request_templates`); the next ones
-differ only in body, date, and signature. botocore also reads whatever isn't a plain answer, so values and errors are
-the same.
+Used by the mover. botocore makes the first request of each kind (`redrive.adapters.request_templates`). Later ones
+differ only in body, date, and signature. botocore also reads any answer that isn't a plain one, so values and errors
+are the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials
     from mypy_boto3_sqs import SQSClient
 
-# What the entries of the lists in an answer have (SQS API reference).
+# Documented keys of the entries in an answer's lists (SQS API reference).
 _FAILED = frozenset({"Id", "SenderFault", "Code", "Message"})
 _CHANGED = {"Successful": frozenset({"Id"}), "Failed": _FAILED}
 _KNOWN = {
@@ -51,12 +51,12 @@ _KNOWN = {
     "change_message_visibility_batch": _CHANGED,
 }
 _ATTRIBUTE = frozenset({"DataType", "StringValue", "BinaryValue"})
-# Four for each queue that a run sends to. What is forgotten is made again.
+# Four for each queue that a run sends to. A discarded template is made again when it's needed.
 _MOST_TEMPLATES = 1_000
 
 
 def batch_client(connections: int) -> SQSClient | BatchClient:
-    """Return a client for so many threads that doesn't retry.
+    """Return a client for `connections` threads. It doesn't retry.
 
     It is boto3's if requests go through a proxy, or if there are no credentials.
     """
@@ -71,14 +71,14 @@ def batch_client(connections: int) -> SQSClient | BatchClient:
 
 
 class BatchClient:
-    """A client of SQS with the four operations that move messages. Their values lack `ResponseMetadata`.
+    """An SQS client with the four operations that move messages. Their return values lack `ResponseMetadata`.
 
     Parameters
     ----------
     client : SQSClient
         Makes the first request of each kind and whatever this class can't. It doesn't retry.
     credentials : Credentials
-        Those of the client, which refresh themselves.
+        The client's credentials, which refresh themselves.
     profile : str | None
         The profile whose certificates are trusted, if the environment names none.
     """
@@ -88,13 +88,13 @@ class BatchClient:
         self._rehearsal = Rehearsal(client)
         self._credentials = credentials
         self._templates: dict[tuple[str, str, bool], RequestTemplate] = {}
-        # There is one endpoint, unless botocore finds another one for some queues.
+        # Usually one, unless botocore finds another endpoint for some queues.
         self._connections: dict[str, Connections] = {}
         self._profile = profile
 
     @cached_property
     def _bundle(self) -> str | None:
-        """Certificates to trust that are configured, found as botocore finds them."""
+        """The configured certificates to trust, looked up the way botocore does it."""
         session = botocore.session.Session(profile=self._profile)
         configured: str | None = session.get_config_variable("ca_bundle")
         return configured or os.environ.get("REQUESTS_CA_BUNDLE")
@@ -147,7 +147,7 @@ class BatchClient:
 
 
 def _values_of(answer: Answer, operation: str) -> dict[str, Any] | None:
-    """Return the values of a plain answer, as botocore would; None for any other."""
+    """Return the values of a plain answer, as botocore would; None for any other answer."""
     if answer.status != 200:
         return None
     try:
@@ -158,7 +158,7 @@ def _values_of(answer: Answer, operation: str) -> dict[str, Any] | None:
 
 
 def _is_plain(values: Any, operation: str) -> bool:
-    """Return whether an answer has only what is documented, and no nulls. Decodes binary attributes."""
+    """Return whether an answer has only documented keys, and no nulls. Decodes binary attributes."""
     lists = _KNOWN[operation]
     if type(values) is not dict or not values.keys() <= lists.keys():
         return False

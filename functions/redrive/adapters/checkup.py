@@ -1,4 +1,4 @@
-"""Tries what an operator's credentials allow, and reads what a redrive depends on besides queues: keys, topics.
+"""Tests what an operator's credentials allow, and reads the keys and topics that a redrive depends on.
 
 Used by `redrive doctor`. No call changes anything: batches are empty, names don't exist, invocations are dry.
 """
@@ -19,7 +19,7 @@ from redrive.adapters.account import THREADS, Account
 from redrive.adapters.error_codes import DENIED, error_code
 from redrive.adapters.stack import Stack
 
-# SQS refuses empty batches (EmptyBatchRequest), and to receive no messages; botocore would do so before it asks.
+# SQS rejects empty batches (EmptyBatchRequest) and a receive of zero messages. botocore must not validate them first.
 _TRIES = Config(
     parameter_validation=False,
     retries={"mode": "standard", "total_max_attempts": 3},
@@ -28,12 +28,12 @@ _TRIES = Config(
     max_pool_connections=THREADS,
 )
 _NOBODY = "redrive-doctor"
-# Subscriptions of a topic that are looked at.
+# At most this many of a topic's subscriptions are read.
 _MOST_SUBSCRIPTIONS = 20
 
 
 class UnreadableError(Exception):
-    """Something can't be read. The text is the permission, and the error's code if that isn't why."""
+    """Something can't be read. The text is the permission, plus the error's code unless access was denied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Subscriptions:
 
     #: Subscriptions that get everything.
     confirmed: int
-    #: Those that haven't been confirmed.
+    #: Subscriptions that haven't been confirmed.
     pending: int
 
 
@@ -74,11 +74,11 @@ class Checkup:
         return self._account.client("sqs", _TRIES)
 
     def denied_to_look(self, url: str) -> list[str]:
-        """Return which permissions to look into a queue are denied."""
+        """Return which permissions needed to look into a queue are denied."""
         none: dict[str, Any] = {"QueueUrl": url, "Entries": []}
         return _denied(
             {
-                # SQS refuses to receive none; if it didn't, they would stay visible.
+                # SQS rejects a receive of zero messages. If it didn't, the messages would stay visible.
                 "sqs:ReceiveMessage": lambda: self._sqs.receive_message(
                     QueueUrl=url, MaxNumberOfMessages=0, VisibilityTimeout=0
                 ),
@@ -88,15 +88,15 @@ class Checkup:
         )
 
     def denied_to_move(self, url: str) -> list[str]:
-        """Return which permissions to take messages out of a queue are denied."""
+        """Return which permissions needed to take messages out of a queue are denied."""
         return _denied({"sqs:DeleteMessage": lambda: self._sqs.delete_message_batch(QueueUrl=url, Entries=[])})
 
     def denied_to_send(self, url: str) -> list[str]:
-        """Return which permissions to send messages to a queue are denied."""
+        """Return which permissions needed to send messages to a queue are denied."""
         return _denied({"sqs:SendMessage": lambda: self._sqs.send_message_batch(QueueUrl=url, Entries=[])})
 
     def denied_on_account(self) -> list[str]:
-        """Return which permissions are denied that aren't about a queue."""
+        """Return the denied permissions that don't concern a single queue."""
         now = datetime.now(UTC)
         metric = {"Namespace": "AWS/SQS", "MetricName": "ApproximateNumberOfMessagesVisible"}
         query: Any = {"Id": "none", "MetricStat": {"Metric": metric, "Period": 300, "Stat": "Maximum"}}
@@ -110,7 +110,7 @@ class Checkup:
         )
 
     def denied_in_stack(self, stack: Stack) -> list[str]:
-        """Return which permissions to work with the runs of a stack are denied."""
+        """Return which permissions needed to work with a stack's runs are denied."""
         states = self._account.client("stepfunctions")
         execution = f"{stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{_NOBODY}"
         table, key = self._account.client("dynamodb"), {"pk": {"S": _NOBODY}, "sk": {"S": _NOBODY}}
@@ -146,7 +146,7 @@ class Checkup:
         return Key(found["KeyId"], found.get("KeyState", "Unknown"), found.get("DeletionDate"))
 
     def subscriptions(self, topic_arn: str) -> Subscriptions:
-        """Return who gets what a topic publishes, without those that get only what matches a filter.
+        """Return who gets everything that a topic publishes; subscriptions with a filter don't count.
 
         Raises
         ------
@@ -170,7 +170,7 @@ class Checkup:
 
 
 def _denied(tries: dict[str, Callable[[], Any]]) -> list[str]:
-    """Return the permissions that are denied. Any other answer means that the request got further than that."""
+    """Return the permissions that are denied. Any other answer means that the request got past authorization."""
     denied = []
     for permission, attempt in tries.items():
         try:

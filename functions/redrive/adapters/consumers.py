@@ -1,6 +1,7 @@
-"""Reads which functions consume a queue, with an operator's credentials; the Lambda functions aren't allowed to.
+"""Finds the functions that consume a queue, with an operator's credentials.
 
-Used by the `redrive` command to warn about settings that a redrive would suffer from.
+Used by the `redrive` command to warn about settings that would hurt a redrive. The app's own functions don't have these
+permissions.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 
     from redrive.domain.messages.queues import QueueAddress
 
-# Batches that a dedicated poller may have under way (Lambda developer guide, "Lambda parameters for Amazon SQS event
-# source mappings", ProvisionedPollerConfig).
+# Batches that a dedicated poller can process at the same time (Lambda developer guide, "Lambda parameters for Amazon
+# SQS event source mappings", ProvisionedPollerConfig).
 _BATCHES_PER_POLLER = 10
-# Queues for which each is asked for its mappings, instead of listing those of the account: an account gets 15 requests
-# per second for all of its functions (Lambda developer guide, "Lambda quotas").
+# Up to this many queues, mappings are read for each queue; above it, all mappings of the account are listed. An account
+# gets 15 requests per second for all of its functions (Lambda developer guide, "Lambda quotas").
 _ASKED_SINGLY = 5
 
 type _Mappings = Mapping[str, list[EventSourceMappingConfigurationTypeDef]]
@@ -37,14 +38,14 @@ type _Mappings = Mapping[str, list[EventSourceMappingConfigurationTypeDef]]
 
 @dataclass
 class ConsumerDirectory:
-    """The functions of an account, as far as its credentials may see them."""
+    """The functions of an account that its credentials can see."""
 
     account: Account
     #: What couldn't be read, and why: `lambda:ListEventSourceMappings (AccessDeniedException)`.
     unreadable: set[str] = field(default_factory=set)
 
     def of(self, queues: Iterable[QueueAddress]) -> list[ConsumedQueue]:
-        """Return the queues with what consumes them, without those whose attributes can't be read."""
+        """Return queues with their consumers. A queue whose attributes can't be read is left out."""
         client = self.account.client("lambda")
         queues = list(queues)
         listed = self._all() if len(queues) > _ASKED_SINGLY else None
@@ -71,7 +72,7 @@ class ConsumerDirectory:
         policy = attributes.get("RedrivePolicy")
         consumed = ConsumedQueue(
             queue=queue.name,
-            # Of a queue that says nothing (SQS API reference, CreateQueue).
+            # SQS's default (SQS API reference, CreateQueue).
             visibility_timeout=int(attributes.get("VisibilityTimeout", "30")),
             max_receives=_max_receives(policy),
             consumers=self._consumers(client, queue.arn, listed),
@@ -100,7 +101,7 @@ class ConsumerDirectory:
             batching_window=mapping.get("MaximumBatchingWindowInSeconds", 0),
             max_concurrency=_max_concurrency(mapping),
             reports_failures="ReportBatchItemFailures" in mapping.get("FunctionResponseTypes", []),
-            # Encrypted filters can't be read without their key, but what went wrong says that there are some.
+            # Encrypted filters can't be read without their key, but the error shows that there are some.
             filtered=bool(mapping.get("FilterCriteria", {}).get("Filters") or mapping.get("FilterCriteriaError")),
             timeout=settings and settings.get("Timeout"),
             # The default (Lambda developer guide, "Sending Lambda function logs to CloudWatch Logs").
@@ -108,7 +109,7 @@ class ConsumerDirectory:
         )
 
     def _settings(self, client: LambdaClient, arn: str) -> FunctionConfigurationResponseTypeDef | None:
-        """Return a function's settings; of the version or alias in the ARN, if it has one."""
+        """Return the settings of a function, or of the version or alias that the ARN names."""
         try:
             return client.get_function_configuration(FunctionName=arn)
         except (ClientError, BotoCoreError) as error:

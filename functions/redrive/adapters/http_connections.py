@@ -1,7 +1,7 @@
 """Keeps connections to one HTTP endpoint open and makes POST requests on them.
 
-Used by `redrive.adapters.batch_client`. Timeouts, what is verified, and which error is raised are those of botocore's
-own HTTP session, because the lane judges by the error whether a request may have been carried out.
+Used by `redrive.adapters.batch_client`. Timeouts, verification, and errors are the same as in botocore's own HTTP
+session, because the lane decides from the error whether a request may have been carried out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from botocore.exceptions import (
 )
 from botocore.httpsession import create_urllib3_context, get_cert_path
 
-# Bytes that are read at a time, so that nobody who announces more makes room for it.
+# Bytes to read at a time, so a server can't make this process allocate whatever length it announces.
 _PIECE = 65_536
 _PORTS = {"http": 80, "https": 443}
 
@@ -61,7 +61,7 @@ class Connections:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._tls = _tls_context(bundle) if parts.scheme == "https" else None
-        # What was returned last is used first; the methods of a list are atomic.
+        # The most recently used connection is reused first. A list's methods are atomic.
         self._idle: list[socket.socket] = []
 
     def post(self, request: bytes) -> Answer:
@@ -98,7 +98,7 @@ class Connections:
                 connection = self._idle.pop()
             except IndexError:
                 return None
-            # Nothing was requested, so whatever can be read is the end of the connection.
+            # No request is open, so anything that can be read means that the connection is done.
             poll = select.poll()
             poll.register(connection, select.POLLIN)
             if not poll.poll(0):
@@ -139,7 +139,7 @@ def _exchange(connection: socket.socket, request: bytes) -> tuple[Answer, bool]:
     response = HTTPResponse(connection, method="POST")
     try:
         response.begin()
-        # Of a body that ends too early, botocore takes what there is. What is missing then is the length that remains.
+        # If a body ends too early, botocore takes what has arrived, and `length` says how much is missing.
         body = b"".join(iter(partial(response.read, _PIECE), b""))
         reusable = not response.length and not response.will_close
         return Answer(response.status, dict(response.headers), body), reusable

@@ -252,11 +252,11 @@ def unfinished(table: LocalTable, dlq_arn: str) -> RunState | None:
 
 
 def outcome(table: LocalTable, state: RunState) -> Tally:
-    """Return what an interrupted run has done, as far as it has recorded, and how many messages may arrive twice."""
+    """Return what an interrupted run has recorded: its counts, and how many messages may arrive twice."""
     if state.plan is None or state.tally is None:
         return Tally()
     if state.next is State.REPORT:
-        # The clean-up has added up everything.
+        # The clean-up has already added up all lanes.
         return state.tally
     checkpoints = Checkpoints(TABLE, table.client)
     unfinished_slices = checkpoints.unfinished(state.plan, state.tally.rounds)

@@ -1,7 +1,7 @@
-"""Lets botocore make one request of a kind, so that the next ones of that kind can be made without it.
+"""Lets botocore make the first request of each kind, so later ones can be made without it.
 
-Used by `redrive.adapters.batch_client`. What depends on configuration (endpoint, Region, headers, user agent, which
-headers are signed) is the same for all requests of an operation, so botocore's own request is the template for them.
+Used by `redrive.adapters.batch_client`. Everything that depends on configuration (endpoint, Region, headers, user
+agent, signed headers) is the same for all requests of an operation, so botocore's own request serves as their template.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from botocore.credentials import ReadOnlyCredentials
 from redrive.adapters.http_connections import Answer
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
-# They are different in each request. Names in lower case.
+# Headers that differ in each request, in lower case.
 _DATE, _TOKEN, _INVOCATION = "x-amz-date", "x-amz-security-token", "amz-sdk-invocation-id"
 _OWN = frozenset({_DATE, _TOKEN, _INVOCATION, "authorization", "content-length", "host", "accept-encoding"})
 _NOTHING = Answer(200, {}, b"{}")
 
 
 class NoTemplateError(Exception):
-    """botocore makes requests of a kind that this module doesn't know."""
+    """botocore makes requests in a form that this module doesn't know."""
 
 
 class Rehearsal:
-    """Lets a client of botocore make requests that aren't sent, and read answers that it is given.
+    """Makes a botocore client build requests without sending them, and parse answers that it didn't receive.
 
     Parameters
     ----------
     client : BaseClient
-        The client. What it does otherwise stays the same.
+        The client. All its other calls work as before.
     """
 
     def __init__(self, client: BaseClient) -> None:
         self._client = client
         self._current = threading.local()
-        # The last event before a request leaves. What a handler returns is the answer.
+        # The last event before a request is sent. If a handler returns an answer, botocore sends nothing.
         events: Any = client.meta.events
         events.register_last("before-send", self._answer)
 
@@ -60,7 +60,7 @@ class Rehearsal:
         return request
 
     def read(self, operation: str, parameters: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
-        """Return what the client makes of an answer, or raise its error."""
+        """Return the values that the client reads from an answer, or raise the client's error."""
         with self._given(answer):
             result: dict[str, Any] = getattr(self._client, operation)(**parameters)
         return result
@@ -103,11 +103,11 @@ def _base64(value: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RequestTemplate:
-    """All requests of one operation on one queue."""
+    """The template for all requests of one operation on one queue."""
 
     #: Scheme, host, and port of the endpoint.
     origin: str
-    #: Request line and headers that are the same in all requests, in the form of HTTP.
+    #: Request line and headers that are the same in all requests, as sent over HTTP.
     head: bytes
     path: str
     #: The same headers by name, in lower case.
@@ -119,12 +119,12 @@ class RequestTemplate:
 
     @classmethod
     def of(cls, request: AWSPreparedRequest, credentials: ReadOnlyCredentials) -> RequestTemplate:
-        """Return the template that makes requests like one that botocore made.
+        """Return the template for requests like one that botocore made.
 
         Raises
         ------
         NoTemplateError
-            If it wouldn't make that same request.
+            If the template wouldn't reproduce that request.
         """
         found = {name.lower(): _text(value) for name, value in request.headers.items()}
         parts = urlsplit(request.url)
@@ -148,7 +148,7 @@ class RequestTemplate:
         return template
 
     def request(self, body: bytes, credentials: ReadOnlyCredentials, timestamp: str) -> bytes:
-        """Return a request in the form of HTTP.
+        """Return a request as sent over HTTP.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class RequestTemplate:
         return b"%b%b\r\n\r\n%b" % (self.head, lines.encode(), body)
 
     def dynamic(self, body: bytes, credentials: ReadOnlyCredentials, timestamp: str, invocation: str) -> dict[str, str]:
-        """Return the headers that are different in each request."""
+        """Return the headers that differ in each request."""
         own = {_DATE: timestamp, _INVOCATION: invocation, "content-length": str(len(body))}
         if credentials.token:
             own[_TOKEN] = credentials.token
@@ -185,7 +185,7 @@ class RequestTemplate:
 
 @lru_cache(maxsize=4)
 def _signing_key(secret: str, scope: str) -> bytes:
-    """Return the key of a day, Region, and service."""
+    """Return the signing key for a day, Region, and service."""
     key = f"AWS4{secret}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")

@@ -1,19 +1,19 @@
-"""The records of runs in the runs table, for people who ask later what was done, by whom, and why.
+"""The records of runs in the runs table, for people who want to know later what was done, by whom, and why.
 
-Written by the coordinator, read by the `redrive` command. Nothing that a run does depends on them. They are kept longer
-than the other items of `redrive.adapters.run_table`:
+The coordinator writes them and the `redrive` command reads them. Runs don't depend on them. They are kept longer than
+the other items of `redrive.adapters.run_table`:
 
 =================  ==========================  ==================================================
 pk                 sk                          item
 =================  ==========================  ==================================================
-runs#QUEUE         TIME#RUN                    the record of a run on the queue of that name
+runs#QUEUE         TIME#RUN                    the record of a run on QUEUE
 run#RUN            record                      where the record of the run is
 runs#(latest)      QUEUE                       the latest run on the queue that had a plan: id, start, status
 =================  ==========================  ==================================================
 
-One query finds the latest runs on all queues. A record's `day` is the key of an index, which has no other items: one
-query finds the runs of a queue, another one those of a day. Any version reads what it knows of a record that another
-version wrote, because a record is only shown.
+One query finds the latest runs on all queues. A record's `day` is the key of an index, which has no other items. So it
+takes one query to find the runs of a queue, or of a day. A record is only shown, so each version reads what it knows
+from records that other versions wrote.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TEXTS = frozenset(
 # Greater than any number of rounds: a record with a report is never overwritten by one without.
 _LAST = 10**9
 _NOT_ENDED = "-"
-#: The status of a run that is on; a record has none until the run has ended.
+#: The status of a run in progress; a record has no status until the run has ended.
 RUNNING = "RUNNING"
 
 
@@ -54,12 +54,12 @@ class LatestRun:
 
     run_id: str
     started_at: datetime
-    #: How it ended; None if it hasn't, as far as its record says.
+    #: How it ended; None if its record doesn't say that it has.
     status: str | None
 
     @property
     def is_on(self) -> bool:
-        """Whether it is on, as far as Step Functions says."""
+        """Whether Step Functions says that it's in progress."""
         return self.status == RUNNING
 
 
@@ -124,7 +124,7 @@ class RunRecords(Table):
             self._keep_latest(record, place)
 
     def _keep_latest(self, record: RunRecord, place: str) -> None:
-        """Say that a run is the latest on its queue, unless a later one is."""
+        """Record a run as the latest on its queue, unless a later one is recorded."""
         values = {":place": {"S": place}, ":status": {"S": record.status or _NOT_ENDED}}
         values |= {":expires": self._expires_at(), ":format": {"N": str(ROW_FORMAT)}}
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
@@ -138,7 +138,7 @@ class RunRecords(Table):
             )
 
     def latest(self) -> dict[str, LatestRun]:
-        """Return the latest run on each queue, by the queue's name, rejected runs aside; one query for all."""
+        """Return the latest run on each queue by the queue's name, not counting rejected runs, in one query."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._name,
             KeyConditionExpression="pk = :pk",
@@ -154,7 +154,7 @@ class RunRecords(Table):
         return _read(item) if item else None
 
     def of_queue(self, dlq: str, most: int, day: date | None = None) -> list[RunRecord]:
-        """Return the records of the latest runs on the queue of that name (on a day in UTC), the newest first."""
+        """Return the records of the latest runs on a queue (on a day in UTC), newest first."""
         values = {":pk": {"S": f"runs#{dlq}"}}
         if day is None:
             return self._newest("pk = :pk", values, most)
@@ -163,7 +163,7 @@ class RunRecords(Table):
     def of_day(self, day: date, most: int) -> list[RunRecord]:
         """Return the records of the latest runs that started on a day in UTC, the newest first."""
         values = {":day": {"S": f"{day:%Y-%m-%d}"}}
-        # It is a word of the expression's language.
+        # A reserved word in expressions.
         names = {"#day": "day"}
         return self._newest("#day = :day", values, most, IndexName=BY_DAY, ExpressionAttributeNames=names)
 

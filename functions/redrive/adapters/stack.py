@@ -54,7 +54,7 @@ class Stack:
     version: str
     #: Its parameters as they were deployed, by name; those that CloudFormation doesn't show have asterisks.
     parameters: Mapping[str, str]
-    #: Of CloudFormation, such as UPDATE_COMPLETE.
+    #: CloudFormation's status of the stack, such as UPDATE_COMPLETE.
     status: str = "UNKNOWN"
     #: None if the stack passes on the outputs of a nested one without it.
     alarm_topic_arn: str | None = None
@@ -90,8 +90,7 @@ def find_stack(account: Account, name: str) -> Stack:
             f"There is no stack {name} in {account.region}. {_others(client)} To deploy one: docs/guides/deploy.md"
         ) from None
     outputs = _outputs(found)
-    # One that was named by its ARN is found for 90 days after it was deleted (CloudFormation API reference,
-    # DescribeStacks).
+    # A deleted stack can be found by its ARN for 90 days (CloudFormation API reference, DescribeStacks).
     if _OURS not in outputs or found.get("StackStatus") == "DELETE_COMPLETE":
         raise StackError(_not_ours(found) + f" {_others(client)}")
     _check_version(name, outputs)
@@ -119,7 +118,7 @@ def find_stack(account: Account, name: str) -> Stack:
 
 
 def find_stacks(account: Account, name: str) -> list[Stack]:
-    """Return the stack of that name, if there is one, and others of this app that can be listed and used.
+    """Return the stack of that name, if it exists, and other stacks of this app that can be listed and used.
 
     Raises
     ------
@@ -129,7 +128,7 @@ def find_stacks(account: Account, name: str) -> list[Stack]:
     found = []
     with suppress(StackNotFoundError):
         found.append(find_stack(account, name))
-    # Listing takes the permission for all stacks.
+    # Listing needs the permission on all stacks.
     with suppress(ClientError, BotoCoreError):
         for other in _deployed(account.client("cloudformation")):
             if other not in {stack.name for stack in found}:

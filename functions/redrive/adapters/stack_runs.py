@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # Executions in progress that are described; a stack has one per queue.
 _MOST_DESCRIBED = 50
 _MOST_NAMED = 200
-#: Days that are looked through for the latest runs of all queues: by default, records are kept for 90 days.
+#: Days to search for the latest runs of all queues: by default, records are kept for 90 days.
 DAYS = 92
 
 
@@ -68,7 +68,7 @@ class Execution:
 
     @property
     def reference(self) -> str:
-        """What commands call the run: its id or, if that is a hash, the ARN, as a shell takes it."""
+        """How commands refer to the run: by its id or, if that is a hash, by its ARN, quoted for a shell."""
         return shell_word(self.arn) if is_hash(self.run_id) else self.run_id
 
     @property
@@ -80,7 +80,7 @@ class Execution:
     def continues(self) -> str | None:
         """The run that it continues, which began with another execution; None if it continues none.
 
-        Anyone may have written that who may start executions.
+        Anyone who can start executions could have written it.
         """
         given = self.given.get("continuation")
         run = given.get("run") if isinstance(given, Mapping) else None
@@ -184,12 +184,12 @@ class StackRuns:
 
     @cached_property
     def records(self) -> RunRecords:
-        """What is kept of runs, for `RecordDays` days."""
+        """The records of runs, kept for `RecordDays` days."""
         return RunRecords(self.stack.run_table, self._account.client("dynamodb"))
 
     def latest(self, most: int, now: datetime) -> list[RunRecord]:
-        """Return the records of the latest runs on all queues, the newest first, by one query per day."""
-        # The clock of whoever asks may be behind.
+        """Return the records of the latest runs on all queues, newest first, with one query per day."""
+        # The operator's clock may be behind.
         tomorrow = now.astimezone(UTC).date() + timedelta(days=1)
         found: list[RunRecord] = []
         with ThreadPoolExecutor(THREADS) as pool:
@@ -201,7 +201,7 @@ class StackRuns:
         return found[:most]
 
     def latest_by_queue(self) -> dict[str, LatestRun]:
-        """Return the latest run on each queue, by the queue's name. One that is on has the status `RUNNING`."""
+        """Return the latest run on each queue, by the queue's name. A run in progress has the status `RUNNING`."""
         found = self.records.latest()
         unknown = {queue: run for queue, run in found.items() if run.status is None}
         try:
@@ -214,7 +214,7 @@ class StackRuns:
         return found | {queue: replace(run, status=RUNNING) for queue, run in is_on.items()}
 
     def _open(self) -> Iterator[str]:
-        """Yield the ARNs of the executions that haven't ended, the newest first, by one request for 1,000 of them."""
+        """Yield the ARNs of the executions that haven't ended, newest first. A request returns up to 1,000."""
         pages = self._states.get_paginator("list_executions").paginate(
             stateMachineArn=self.stack.state_machine_arn, statusFilter=RUNNING, PaginationConfig={"PageSize": 1000}
         )
@@ -222,7 +222,7 @@ class StackRuns:
             yield from (execution["executionArn"] for execution in page["executions"])
 
     def names(self) -> set[str]:
-        """Return the names of the latest runs and of their queues, for whoever misspelled one; none if denied."""
+        """Return the names of the latest runs and their queues, as suggestions; none if access is denied."""
         try:
             latest = self.latest(_MOST_NAMED, datetime.now(UTC))
         except ClientError as error:

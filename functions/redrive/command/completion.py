@@ -1,4 +1,4 @@
-"""`redrive completion`: prints what makes a shell complete this command's names, options, and queues."""
+"""`redrive completion`: prints a script that makes a shell complete subcommands, options, and queue names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def command(output: Output, *, shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None  # click completes for all of these shells
     made = kind(click.get_current_context().find_root().command, {}, "redrive", "_REDRIVE_COMPLETE")
-    # Not `source()`, which runs bash to see its version, and says so in the middle of the operator's prompt.
+    # Not `source()`: it runs bash to check its version, and its warning would appear in the operator's prompt.
     script = made.source_template % made.source_vars()
     if output.as_json:
         output.document(shell=shell, script=script)

@@ -1,4 +1,4 @@
-"""What the consumers of queues look like in a terminal, with what a redrive would suffer from.
+"""Prints the consumers of queues in a terminal, and warns about settings that would hurt a redrive.
 
 Used by the commands that look at a queue.
 """
@@ -18,7 +18,7 @@ def print_consumers(output: Output, queues: Iterable[ConsumedQueue], unreadable:
     Parameters
     ----------
     output : Output
-        Where.
+        Where to print.
     queues : Iterable[ConsumedQueue]
         The queues that messages go to.
     unreadable : Iterable[str]
@@ -39,7 +39,7 @@ def print_consumers(output: Output, queues: Iterable[ConsumedQueue], unreadable:
 
 
 def placed(queues: Iterable[ConsumedQueue]) -> list[ConsumedQueue]:
-    """Return queues whose warnings' remedies name the profile and Region that this process was started with."""
+    """Return the queues with this process's profile and Region added to their warnings' remedies."""
     return [
         queue.model_copy(
             update={
@@ -53,7 +53,7 @@ def placed(queues: Iterable[ConsumedQueue]) -> list[ConsumedQueue]:
 
 
 def settings_of(consumer: Consumer) -> str:
-    """Return how a function consumes a queue, in one line."""
+    """Return a function's settings as a consumer, in one line."""
     limit = consumer.max_concurrency
     window = f" after up to {consumer.batching_window} s" if consumer.batching_window else ""
     return ", ".join(

@@ -39,7 +39,7 @@ def with_contracts[F: Callable[..., Any]](function: F) -> F:
 
 
 def contract_options(given: Iterable[str]) -> list[str]:
-    """Return the options that give the same contracts to another command, as a shell takes them."""
+    """Return the options that pass the same contracts to another command, quoted for a shell."""
     return [f"--contract {shell_word(text)}" for text in given]
 
 

@@ -1,4 +1,4 @@
-"""`redrive doctor`: checks what a redrive depends on, and says what to do about each finding."""
+"""`redrive doctor`: checks what a redrive depends on and says what to do about each finding."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from redrive.command.exits import Exit
 from redrive.command.output import Output
 from redrive.command.shared import again, shared, with_stack
 
-# A request is refused if its time is off by five minutes in most services (AWS General Reference, "Signing AWS API
-# requests").
+# Most services reject a request whose time is off by five minutes (AWS General Reference, "Signing AWS API requests").
 _CLOCK_ERROR = timedelta(minutes=5)
 
 
@@ -31,10 +30,11 @@ _CLOCK_ERROR = timedelta(minutes=5)
 def command(context: click.Context, *, stack_name: str) -> int:
     """Check what a redrive depends on.
 
-    Credentials and permissions, queues with their keys and consumers, and the stack with its contracts and topics.
+    That includes credentials and permissions, queues with their keys and consumers, and the stack with its contracts
+    and topics.
 
-    Changes nothing and receives no message. Each finding comes with a remedy. Exit code 6 means that there are problems
-    or warnings.
+    Changes nothing and receives no messages. Says how to fix each problem. Exit code 6 means that there are problems or
+    warnings.
     """
     output = context.ensure_object(Output)
     account = Account(output.profile, output.region)
@@ -81,7 +81,7 @@ def _credentials(account: Account, caller: Caller) -> Iterator[Finding]:
 
 
 def _stack(context: click.Context, account: Account, name: str) -> tuple[Stack | None, list[Finding]]:
-    """Return the stack, and what is to say if there is none: nothing is wrong with that unless it was named."""
+    """Return the stack, or a finding if there is none. That's a problem only if the operator named the stack."""
     try:
         return find_stack(account, name), []
     except StackNotFoundError as error:

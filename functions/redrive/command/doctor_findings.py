@@ -1,4 +1,4 @@
-"""What `redrive doctor` found: each with its severity and, unless all is well, what to do about it."""
+"""The findings of `redrive doctor`: each has a severity and, unless all is well, a remedy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Finding:
     #: consumers.
     check: str
     text: str
-    #: A command, or a sentence where there is none; None if the text says it or nothing has to be done.
+    #: A command, or a sentence if no command helps; None if the text says it or there's nothing to do.
     remedy: str | None = None
 
 
@@ -39,7 +39,7 @@ _STYLES = {Severity.PROBLEM: "red", Severity.WARNING: "yellow", Severity.UNKNOWN
 
 
 def print_findings(output: Output, findings: Iterable[Finding]) -> None:
-    """Print a line per finding, and what to do below it."""
+    """Print a line for each finding, with its remedy below."""
     for finding in findings:
         if output.quiet and finding.severity is Severity.OK:
             continue

@@ -23,37 +23,37 @@ from redrive.domain.names import display_name
 from redrive.domain.plain_text import shell_word
 from redrive.domain.plan.lease import LEASE_TAG, lease_in
 
-# Dead-letter queues whose permissions are tried; those of the others are most likely the same.
+# Permissions are tested on at most this many dead-letter queues; the others most likely have the same ones.
 _MOST_TRIED = 20
-# Those whose tags are read: an account has five requests about tags per second (SQS developer guide, "Quotas related to
-# queues").
+# Tags are read for at most this many: an account gets five tag requests per second (SQS developer guide, "Quotas
+# related to queues").
 _MOST_TAGS = 5
 # 14 days (SQS API reference, SetQueueAttributes), and the default.
 _LONGEST, _USUAL = 1_209_600, 345_600
-# SQS API reference, SetQueueAttributes: more need allowAll.
+# More sources need allowAll (SQS API reference, SetQueueAttributes).
 _MOST_ALLOWED = 10
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What is checked."""
+    """What the doctor checks."""
 
     output: Output
     account: Account
     checkup: Checkup
-    #: All queues that may be read.
+    #: All queues that the credentials can read.
     queues: list[ListedQueue]
-    #: None if there is none that this command can work with.
+    #: None if there is no stack that this command can work with.
     stack: Stack | None
 
     @cached_property
     def dlqs(self) -> list[ListedQueue]:
-        """The dead-letter queues, those with messages first."""
+        """The dead-letter queues, the ones with messages first."""
         found = [queue for queue in self.queues if queue.sources]
         return sorted(found, key=lambda queue: (-(queue.messages + queue.in_flight), queue.name))
 
     def sources_of(self, dlq: ListedQueue) -> list[ListedQueue]:
-        """Return the queues whose dead-letter queue it is."""
+        """Return the source queues of a dead-letter queue."""
         return [queue for queue in self.queues if queue.dead_letter_queue == dlq.arn]
 
     def covers(self, queue: ListedQueue) -> bool:
@@ -62,7 +62,7 @@ class Setup:
 
 
 def permissions(setup: Setup) -> Iterator[Finding]:
-    """Yield which permissions of the commands are denied."""
+    """Report the denied permissions among those that the commands need."""
     tried = setup.dlqs[:_MOST_TRIED]
     denied: dict[tuple[str, str], set[str]] = defaultdict(set)
 
@@ -106,7 +106,7 @@ def permissions(setup: Setup) -> Iterator[Finding]:
 
 
 def leases(setup: Setup) -> Iterator[Finding]:
-    """Yield which runs of `redrive move` are on, and which were interrupted."""
+    """Report the runs of `redrive move` that are in progress or were interrupted."""
     for queue in [queue for queue in setup.dlqs if queue.messages or queue.in_flight][:_MOST_TAGS]:
         try:
             lease = lease_in(setup.account.queues.tags(queue.ref))
@@ -129,10 +129,10 @@ def leases(setup: Setup) -> Iterator[Finding]:
 
 
 def keys(setup: Setup) -> Iterator[Finding]:
-    """Yield which keys of dead-letter queues and their sources can't be used."""
+    """Report keys of dead-letter queues and their sources that can't be used."""
     users: dict[str, list[str]] = defaultdict(list)
     for queue in setup.queues:
-        # Keys of AWS, such as that of SQS, can't be disabled (KMS developer guide, "AWS KMS keys").
+        # AWS's own keys, such as SQS's, can't be disabled (KMS developer guide, "AWS KMS keys").
         if queue.kms_key and not queue.kms_key.split(":")[-1].startswith("alias/aws/") and _takes_part(setup, queue):
             users[queue.kms_key].append(queue.name)
     with ThreadPoolExecutor(THREADS) as pool:
@@ -155,7 +155,7 @@ def keys(setup: Setup) -> Iterator[Finding]:
 
 
 def retention(setup: Setup) -> Iterator[Finding]:
-    """Yield which dead-letter queues lose messages early, or don't accept their own sources."""
+    """Report dead-letter queues that lose messages early or don't accept their own sources."""
     short = 0
     for dlq in setup.dlqs:
         sources = setup.sources_of(dlq)
@@ -180,7 +180,7 @@ def retention(setup: Setup) -> Iterator[Finding]:
 
 
 def consumers(setup: Setup) -> Iterator[Finding]:
-    """Yield what a redrive would suffer from at the consumers of the source queues."""
+    """Report settings of the source queues' consumers that would hurt a redrive."""
     sources = [source for dlq in setup.dlqs for source in setup.sources_of(dlq)]
     directory = ConsumerDirectory(setup.account)
     found = placed(directory.of(queue.ref for queue in sources))
@@ -251,7 +251,7 @@ def _accepts(dlq: ListedQueue, source: ListedQueue) -> bool:
 
 
 def _allow(dlq: ListedQueue, sources: list[ListedQueue]) -> str:
-    """Return the command that lets a dead-letter queue accept its sources; a policy names at most ten."""
+    """Return the command that makes a dead-letter queue accept its sources. A policy can name at most ten."""
     arns = {*json.loads(dlq.allow_policy or "{}").get("sourceQueueArns", ()), *(source.arn for source in sources)}
     by_queue = {"redrivePermission": "byQueue", "sourceQueueArns": sorted(arns)}
     policy = json.dumps(by_queue if len(arns) <= _MOST_ALLOWED else {"redrivePermission": "allowAll"})

@@ -21,12 +21,12 @@ from redrive.domain.errors import RejectedError, UnavailableError
 from redrive.domain.messages.arns import arn_name
 from redrive.domain.plain_text import shell_word
 
-# Of QueueNamePattern.
+# QueueNamePattern's limit.
 _MOST_PATTERNS = 8
 
 
 def state(setup: Setup, stack: Stack) -> Iterator[Finding]:
-    """Yield what is wrong with the stack itself, and which permissions to use it are denied."""
+    """Report what's wrong with the stack itself, and the denied permissions among those that using it takes."""
     status, name = stack.status, stack.name
     events = aws(
         f"aws cloudformation describe-stack-events --stack-name {name} --query "
@@ -61,7 +61,7 @@ def state(setup: Setup, stack: Stack) -> Iterator[Finding]:
 
 
 def patterns(setup: Setup, stack: Stack) -> Iterator[Finding]:
-    """Yield which dead-letter queues the stack can't redrive, or not back to their sources."""
+    """Report dead-letter queues that the stack can't redrive, or whose messages it can't send back."""
     covered = [queue for queue in setup.dlqs if stack.covers(queue.name)]
     sources = {source.name for queue in covered for source in setup.sources_of(queue) if not setup.covers(source)}
     if sources:
@@ -73,7 +73,7 @@ def patterns(setup: Setup, stack: Stack) -> Iterator[Finding]:
             _deploy(stack, sources),
         )
     others = [queue for queue in setup.dlqs if not stack.covers(queue.name)]
-    # A stack isn't meant for every queue.
+    # A stack doesn't have to cover every queue.
     missing = [queue for queue in others if not covered or queue.messages or queue.in_flight]
     if missing:
         where = ", where messages are" if covered else ", nor any other dead-letter queue"
@@ -91,7 +91,7 @@ def patterns(setup: Setup, stack: Stack) -> Iterator[Finding]:
 
 
 def runs(setup: Setup, stack: Stack) -> Iterator[Finding]:
-    """Yield which runs are on, and which died while they held a queue."""
+    """Report runs that are in progress, and runs that died while they held a queue."""
     stack_runs = StackRuns(setup.account, stack)
     covered = [queue for queue in setup.dlqs if stack.covers(queue.name)]
     with ThreadPoolExecutor(THREADS) as pool:
@@ -116,7 +116,7 @@ def runs(setup: Setup, stack: Stack) -> Iterator[Finding]:
 
 
 def contracts(setup: Setup, stack: Stack) -> Iterator[Finding]:
-    """Yield which contracts of the stack can't be loaded, or match no queue."""
+    """Report contracts of the stack that can't be loaded or match no queue."""
     judging = judging_of(setup.account, stack)
     given = stack.parameters.get("QueueContracts", "") if judging is None else judging.contracts
     store = ContractStore(given, stack.account_id)
@@ -161,7 +161,7 @@ def contracts(setup: Setup, stack: Stack) -> Iterator[Finding]:
 
 
 def topics(setup: Setup, stack: Stack) -> Iterator[Finding]:
-    """Yield which topics nobody listens to."""
+    """Report topics that nobody is subscribed to."""
     for what, arn in (("reports", stack.report_topic_arn), ("alarms", stack.alarm_topic_arn)):
         if arn is None:
             continue
@@ -182,7 +182,7 @@ def topics(setup: Setup, stack: Stack) -> Iterator[Finding]:
 
 
 def guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Yield findings; what AWS refuses ends only this check."""
+    """Yield findings. If AWS refuses a request, only this check ends."""
     try:
         yield from findings
     except Exception as error:  # noqa: BLE001 -- an unknown one is raised again
@@ -190,7 +190,7 @@ def guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
 
 
 def couldnt_be_checked(check: str, error: Exception) -> Finding:
-    """Return what an error means for a check; raise it if it's a defect of this command."""
+    """Return the finding for an error that ended a check. Raise the error if it's a bug in this command."""
     known = explained(error)
     if known is None:
         raise error
@@ -209,7 +209,7 @@ def _show(location: str) -> str:
 
 
 def _waiter(status: str) -> str:
-    """Return what waits for the end of a change (AWS CLI reference, "cloudformation wait")."""
+    """Return the waiter for the end of a change (AWS CLI reference, "cloudformation wait")."""
     if "ROLLBACK" in status:
         return "stack-rollback-complete"
     return f"stack-{status.partition('_')[0].lower()}-complete"
@@ -218,7 +218,7 @@ def _waiter(status: str) -> str:
 def _deploy(stack: Stack, more: Iterable[str]) -> str:
     now = [pattern for pattern in stack.parameters.get("QueueNamePattern", "").split(",") if pattern]
     wanted = [*now, *sorted({*more} - {*now})]
-    # Up to 8 names, in which * stands for anything.
+    # More don't fit, so the operator must combine them with *.
     patterns = ",".join(wanted) if len(wanted) <= _MOST_PATTERNS else "PATTERN,PATTERN"
     overrides = shell_word(f'QueueNamePattern="{patterns}"')
     return aws(f"sam deploy --stack-name {stack.name} --parameter-overrides {overrides}")

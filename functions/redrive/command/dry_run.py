@@ -78,7 +78,7 @@ class Seen(NamedTuple):
 
     @property
     def receiver(self) -> QueueAddress | None:
-        """The queue that it would go to; None if it would go nowhere, or to something else."""
+        """The queue that the message would go to; None if it would go nowhere, or not to a queue."""
         verdict = self.judgment.verdict
         if not isinstance(verdict, Redrive) or not verdict.outbound.destination.takes_batches:
             return None
@@ -111,9 +111,9 @@ def dry_run(
     deployment : Deployment | None
         The deployment that a run would be started in.
     planned : Callable[[RunPlan], None]
-        Gets the plan.
+        Called with the plan.
     seen : Callable[[Seen], None]
-        Gets each message that was looked at.
+        Called with each message that was looked at.
 
     Raises
     ------

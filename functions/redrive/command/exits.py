@@ -21,7 +21,7 @@ _UNREACHABLE = {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutEr
     "SSLError",
     "ProxyConnectionError",
 }
-# What answers isn't AWS. botocore names one only if the protocol is XML.
+# The answer isn't from AWS. botocore has a specific error only if the protocol is XML.
 _NOT_AWS = {"NotAwsError", "ResponseParserError"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 # Besides those that the adapters know.

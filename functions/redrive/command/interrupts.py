@@ -26,9 +26,9 @@ class Interrupts:
     Parameters
     ----------
     stop : Event
-        Set by the first one.
+        Set by the first signal.
     output : Output
-        Where it is said what happens now.
+        Where to say what happens next.
     resume : str
         The command that resumes the run.
     """
@@ -59,5 +59,5 @@ class Interrupts:
     def _say(self, text: str) -> None:
         # A signal may come while something else is being printed, which must not be entered again.
         if not self._output.quiet and sys.stderr is not None:
-            with suppress(OSError):  # such as that of a terminal that was closed
+            with suppress(OSError):  # such as a closed terminal
                 os.write(2, f"\n{text}\n".encode())

@@ -57,7 +57,7 @@ def _ages(report: Report) -> str:
 
 
 def advise(output: Output, report: Report, options: list[str], *, full: bool) -> None:
-    """Say what to read and to run next; `options` are those of this look that the next one needs, too."""
+    """Suggest what to read and run next. `options` are this look's options that the next command needs, too."""
     sample = report.sample
     if sample is None or not sample.sampled:
         return

@@ -16,7 +16,7 @@ import click
 
 from redrive import VERSION
 from redrive.command.exits import INTERRUPTED, Exit, explained
-from redrive.command.output import Output, let_talk_fail
+from redrive.command.output import Output, ignore_stderr_errors
 from redrive.command.shared import shared
 from redrive.domain.plain_text import plain
 
@@ -72,7 +72,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit with one of the codes of `Exit`."""
-    let_talk_fail()
+    ignore_stderr_errors()
     sys.exit(run(arguments))
 
 
@@ -82,7 +82,7 @@ def run(arguments: list[str] | None = None) -> int:
         # Closed by whoever started the command, so nobody wants its output.
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     if isinstance(sys.stdout, TextIOWrapper):
-        # A terminal's encoding may not have what messages and tables consist of (LANG=C, Windows).
+        # A terminal's encoding may lack characters that messages and tables contain (LANG=C, Windows).
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         result: Any = cli.main(arguments, prog_name="redrive", standalone_mode=False, obj=Output())
@@ -96,7 +96,7 @@ def run(arguments: list[str] | None = None) -> int:
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
     except SystemExit:
-        # click ends like this if nobody reads its output anymore, and after it completed what is typed in a shell.
+        # click exits like this when nobody reads its output anymore, and after a shell completion.
         return Exit.DONE
     return int(result) if isinstance(result, int) else Exit.DONE
 

@@ -160,7 +160,7 @@ def default_state_file() -> Path:
 
 
 def _say_earlier(output: Output, table: LocalTable, dlq: QueueRef) -> None:
-    """Say that another run was interrupted, and what it did, because nobody gets its report.
+    """If another run was interrupted, say what it did, because nobody gets its report.
 
     Raises
     ------

@@ -44,13 +44,13 @@ class Output:
     quiet: bool = False
     profile: str | None = None
     region: str | None = None
-    #: Those of a command that looks at several accounts and Regions; each may be a list with commas.
+    #: Profiles and Regions of a command that looks at several; each can be a comma-separated list.
     profiles: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     #: The stack that the command works with; None if it works without one.
     stack: str | None = None
 
-    #: Whether suggested commands are for another environment than this one, such as those on a page.
+    #: Whether suggested commands will run in another environment than this one, such as those on a page.
     elsewhere: bool = False
     #: Whether all goes to standard error, because it isn't the command's result.
     aside: bool = False
@@ -58,14 +58,14 @@ class Output:
     @property
     def places(self) -> list[tuple[str | None, str | None]]:
         """Profiles and Regions to look at, each profile in each Region."""
-        # What precedes the command's name is one text, whatever the command takes.
+        # Options before the command's name have one value, even if the command takes several.
         profiles = _listed(self.profiles or (self.profile or "",)) or [None]
         regions = _listed(self.regions or (self.region or "",)) or [None]
         return list(dict.fromkeys(product(profiles, regions)))
 
     @property
     def place(self) -> dict[str, str]:
-        """The options that say where a command works, as this one was given them."""
+        """The profile and Region options that this command was given."""
         profile, region = ",".join(self.profiles) or self.profile, ",".join(self.regions) or self.region
         return ({"--profile": profile} if profile else {}) | ({"--region": region} if region else {})
 
@@ -94,7 +94,7 @@ class Output:
             click.echo(json.dumps({"version": JSON_VERSION, **parts}, indent=2))
 
     def text(self, line: str = "", style: str | None = None, *, whole: bool = False) -> None:
-        """Print a line of the result. A whole one isn't broken where the terminal ends, so that a shell can take it."""
+        """Print a line of the result. A whole line isn't wrapped at the terminal's width, so a shell can take it."""
         with _as_far_as_read():
             self.console.print(plain(line), style=style, soft_wrap=whole)
 
@@ -137,19 +137,19 @@ def _listed(values: Iterable[str]) -> list[str | None]:
 
 @contextmanager
 def _as_far_as_read() -> Iterator[None]:
-    """Let whoever reads standard output stop reading: nothing is printed from then on, and the command goes on."""
+    """Keep the command running if the reader of standard output goes away; print nothing from then on."""
     try:
         yield
     except OSError as error:
-        # EIO is of a terminal that was closed.
+        # EIO comes from a closed terminal.
         if error.errno not in {errno.EPIPE, errno.EIO}:
             raise
-        # Python would complain again when it closes standard output.
+        # Otherwise, Python would report the error again when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _Heedless(FileIO):
-    """A file that takes whatever is written to it, also if nobody gets it."""
+class _BestEffortFile(FileIO):
+    """A file that ignores write errors."""
 
     def write(self, content: Any) -> int:
         try:
@@ -159,17 +159,17 @@ class _Heedless(FileIO):
         return len(content) if written is None else written
 
 
-def let_talk_fail() -> None:
-    """Let a closed pipe, a closed terminal, or a full disk for standard error end neither a command nor a run."""
+def ignore_stderr_errors() -> None:
+    """Keep commands and runs going when standard error is a closed pipe, a closed terminal, or on a full disk."""
     if isinstance(sys.stderr, TextIOWrapper):
-        raw = _Heedless(sys.stderr.fileno(), "w", closefd=False)
+        raw = _BestEffortFile(sys.stderr.fileno(), "w", closefd=False)
         sys.stderr = TextIOWrapper(
             BufferedWriter(raw), sys.stderr.encoding, "backslashreplace", line_buffering=True, write_through=True
         )
 
 
 def names(of: Iterable[str]) -> str:
-    """Return names in one line, the first few of many."""
+    """Return the first few names in one line, and how many more there are."""
     known = list(of)
     more = f", and {len(known) - _MOST_NAMED:,} more" if len(known) > _MOST_NAMED else ""
     return ", ".join(known[:_MOST_NAMED]) + more
@@ -188,7 +188,7 @@ def bars(values: Sequence[float]) -> str:
 
 
 def _is_encodable(text: str) -> bool:
-    """Return whether standard output can show a text as it is: a terminal with LANG=C can't."""
+    """Return whether standard output can encode a text; with LANG=C, a terminal may not."""
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The file that `--html` names: it is checked before anything else happens, and never replaces another one.
+"""The file that `--html` names. It's checked before anything else happens, and never replaces an existing file.
 
 Used by the commands that write the page of a run.
 """
@@ -18,7 +18,7 @@ from redrive.domain.runs.report import Report
 
 
 def with_page[F: Callable[..., Any]](function: F) -> F:
-    """Add the option that says where the page of the run goes: the argument `page`, None for nowhere."""
+    """Add the option `--html`. Its value is the argument `page`: a file for the run's page, or None."""
     option: Callable[[F], F] = click.option(
         "--html", "page", metavar="FILE", callback=_check, help="Write the run's page to this new file, too."
     )
@@ -37,7 +37,7 @@ def _check(_ctx: click.Context, _option: click.Parameter, file: str | None) -> s
     """Refuse a file that exists or can't be written."""
     if file is not None:
         try:
-            # Nothing else tells that the name is too long, or the file system read only.
+            # Only an attempt shows that the name is too long or the file system is read-only.
             Path(file).open("x").close()
             Path(file).unlink()
         except FileExistsError:

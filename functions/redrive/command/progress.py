@@ -30,19 +30,19 @@ _BAR = 30
 
 
 class Tracked(Protocol):
-    """How far anything is at a moment."""
+    """The progress of anything at one moment."""
 
     @property
     def title(self) -> str:
-        """What it is about."""
+        """What the progress is about."""
 
     @property
     def total(self) -> int | None:
-        """How much there is to do; None if that isn't known."""
+        """The amount of work; None if it isn't known."""
 
     @property
     def done(self) -> int:
-        """How much of it is done."""
+        """The amount of work done."""
 
     def lines(self) -> Iterator[str]:
         """Yield what there is to say, the most important first."""
@@ -149,7 +149,7 @@ class Display:
             self._live.stop()
 
     def show(self, progress: Tracked, now: float) -> None:
-        """Show how far it is; `now` is in seconds on a monotonic clock."""
+        """Show the progress. `now` is in seconds on a monotonic clock."""
         if self._in_place:
             self._live.update(_drawn(progress), refresh=True)
         elif self._said is None or now - self._said >= _LINE_EVERY:

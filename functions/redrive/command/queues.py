@@ -1,4 +1,4 @@
-"""`redrive queues`: one row per dead-letter queue of accounts and Regions, those with messages first."""
+"""`redrive queues`: one row per dead-letter queue across accounts and Regions, the ones with messages first."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from redrive.domain.plain_text import plain
 
 # Messages that are looked at for their age.
 _PEEKED_AT = 10
-# Accounts and Regions that are looked at in parallel, each with its own limits.
+# Accounts and Regions to read in parallel; each has its own request limits.
 _PLACES = 8
-# Seconds after which progress is shown, and between two looks at it.
+# Seconds before progress is shown, and between updates.
 _SILENT, _EVERY = 2.0, 0.5
 _TITLES = (
     *("QUEUE", "PROFILE", "REGION", "MESSAGES", "IN FLIGHT", "LAST HOUR", "FIRST EXPIRES IN", "RUNNING", "LAST RUN"),
@@ -36,20 +36,20 @@ _NUMBERS = (3, 4, 5, 6)
 
 @dataclass
 class _Place:
-    """An account and a Region, and what was found there."""
+    """An account and a Region, with what was found there."""
 
     profile: str | None
     region: str | None
-    #: None until the look has begun.
+    #: None until reading has begun.
     account: Account | None = None
     queues: list[ListedQueue] = field(default_factory=list)
-    #: In how many seconds the first of the messages looked at expires, by the queue's ARN.
+    #: Seconds until the first of the messages looked at expires, by the queue's ARN.
     expire: dict[str, float] = field(default_factory=dict)
-    #: By the queue's name.
+    #: The latest run, by the queue's name.
     runs: dict[str, LatestRun] = field(default_factory=dict)
-    #: What isn't known of it, and why.
+    #: What couldn't be read here, and why.
     notes: list[str] = field(default_factory=list)
-    #: Why nothing is known of it.
+    #: Why nothing could be read here.
     error: CommandError | None = None
 
     @property
@@ -58,7 +58,7 @@ class _Place:
         return " in ".join(part for part in (self.profile, self.region) if part) or "the account"
 
     def look(self, stack_name: str, now: datetime, *, every: bool, peek: bool) -> None:
-        """Find the queues, and what is known of each."""
+        """Find the queues, and read the facts about each."""
         self.account = account = Account(self.profile, self.region)
         self.region = self.region or account.region
         self.queues = [queue for queue in account.listed() if every or queue.sources]
@@ -70,7 +70,7 @@ class _Place:
             self.notes.append(f"Not looked into, because access is denied or SQS didn't answer: {names(unreadable)}")
 
     def _find_runs(self, account: Account, stack_name: str) -> None:
-        """Find the latest run of the stack on each queue, by one request each for stack, runs, and which are on."""
+        """Find the stack's latest run on each queue: one request for the stack, one for runs, one for executions."""
         try:
             self.runs = StackRuns(account, find_stack(account, stack_name)).latest_by_queue()
         except StackNotFoundError:
@@ -100,22 +100,22 @@ class _Looked:
         return sum(place.account.listed_so_far for place in self.places if place.account)
 
     def lines(self) -> Iterator[str]:
-        """Yield what there is to say."""
+        """Yield the line that shows the progress."""
         yield f"{self.done:,} of {self.total:,} looked at"
 
 
-@click.command("queues", short_help="List dead-letter queues, those with messages first.")
+@click.command("queues", short_help="List dead-letter queues, the ones with messages first.")
 @click.option("--all", "every", is_flag=True, help="List all queues, not only dead-letter queues.")
 @click.option("--peek/--no-peek", default=True, help="Look at ten messages of each for their age. Default: --peek.")
 @with_stack
 @shared_in_places
 @click.pass_obj
 def command(output: Output, *, every: bool, peek: bool, stack_name: str) -> int:
-    """List the dead-letter queues of one or several accounts and Regions, those with messages first.
+    """List dead-letter queues across accounts and Regions, the ones with messages first.
 
-    FIRST EXPIRES IN is an upper bound: SQS counts from the original send, and only ten messages of each queue are
-    looked at. They become visible again at once, and their receive counts rise by one. RUNNING and LAST RUN are runs of
-    the stack, if there is one.
+    FIRST EXPIRES IN is an upper bound: SQS counts from the original send, and the command looks at only ten messages in
+    each queue. They become visible again at once, and their receive counts rise by one. RUNNING and LAST RUN are runs
+    of the stack, if there is one.
     """
     places = [_Place(profile, region) for profile, region in output.places]
     _look(output, places, stack_name, every=every, peek=peek)
@@ -140,7 +140,7 @@ def command(output: Output, *, every: bool, peek: bool, stack_name: str) -> int:
 
 
 def _look(output: Output, places: list[_Place], stack_name: str, *, every: bool, peek: bool) -> None:
-    """Look at all places; what goes wrong with one of several is kept there, and doesn't hide the others."""
+    """Look at all places. If one of several fails, it keeps its error, and the others still show."""
     now = datetime.now(UTC)
     with ThreadPoolExecutor(_PLACES) as pool:
         looks = [pool.submit(place.look, stack_name, now, every=every, peek=peek) for place in places]
@@ -164,7 +164,7 @@ def _show(output: Output, looked: _Looked, waiting: set[Future[None]]) -> None:
 
 
 def _advise(output: Output, places: list[_Place], found: list[tuple[ListedQueue, _Place]], *, every: bool) -> None:
-    """Say what to do next."""
+    """Suggest what to do next."""
     if not found:
         kind = "queue" if every else "dead-letter queue"
         where = ", ".join(place.name if len(places) > 1 else str(place.region) for place in places if not place.error)

@@ -33,7 +33,7 @@ def find_dlq(account: Account, name: str) -> QueueRef:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a sentence, with a space before it, that lists the names most like one that was given, if any are."""
+    """Return a sentence, preceded by a space, that suggests similar names; an empty text if there are none."""
     near = get_close_matches(name, names, n=3, cutoff=0.5)
     return f" The nearest: {', '.join(near)}." if near else ""
 
@@ -44,7 +44,7 @@ def refused(account: Account, error: RejectedError) -> CommandError:
 
 
 def unroutable(error: RejectedError, queue: str) -> RejectedError:
-    """Return why a sample refuses a queue, with what to do in a terminal if nothing says where its messages belong."""
+    """Return why a sample refuses a queue. If its messages have no known destination, say what to do in a terminal."""
     sentence, found, _ = str(error).partition(" Start the run with a destination")
     if not found:
         return error

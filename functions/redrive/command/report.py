@@ -24,7 +24,7 @@ from redrive.domain.runs.report import Report
 
 
 class _Found(NamedTuple):
-    """What is known of a run: its record, or else its execution, or both if the record has no report."""
+    """What is known about a run: its record, or else its execution, or both if the record has no report."""
 
     record: RunRecord | None
     execution: Execution | None
@@ -65,14 +65,14 @@ def command(output: Output, *, run: str, page: str | None, stack_name: str) -> N
 
 
 def _find(runs: StackRuns, text: str) -> _Found:
-    """Return what is known of the run of that id or ARN, or else of the latest run on the queue of that name.
+    """Find the run with that id or ARN, or else the latest run on the queue of that name.
 
     An execution that continues a run leads to that run.
 
     Raises
     ------
     CommandError
-        If nothing is.
+        If there is none.
     """
     name = short_name(text)
     arn = runs.arn_of(name)
@@ -93,7 +93,7 @@ def _find(runs: StackRuns, text: str) -> _Found:
 
 
 def _named(runs: StackRuns, name: str) -> _Found | None:
-    """Return what is known of the run of that id; None if nothing is."""
+    """Find the run with that id; None if there is none."""
     record = runs.records.find(display_name(name))
     if record is not None:
         return _recorded(runs, record)
@@ -106,7 +106,7 @@ def _recorded(runs: StackRuns, record: RunRecord) -> _Found:
 
 
 def _unknown(runs: StackRuns, name: str) -> CommandError:
-    """Return the error that there is neither a run of that name nor one on a queue of that name."""
+    """Return the error for a name that is neither a run nor a queue with runs."""
     days = runs.stack.parameters.get("RecordDays", "90")
     return CommandError(
         f"The stack {runs.stack.name} has no run {name}, nor one on a queue of that name. Records are kept for {days} "
@@ -116,7 +116,7 @@ def _unknown(runs: StackRuns, name: str) -> CommandError:
 
 
 def _report_of(found: _Found) -> Report | None:
-    """Return the report of a run; None if there is none, because the run is on or was ended without one."""
+    """Return the report of a run; None if the run is in progress or ended without a report."""
     if found.record is not None and found.record.report is not None:
         try:
             return Report.as_far_as_readable(found.record.report, Report.from_json_object)
@@ -135,7 +135,7 @@ def _as_stored(found: _Found, report: Report | None) -> object:
 
 
 def _print_unfinished(output: Output, found: _Found) -> None:
-    """Print what is known of a run that is on, or that was ended without a report."""
+    """Print what is known about a run that is in progress or ended without a report."""
     record, execution = found
     if record is None:
         assert execution is not None  # one of the two is known

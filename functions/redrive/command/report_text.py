@@ -30,7 +30,7 @@ _EXITS = {
     Status.REJECTED: Exit.REJECTED,
     Status.FAILED: Exit.FAILED,
 }
-# Characters of an input that are printed.
+# Longer inputs are cut to this many characters.
 _MAX_INPUT = 1_000
 #: Where an operator reads on.
 REASONS = "docs/reference/reasons.md says what the reasons mean and what to do."
@@ -52,11 +52,11 @@ def print_report(
     Parameters
     ----------
     output, report : Output, Report
-        Where, and what.
+        Where to print, and what.
     record : RunRecord | None
-        The run's record, which says more, if it is known.
+        The run's record, which adds details; None if there is none.
     given : Mapping[str, Any] | None
-        The run's input, if it is known without a record.
+        The run's input, if it's known without a record.
     """
     output.text(f"Redrive of {report.dlq or 'an unnamed queue'}: {report.status}", style="bold")
     if report.reason:
@@ -78,7 +78,7 @@ def print_facts(output: Output, facts: Iterable[tuple[str, str]]) -> None:
 
 
 def record_facts(record: RunRecord) -> Iterator[tuple[str, str]]:
-    """Yield what the record of a run says besides its report: why, who, what was asked, and how fast it was."""
+    """Yield what a run's record adds to its report: the reason, who started it, its input, and its rate over time."""
     if record.because is not None:
         yield "Because", record.because
     if record.started_by is not None:

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 _STDIN = "-"
 _DRY_RUN = ("dryRun",)
-# A plan looks at more messages than a run does.
+# A plan's sample is larger than a run's.
 _SAMPLE_SIZE = ("sampleSize",)
 # Step Functions developer guide, "Quotas": the maximum input of an execution, in bytes.
 _MAX_INPUT = 262_144
 
 
 def with_input[F: Callable[..., Any]](function: F, *, shows_dry_run: bool = True) -> F:
-    """Add the options for the input of a run; their values are the argument `options` of `read_input`.
+    """Add the options for the input of a run. Their values are the argument `options` of `read_input`.
 
-    A command that can't do anything with a dry run, or does nothing else, doesn't show that option in its help.
+    `shows_dry_run` is False for a command that never makes a dry run, or makes nothing else.
     """
     wrapped: Any = click.option(
         "--input",
@@ -159,7 +159,7 @@ def _value(key: InputKey, given: Any) -> Any:
     Raises
     ------
     CommandError
-        If the text of the option isn't of its form.
+        If the option's text doesn't have the expected form.
     """
     if key.of_names:
         pairs = [text.partition("=") for text in given]

@@ -1,4 +1,4 @@
-"""`redrive runbook`: a page for whoever is on call, from what is deployed around a dead-letter queue."""
+"""`redrive runbook`: a page for the engineer on call, generated from what's deployed around a dead-letter queue."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def command(context: click.Context, *, queue: str, stack_name: str) -> None:
             f"{dlq.name} isn't a dead-letter queue; it has one. Its runbook: {again(f'redrive runbook {other}')}",
             Exit.REJECTED,
         )
-    # The page is kept, and read by others.
+    # Others read the page later, in other environments.
     output.region, output.elsewhere = account.region, True
     directory = ConsumerDirectory(account)
     unread: set[str] = set()
@@ -73,7 +73,7 @@ def command(context: click.Context, *, queue: str, stack_name: str) -> None:
 
 
 def _stack(context: click.Context, account: Account, name: str, dlq: QueueRef) -> Stack | None:
-    """Return the stack if it covers the queue. That there is none is fine, unless it was named."""
+    """Return the stack if it covers the queue. A missing stack is an error only if the operator named it."""
     output = context.ensure_object(Output)
     try:
         stack = find_stack(account, name)

@@ -1,4 +1,4 @@
-"""The runbook of a dead-letter queue as Markdown, from what is deployed."""
+"""The runbook of a dead-letter queue as Markdown, generated from what's deployed."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from redrive.domain.messages.consumers import ConsumedQueue, Consumer
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.results import smallest
 
-# Last parts of the tag names that say whom to ask.
+# Tag names, without a prefix, that name an owner.
 _OWNERS = frozenset({"owner", "owners", "team", "contact", "oncall", "on-call"})
-# Messages per second, and messages, of the first run.
+# Rate (messages per second) and size of the first run.
 _CAREFUL, _FEW = 5, 10
 
 
 @dataclass(frozen=True)
 class Runbook:
-    """What is known of a dead-letter queue."""
+    """The facts about a dead-letter queue, and the page made from them."""
 
     dlq: QueueRef
     #: In seconds.
     retention: int
     tags: Mapping[str, str]
     consumed: list[ConsumedQueue]
-    #: Messages per second that each source queue allows, by its name; None if it doesn't say.
+    #: Maximum messages per second for each source queue, by its name; None if it declares none.
     max_rates: Mapping[str, float | None]
-    #: Where the contract of each source queue is, by its name, as far as there is one and it's known.
+    #: Location of each source queue's contract, by the queue's name. Queues without a known contract are missing.
     contracts: Mapping[str, str]
     #: The stack that covers the queue; None without one.
     stack: Stack | None
@@ -130,5 +130,5 @@ class Runbook:
         yield block([again(f"redrive watch {name}"), again(f"redrive stop {name}")])
         yield "See what was done, and what was quarantined:"
         quarantine = stack.quarantine_url.rsplit("/", 1)[-1]
-        # Only the stack knows where messages of its quarantine belong.
+        # Only the stack knows where the messages in its quarantine belong.
         yield block([again(f"redrive runs {name}"), again(f"redrive start {quarantine} --dry-run")])

@@ -1,4 +1,4 @@
-"""`redrive runs`: what was done to a queue, or in a whole stack: one row per run, the newest first."""
+"""`redrive runs`: the runs on a queue, or of a whole stack, one row per run, newest first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from redrive.domain.names import short_name
 from redrive.domain.runs.record import RunRecord
 
 _MOST = 20
-# Columns below which a table has room for less.
+# Terminal widths, in columns, below which the table leaves columns out.
 _WIDE, _NARROW = 100, 60
 
 
@@ -77,7 +77,7 @@ def command(output: Output, *, queue: str | None, day: datetime | None, limit: i
 def _print(output: Output, records: list[RunRecord], statuses: list[str], *, with_queue: bool) -> None:
     width = output.console.width
     started = [record.started_at.astimezone() for record in records]
-    # Where clocks change, runs of summer and winter have different zones.
+    # With daylight saving time, runs in summer and winter have different zones.
     zones = {f"{time:%Z}" for time in started}
     form = "%Y-%m-%d %H:%M" if len(zones) == 1 else "%Y-%m-%d %H:%M %Z"
     titles = [
@@ -107,7 +107,7 @@ def _print(output: Output, records: list[RunRecord], statuses: list[str], *, wit
 
 
 def _short(started_by: str) -> str:
-    """Return the name of a session or of a user, if it's an ARN that says who started a run."""
+    """Return the session or user name if `startedBy` is an ARN, and the text itself otherwise."""
     return re.split("[:/]", started_by)[-1] if started_by.startswith("arn:") else started_by
 
 

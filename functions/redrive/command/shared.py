@@ -1,4 +1,4 @@
-"""The options that every command has, before or after its name, and how a suggested command repeats them."""
+"""The options that every command takes, before or after its name, and how suggested commands repeat them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULT_STACK = "sqs-redrive"
 _PROFILE = "Profile of your AWS configuration. Default: AWS_PROFILE."
 _REGION = "AWS Region. Default: that of the profile, or AWS_REGION."
 _OF_A_STACK = frozenset({"queues", "start", "watch", "stop", "runs", "report", "move", "doctor", "runbook"})
-# CloudFormation API reference, CreateStack: a name, or the ARN of a stack.
+# A stack's name or ARN (CloudFormation API reference, CreateStack).
 _STACK = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*|arn:[-a-zA-Z0-9:/._+]+")
 
 
@@ -66,8 +66,8 @@ def with_stack[F: Callable[..., Any]](function: F) -> F:
 def again(command: str, output: Output | None = None) -> str:
     """Return a `redrive` command with the profile, Region, and stack that this process was started with.
 
-    Whatever suggests a command passes it through here: it works with what the operator is looking at, or with what
-    `output` says.
+    Every suggested command passes through here, so it applies to what the operator is looking at, or to what `output`
+    names.
     """
     output = output or _current()
     default = DEFAULT_STACK if output.elsewhere else os.environ.get("REDRIVE_STACK") or DEFAULT_STACK
@@ -90,7 +90,7 @@ def _with_options(command: str, options: Mapping[str, str]) -> str:
 
 
 def _keep_stack(ctx: click.Context, _option: click.Parameter, value: str) -> str:
-    """Keep the name; refuse what CloudFormation wouldn't read, or would take for all stacks."""
+    """Keep the name. Refuse one that CloudFormation would reject, or would read as all stacks."""
     if not _STACK.fullmatch(value):
         raise click.BadParameter("expected the name or ARN of a stack. Or leave it out.")
     ctx.ensure_object(Output).stack = value
@@ -98,10 +98,10 @@ def _keep_stack(ctx: click.Context, _option: click.Parameter, value: str) -> str
 
 
 def queue_names(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Return the names of queues that begin like this, while somebody types; none if they don't come at once."""
+    """Return the queue names that complete what the operator has typed; none if SQS doesn't answer in time."""
     from redrive.adapters.account import Account  # noqa: PLC0415
 
-    # A shell shows whatever goes wrong in the middle of the prompt.
+    # A shell would show an error in the middle of the prompt.
     with suppress(Exception):
         output = ctx.ensure_object(Output)
         return Account(output.profile, output.region).names_like(incomplete)

@@ -224,7 +224,7 @@ def _request(execution: Execution) -> RedriveRequest | None:
 
 
 def report_in(execution: Execution) -> Report | None:
-    """Return the report that an execution ended with, or None if it has none."""
+    """Return the report that an execution ended with; None if it has none."""
     try:
         return None if execution.result is None else Report.model_validate_json(execution.result)
     except ValidationError:

@@ -27,7 +27,7 @@ def plain(text: str, *, keep: str = "") -> str:
 
 
 def shell_word(text: str) -> str:
-    """Return a text as one word of a command for bash or zsh, which `plain` leaves as it is."""
+    """Return a text quoted as one word for bash or zsh, in a form that `plain` doesn't change."""
     if not any(map(_is_acted_on, text)):
         return shlex.quote(text)
     # Bash Reference Manual, "ANSI-C Quoting".

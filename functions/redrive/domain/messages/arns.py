@@ -1,6 +1,6 @@
 """Reads ARNs.
 
-Used by selection and sampling, to show and match the name that a person knows a resource by, and for links to it.
+Used by selection and sampling to show and match the name that people know a resource by, and to link to it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CONSOLES = {
 
 
 def console_address(arn: str, service: str, page: str) -> str:
-    """Return the address of a page of AWS's console, in the partition and Region of an ARN."""
+    """Return the URL of a page in the AWS console, in the partition and Region of an ARN."""
     _, partition, _, region, *_ = arn.split(":")
     host = CONSOLES.get(partition, "console.aws.amazon.com")
     return f"https://{region}.{host}/{service}/home?region={region}#{page}"

@@ -1,6 +1,6 @@
 """The functions that consume a queue, and what their settings mean for messages that come back to it.
 
-Read by `redrive.adapters.consumers`; shown by the commands that look at a queue. No step of a run needs it.
+`redrive.adapters.consumers` reads them, and the commands that look at a queue show them. A run doesn't use them.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from redrive.domain.names import DisplayName
 from redrive.domain.plain_text import shell_word
 
 # Both are recommended in the Lambda developer guide, "Creating and configuring an Amazon SQS event source mapping". The
-# batching window counts besides, because Lambda holds messages meanwhile (same guide, "Using Lambda with Amazon SQS").
+# batching window is added, because Lambda holds messages during it (same guide, "Using Lambda with Amazon SQS").
 _TIMES_TIMEOUT = 6
 _RECEIVES = 5
 # 12 hours (SQS API reference, SetQueueAttributes).
 _MAX_VISIBILITY = 43_200
-# States of a mapping that doesn't poll and won't by itself (Lambda API reference, GetEventSourceMapping).
+# States of a mapping that doesn't poll and won't start by itself (Lambda API reference, GetEventSourceMapping).
 _OFF = frozenset({"Disabling", "Disabled", "Deleting"})
 
 
 class ConsumerWarning(Model):
-    """What a redrive would suffer from."""
+    """A setting that would hurt a redrive."""
 
     #: What was found, and what it means.
     text: str
@@ -38,15 +38,15 @@ class Consumer(Model):
     function: DisplayName
     #: Id of the event source mapping.
     mapping: str
-    #: Of the mapping: Enabled, Disabled, or in between.
+    #: The mapping's state: Enabled, Disabled, or in between.
     state: str
-    #: Messages in a batch at most.
+    #: Maximum number of messages in a batch.
     batch_size: int
     #: How long Lambda waits for a batch to fill up, in seconds.
     batching_window: int = 0
-    #: Batches at a time at most; None if only the function's and the account's concurrency limit them.
+    #: Maximum number of concurrent batches; None if only the function's and the account's concurrency limit them.
     max_concurrency: int | None = None
-    #: Whether the function says which messages of a batch failed.
+    #: Whether the function reports which messages of a batch failed.
     reports_failures: bool = False
     #: Whether Lambda drops messages that don't match a filter.
     filtered: bool = False
@@ -57,25 +57,25 @@ class Consumer(Model):
 
 
 class ConsumedQueue(Model):
-    """A queue that messages go to, and what consumes it."""
+    """A queue that messages go to, with its consumers."""
 
     queue: DisplayName
     #: In seconds.
     visibility_timeout: int
     #: Receives after which SQS moves a message to the dead-letter queue; None without a redrive policy.
     max_receives: int | None
-    #: None if the mappings can't be listed. What isn't a function of this account is never among them.
+    #: None if the mappings can't be listed. Only functions in this account are found.
     consumers: tuple[Consumer, ...] | None
     warnings: tuple[ConsumerWarning, ...] = ()
 
 
 def warnings_of(queue: ConsumedQueue, url: str, redrive_policy: str | None) -> Iterator[ConsumerWarning]:
-    """Yield what a redrive to a queue would suffer from.
+    """Yield the settings that would hurt a redrive to a queue.
 
     Parameters
     ----------
     queue : ConsumedQueue
-        The queue; its own warnings don't matter.
+        The queue; its own warnings are ignored.
     url : str
         Its URL.
     redrive_policy : str | None
@@ -133,7 +133,7 @@ def _visibility_needed(consumer: Consumer) -> int:
 def _too_short(queue: ConsumedQueue, needed: int) -> str:
     slowest = max(consumer.timeout or 0 for consumer in queue.consumers or ())
     if queue.visibility_timeout < slowest:
-        # Lambda refuses to create such a mapping; the queue may have been changed since.
+        # Lambda refuses to create such a mapping, but the queue may have changed since.
         return (
             f"The visibility timeout of {queue.queue} is {queue.visibility_timeout} s, and a function that consumes it "
             f"may run for {slowest} s. Messages come back while it works on them, and fail again. AWS recommends "

@@ -54,7 +54,7 @@ class Send:
 
     destination: Destination
     messages: Sequence[InHand]
-    #: Takes note of when it is sent and answered.
+    #: Records when it is sent and answered.
     departure: Departure
 
 

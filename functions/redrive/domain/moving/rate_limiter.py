@@ -1,7 +1,7 @@
 """The rate limiter: when a lane may send its next batch without exceeding the rate in any second.
 
-Used by the lane. It spaces batches evenly and catches up on delays. A second rule keeps the bound: a batch for which
-the last second has no room waits, and what counts is when the earlier batches reached SQS.
+Used by the lane. It spaces batches evenly and catches up on delays. A second rule keeps the bound: a batch waits until
+the last second has room for it, counting earlier batches from when they reached SQS.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 
 from redrive.domain.messages.message import MAX_BATCH_ENTRIES
 
-# Delays of up to so many seconds are caught up on, at most at twice the rate.
+# The limiter catches up on at most this many seconds of delay, at no more than twice the rate.
 _CATCH_UP = 0.5
 _FASTEST = 2.0
-# Lanes that share a rate stay a little below it: the sum has one batch to spare, and each lane delays of its own.
+# Lanes that share a rate stay slightly below it: together they have one batch to spare, but each has its own delays.
 _SHARED = 0.995
-# Answers from which on the fastest tells something.
+# The fastest answer means something only after this many.
 _ENOUGH_ANSWERS = 20
 _ROUNDING = 1e-6
 
 
 @dataclass(slots=True, eq=False)
 class Departure:
-    """A batch on its way. The thread that sends it says when."""
+    """A batch on its way. The thread that sends it records the times."""
 
     #: Messages.
     count: int
@@ -37,8 +37,8 @@ class Departure:
 class RateLimiter:
     """Spaces batches evenly at `rate` messages per second.
 
-    The time of day gives all lanes of a run the same rhythm, and each has its own place in it. So lanes together send
-    as evenly as one, and a new slice goes on in the rhythm of the one before.
+    The time of day sets one schedule for all lanes of a run, and each lane has its own offset in it. So several lanes
+    together send as evenly as one, and a new slice continues the schedule of the previous one.
 
     Parameters
     ----------
@@ -85,22 +85,22 @@ class RateLimiter:
         # Messages in any second at most: the rate and one batch; if lanes share that batch, what even spacing allows.
         most = rate + self.batch_size if lanes == 1 else self.batch_size * (math.floor(1 / self._interval) + 1)
         self._most = most + _ROUNDING
-        # Those of the last second, and their messages.
+        # Batches of the last second, and their number of messages.
         self._recent: deque[Departure] = deque()
         self._recent_count = 0
         self._on_their_way: deque[Departure] = deque()
-        # Seconds that the fastest request took. Others spend the difference on their way, as far as anyone knows.
+        # Seconds that the fastest request took. A slower request is assumed to spend the extra time on its way to SQS.
         self._fastest = math.inf
         self._answers = 0
 
     def ready_at(self, now: float) -> float:
-        """Return when the next batch may be sent, or when to ask again, in the clock's seconds."""
+        """Return when the next batch can be sent, or when to ask again, in the clock's seconds."""
         if self._due is None:
             self._due = self._next = self._in_rhythm(now)
         return self._next if self._next > now else self._room_at(now)
 
     def take(self, departure: Departure) -> None:
-        """Record that a batch is sent; it may still change while the batch is on its way."""
+        """Record that a batch is sent. The departure may still change while the batch is on its way."""
         now, seconds = departure.started, departure.count * self._spacing
         self._due = seconds + (now if self._due is None else max(self._due, now - _CATCH_UP))
         self._next = max(self._due, now + seconds / _FASTEST)
@@ -128,14 +128,14 @@ class RateLimiter:
             self._answers += 1
 
     def _arrival(self, departure: Departure) -> float:
-        """Return when a batch reached SQS, as far as is known."""
+        """Return the best estimate of when a batch reached SQS."""
         if departure.answered is None:
             return departure.started
         fastest = self._fastest if self._answers >= _ENOUGH_ANSWERS else 0.0
         return max(departure.started, departure.answered - fastest)
 
     def _in_rhythm(self, now: float) -> float:
-        """Return the next time at which it's this lane's turn to begin."""
+        """Return the next time in the schedule at which this lane can begin."""
         if self._interval > 1:
             return now
         beat = math.ceil((now + self._epoch) / self._interval - self._place)

@@ -1,6 +1,6 @@
 """The keys of a run's input as options of the `redrive` command, made from the model of the input.
 
-Used by the command for its options, and by whatever suggests a command.
+The command builds its options from them, and suggested commands repeat an input with them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 from redrive.domain.plain_text import shell_word
 from redrive.domain.plan.request import RedriveRequest
 
-#: The key of the input that says who starts a run.
+#: The input key that says who starts a run.
 STARTED_BY = "startedBy"
-# The argument names the queue, and the command says itself who starts the run.
+# The queue is an argument, and the command itself fills in who starts the run.
 _NOT_OPTIONS = {"dlq", STARTED_BY}
 
 
@@ -26,7 +26,7 @@ class InputKey:
     path: tuple[str, ...]
     schema: Mapping[str, Any]
     description: str
-    #: What the run has without it.
+    #: The value that a run has without the key.
     default: Any = None
 
     @property
@@ -42,27 +42,27 @@ class InputKey:
 
     @property
     def is_flag(self) -> bool:
-        """Whether it has no value."""
+        """Whether the option takes no value."""
         return self.schema.get("type") == "boolean"
 
     @property
     def of_names(self) -> bool:
-        """Whether it is an object of texts by name, each given as NAME=TEXT."""
+        """Whether the value is an object of named texts, each given as NAME=TEXT."""
         return _is_text(self.schema.get("additionalProperties"))
 
     @property
     def takes_null(self) -> bool:
-        """Whether a text by name may be null, which is given as NAME."""
+        """Whether a named text can be null, given as NAME alone."""
         return bool(self.schema["additionalProperties"].get("nullable"))
 
     @property
     def is_list(self) -> bool:
-        """Whether it is a list of texts, each given by an option of its own."""
+        """Whether the value is a list of texts, each given by repeating the option."""
         return self.schema.get("type") == "array" and _is_text(self.schema.get("items", {}))
 
     @property
     def is_json(self) -> bool:
-        """Whether it is given as JSON."""
+        """Whether the value is given as JSON."""
         return self.schema.get("type") in {"object", "array"} and not self.is_list and not self.of_names
 
     def texts(self, value: Any) -> Iterator[str]:
@@ -77,7 +77,7 @@ class InputKey:
 
 
 def as_options(given: Mapping[str, Any]) -> list[str]:
-    """Return the options that make the same input, the queue aside, each as a shell takes it."""
+    """Return the options that produce an input, without the queue, each quoted for a shell."""
     found: list[str] = []
     for key in input_keys():
         value: Any = given
@@ -89,7 +89,7 @@ def as_options(given: Mapping[str, Any]) -> list[str]:
 
 
 def input_keys() -> Iterator[InputKey]:
-    """Yield the keys that are options."""
+    """Yield the keys that have options."""
     schema = RedriveRequest.model_json_schema(by_alias=True)
     return _keys_of(schema, schema.get("$defs", {}), ())
 
@@ -106,7 +106,7 @@ def _keys_of(model: Mapping[str, Any], definitions: Mapping[str, Any], path: tup
 
 
 def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of a value and of what it contains: without references, and `nullable` instead of a choice."""
+    """Return a schema and its inner schemas without references, and with `nullable` instead of `anyOf`."""
     parts = schema.get("anyOf", [schema])
     [found, *_] = [part for part in parts if part.get("type") != "null"]
     if "$ref" in found:

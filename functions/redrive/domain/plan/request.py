@@ -157,7 +157,7 @@ def parse_request(given: Any) -> RedriveRequest:
 
 
 def valid_request(given: Any) -> Mapping[str, Any] | None:
-    """Return an input as it came, or None if it is invalid: it can be any text then."""
+    """Return an input as it came; None if it's invalid, because then it can contain anything."""
     try:
         parse_request(given)
     except (RejectedError, RecursionError):

@@ -1,4 +1,4 @@
-"""What an operator does after a run, by how it ended: in words, and as commands.
+"""The next steps after a run, depending on how it ended, in words and as commands.
 
 Shown in chat, on the report page, and in a terminal.
 """
@@ -26,9 +26,10 @@ _TO_DO: Mapping[Status, tuple[str, ...]] = {
 }
 # An execution's ARN names its state machine (Service Authorization Reference, "AWS Step Functions", "Resource types").
 _EXECUTION = re.compile(r"arn:[a-z-]+:states:([a-z0-9-]+):\d{12}:execution:([^:]+):[^:]+")
-# As CloudFormation names it. Step Functions allows 80 characters, so a name that long may lack a part of the stack's.
+# The name that CloudFormation generates. Step Functions allows 80 characters, so a name that long may have lost part of
+# the stack's name.
 _STACK = re.compile(r"(?!.{80})([A-Za-z0-9-]+)-RedriveStateMachine-[A-Za-z0-9]+")
-# Keys that the next run doesn't get: it moves messages, and has a reason of its own.
+# The next run doesn't get these keys: it moves messages, and has its own reason.
 _OF_ONE_RUN = frozenset({"dryRun", "sampleSize", "fullScan", "because", "startedBy"})
 # Nobody reads or pastes a longer one.
 _MAX_INPUT = 2_000
@@ -38,7 +39,7 @@ class Command(NamedTuple):
     """A command for a shell, and what it is for."""
 
     purpose: str
-    #: Without the options that say where: those of whoever reads it may be others.
+    #: Without the options for profile, Region, and stack, which may differ for the reader.
     text: str
 
 
@@ -81,7 +82,7 @@ def next_commands(report: Report, request: Mapping[str, Any] | None) -> tuple[Co
 
 
 def anywhere(command: Command, report: Report) -> str:
-    """Return a command with the Region and the stack of a run, as far as the ARN of its execution says."""
+    """Return a command with the Region and stack of a run, if its execution's ARN names them."""
     execution = _EXECUTION.fullmatch(report.execution_arn)
     if execution is None or not command.text.startswith("redrive "):
         return command.text

@@ -68,19 +68,19 @@ class RunRecord(Model):
 
     @property
     def known_as(self) -> str:
-        """The ARN by which Step Functions knows the execution, also if a hash is shown."""
+        """The execution's real ARN, even if the record shows a hash."""
         planned = (self.plan or {}).get("executionArn")
         return planned if isinstance(planned, str) else self.execution_arn
 
     @property
     def request(self) -> Mapping[str, Any] | None:
-        """The input as it came; None if it is invalid, because it can be any text then, or isn't here as a whole."""
+        """The input as it came; None if it's invalid, because then it can contain anything, or if it was cut."""
         if any(part.startswith("input") for part in self.cut):
             return None
         return valid_request(self.input)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON can have it, with the input as it came: half characters and all."""
+        """Return the record as JSON. The input stays as it came, lone surrogates included."""
         return self.model_dump(mode="json", exclude={"input"}) | {"input": self.input}
 
 

@@ -87,7 +87,7 @@ def first_tally(plan: RunPlan) -> Tally:
 
 
 def in_one_lane(tally: Tally) -> Tally:
-    """Return a tally whose next round has one lane for the work of all, for lanes that would share a processor."""
+    """Return a tally whose next round has a single lane, because more lanes would share one processor."""
     if len(tally.lanes) < 2:
         return tally
     first, quotas = tally.lanes[0], [lane.quota for lane in tally.lanes if lane.quota is not None]
