@@ -78,6 +78,6 @@ def test_however_a_run_ends_its_record_is_whole_and_found_by_queue_and_by_day(ap
     shown = in_pipe(app, "report", stopped.execution["executionArn"])
     assert shown.returncode == 0, shown.stderr
     assert f"Redrive of {pair.dlq.name}: STOPPED" in shown.stdout
-    assert "Started by   ann (as its input says)" in shown.stdout
+    assert "Started by   ann (according to its input)" in shown.stdout
     document = json.loads(in_pipe(app, "report", moved.report["runId"], "--json").stdout)
     assert document["report"] == moved.report

@@ -96,7 +96,7 @@ def test_one_queue_that_cannot_be_read_costs_only_its_own_cell(cloud, dlq, capsy
         events.unregister("provide-client-params.sqs.ReceiveMessage", fail)
     found = capsys.readouterr()
     assert [line.split()[0] for line in found.out.splitlines()[1:]] == ["orders-dlq", "team-b-dlq"]
-    assert "Not looked into, because access is denied or SQS didn't answer: team-b-dlq" in found.err
+    assert "Couldn't look into some queues, because access was denied or SQS didn't answer: team-b-dlq" in found.err
 
 
 def test_queues_cost_about_one_call_each(cloud, capsys):
@@ -220,7 +220,10 @@ def test_the_only_account_that_denies_everything_is_an_error(capsys):
 def test_a_queue_whose_attributes_are_denied_is_said(cloud, dlq, capsys):
     cloud.answers["sqs.GetQueueAttributes"] = denied("GetQueueAttributes")
     assert run(["queues"]) == 0
-    assert f"Not looked into, because access is denied or SQS didn't answer: {dlq.name}" in capsys.readouterr().err
+    assert (
+        f"Couldn't look into some queues, because access was denied or SQS didn't answer: {dlq.name}"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.usefixtures("dlq")

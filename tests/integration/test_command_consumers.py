@@ -99,7 +99,7 @@ def test_filters_that_cannot_be_decrypted_are_filters_all_the_same(cloud, orders
 
 def test_a_queue_that_no_function_consumes_is_said(cloud, orders, capsys):
     answer_with(cloud, [mapping(orders.model_copy(update={"arn": orders.arn + "-eu"}), "worker")], {})
-    assert "orders is consumed by no function of this account" in look(capsys).out
+    assert "No function in this account consumes orders." in look(capsys).out
 
 
 def test_only_the_destination_is_looked_at_if_there_is_one(cloud, orders, capsys):

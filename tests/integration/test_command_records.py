@@ -155,15 +155,15 @@ def test_without_records_it_says_so(records, capsys):
     assert run(["runs"]) == 0
     found = capsys.readouterr()
     assert found.out == ""
-    assert "There is no record of a run in the stack sqs-redrive of the last 60 days." in found.err
+    assert "There is no record of a run in the stack sqs-redrive from the last 60 days." in found.err
 
 
 def test_records_that_are_kept_for_years_are_not_all_looked_through_and_it_says_so(cloud, capsys):
     MotoStack(cloud, RecordDays="3650")
     assert run(["runs"]) == 0
-    assert "of the last 92 days" in capsys.readouterr().err
+    assert "from the last 92 days" in capsys.readouterr().err
     assert run(["runs", "orders-dlq"]) == 0
-    assert "of the last 3650 days" in capsys.readouterr().err
+    assert "from the last 3650 days" in capsys.readouterr().err
     kept(RunRecords("runs"), plan("run-1"), redriven=1)
     assert run(["runs"]) == 0
     assert "Pass a --day or a queue for earlier ones." in capsys.readouterr().err
@@ -266,9 +266,9 @@ def test_a_report_says_who_why_what_and_how_fast(records, capsys):
         shown = capsys.readouterr().out
         assert "Redrive of orders-dlq: SUCCEEDED" in shown
         assert "Because      INC-42" in shown
-        assert f"Started by   {ANN} (as its input says)" in shown
+        assert f"Started by   {ANN} (according to its input)" in shown
         assert 'Input        {"dlq": "orders-dlq", "because": "INC-42"}' in shown
-        assert "▁▂▃▄▅▆▇█ up to 8 per second, one bar for each 1 s" in shown
+        assert "▁▂▃▄▅▆▇█ up to 8 per second, one bar per 1 s" in shown
         assert ["8", "redriven"] in [line.split() for line in shown.splitlines()]
 
 

@@ -160,7 +160,7 @@ class LocalTable:
                 "command has written it. Use that version, or another file with --state."
             )
         if tables and not found:
-            raise StateFileError(f"{self.file} is a database of something else. Name another file with --state.")
+            raise StateFileError(f"{self.file} is another program's database. Name another file with --state.")
         # Durable on every file system, and after a power failure, too (SQLite documentation, "PRAGMA synchronous":
         # EXTRA also syncs the folder once the journal is deleted). A write-ahead log doesn't work over a network.
         execute("PRAGMA journal_mode = DELETE")

@@ -9,14 +9,14 @@ from redrive.command.output import Output
 from redrive.command.shared import shared
 
 
-@click.command("completion", short_help="Print the script that makes a shell complete this command.")
+@click.command("completion", short_help="Print a script for shell completion.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @shared
 @click.pass_obj
 def command(output: Output, *, shell: str) -> None:
-    """Print the script that makes a SHELL complete commands, options, and the names of queues.
+    """Print a script that makes a SHELL complete commands, options, and queue names.
 
-    Completes the queues of the account and Region that your environment names, if SQS answers within two seconds.
+    Queue names come from the account and Region that your environment names, if SQS answers within two seconds.
 
     \b
     To install it, for bash (4.4 or later):

@@ -35,7 +35,9 @@ def print_consumers(output: Output, queues: Iterable[ConsumedQueue], unreadable:
             output.text(f"Warning: {warning.text}", style="yellow")
             output.say(f"  {warning.remedy}")
     if missing := sorted(unreadable):
-        output.say(f"Not all is known about consumers, because these credentials don't allow {', '.join(missing)}.")
+        output.say(
+            f"Some facts about consumers are missing, because these credentials don't allow {', '.join(missing)}."
+        )
 
 
 def placed(queues: Iterable[ConsumedQueue]) -> list[ConsumedQueue]:
@@ -70,4 +72,4 @@ def _lines(queue: ConsumedQueue) -> Iterator[str]:
     for consumer in queue.consumers or ():
         yield f"{queue.queue} is consumed by {consumer.function}: {settings_of(consumer)}"
     if queue.consumers == ():
-        yield f"{queue.queue} is consumed by no function of this account. If nothing else does, messages pile up."
+        yield f"No function in this account consumes {queue.queue}. If nothing else does, messages pile up."

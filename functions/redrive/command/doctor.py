@@ -75,8 +75,8 @@ def _credentials(account: Account, caller: Caller) -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING,
             "credentials",
-            f"The clock of this computer is off by {minutes:,.0f} minutes, so AWS refuses requests.",
-            "Turn on its time synchronization.",
+            f"This computer's clock is off by {minutes:,.0f} minutes, so AWS rejects requests.",
+            "Turn on time synchronization.",
         )
 
 
@@ -87,7 +87,7 @@ def _stack(context: click.Context, account: Account, name: str) -> tuple[Stack |
     except StackNotFoundError as error:
         if context.get_parameter_source("stack_name") is not ParameterSource.DEFAULT:
             return None, [Finding(Severity.PROBLEM, "stack", str(error))]
-        text = f"{error} Without one, runs, queue patterns, contracts, and topics can't be checked."
+        text = f"{error} Without a stack, runs, queue patterns, contracts, and topics can't be checked."
         return None, [Finding(Severity.UNKNOWN, "stack", text)]
     except StackError as error:
         return None, [Finding(Severity.PROBLEM, "stack", str(error))]
@@ -97,7 +97,7 @@ def _stack(context: click.Context, account: Account, name: str) -> tuple[Stack |
 
 def _checks(setup: Setup) -> Iterator[Finding]:
     if not setup.dlqs:
-        text = f"There is no dead-letter queue in {setup.account.region} that these credentials may read."
+        text = f"There is no dead-letter queue in {setup.account.region} that these credentials can read."
         yield Finding(Severity.WARNING, "queues", text, again("redrive queues --all"))
     yield from guarded("permissions", doctor_queues.permissions(setup))
     if setup.stack is not None:

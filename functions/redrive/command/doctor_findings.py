@@ -56,4 +56,4 @@ def document_of(findings: Iterable[Finding]) -> list[dict[str, Any]]:
 
 def ask_for(permissions: str) -> str:
     """Return the remedy for missing permissions."""
-    return f"Ask whoever manages your access for {permissions}."
+    return f"Ask whoever manages your AWS permissions for {permissions}."

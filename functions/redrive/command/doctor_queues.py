@@ -102,7 +102,7 @@ def permissions(setup: Setup) -> Iterator[Finding]:
             ask_for(permission),
         )
     if not denied and tried:
-        yield Finding(Severity.OK, "permissions", f"No permission to look into {_queues(tried)} is denied.")
+        yield Finding(Severity.OK, "permissions", f"No permission needed to look into {_queues(tried)} is denied.")
 
 
 def leases(setup: Setup) -> Iterator[Finding]:
@@ -117,7 +117,9 @@ def leases(setup: Setup) -> Iterator[Finding]:
             continue
         run, host = display_name(lease.run), display_name(lease.host)
         if lease.until > datetime.now(UTC):
-            yield Finding(Severity.OK, "runs", f"{run} moves messages of {queue.name} with `redrive move`, on {host}.")
+            yield Finding(
+                Severity.OK, "runs", f"{run}, a run of `redrive move` on {host}, is moving messages of {queue.name}."
+            )
         else:
             yield Finding(
                 Severity.WARNING,
@@ -149,9 +151,7 @@ def keys(setup: Setup) -> Iterator[Finding]:
     if unread:
         yield _unchecked("keys", "The keys that encrypt queues", unread)
     if usable:
-        yield Finding(
-            Severity.OK, "keys", f"KMS keys of dead-letter queues and their sources that are enabled: {usable:,}."
-        )
+        yield Finding(Severity.OK, "keys", f"Enabled KMS keys of dead-letter queues and their sources: {usable:,}.")
 
 
 def retention(setup: Setup) -> Iterator[Finding]:
@@ -170,12 +170,12 @@ def retention(setup: Setup) -> Iterator[Finding]:
             yield Finding(
                 Severity.WARNING,
                 "retention",
-                f"The redrive allow policy of {dlq.name} doesn't allow {names(refused)} to use it, although its "
-                "redrive policy does.",
+                f"{dlq.name} is the dead-letter queue of {names(refused)}, but its redrive allow policy doesn't allow "
+                "that.",
                 aws(_allow(dlq, sources)),
             )
     if setup.dlqs and not short:
-        text = f"Messages stay in {_queues(setup.dlqs)} for longer than in the queues they came from."
+        text = f"Messages stay in {_queues(setup.dlqs)} longer than in the queues they came from."
         yield Finding(Severity.OK, "retention", text)
 
 
@@ -194,7 +194,7 @@ def consumers(setup: Setup) -> Iterator[Finding]:
         yield Finding(
             Severity.OK,
             "consumers",
-            f"No function of this account consumes {names(without)}. That's fine if something else does.",
+            f"No function in this account consumes {names(without)}. That's fine if something else does.",
         )
     if any(queue.consumers for queue in found) and not any(queue.warnings for queue in found):
         yield Finding(Severity.OK, "consumers", "The settings of all functions that consume source queues are fine.")
@@ -226,7 +226,7 @@ def _unusable(key: Key, queues: str) -> Finding:
         remedy = command("enable-key")
     elif key.state == "PendingDeletion":
         when = f" on {moment(key.deleted_at)}" if key.deleted_at else ""
-        text = f"The KMS key {key.key_id} of {queues} will be deleted{when}, and their messages can't be read anymore."
+        text = f"The KMS key {key.key_id} of {queues} is scheduled for deletion{when}, so their messages can't be read."
         remedy = f"{command('cancel-key-deletion')} && {command('enable-key')}"
     return Finding(Severity.PROBLEM, "keys", text, remedy)
 
@@ -238,7 +238,7 @@ def _too_short(dlq: ListedQueue, source: ListedQueue) -> Finding:
         Severity.WARNING,
         "retention",
         f"{dlq.name} keeps messages for {ago(dlq.retention)} and its source {source.name} for {ago(source.retention)}. "
-        "Both count from the original send, so messages can expire soon after, or before, they fail.",
+        "Both count from the original send, so messages can expire before they fail, or soon after.",
         aws(change),
     )
 

@@ -37,14 +37,14 @@ def state(setup: Setup, stack: Stack) -> Iterator[Finding]:
         yield Finding(Severity.PROBLEM, "stack", f"{name} is stuck between two versions: {status}.", remedy)
     elif status == "DELETE_FAILED":
         remedy = aws(f"aws cloudformation delete-stack --stack-name {name}")
-        yield Finding(Severity.PROBLEM, "stack", f"{name} was deleted in part: {status}.", remedy)
+        yield Finding(Severity.PROBLEM, "stack", f"{name} is only partly deleted: {status}.", remedy)
     elif status.endswith("FAILED"):
         yield Finding(Severity.PROBLEM, "stack", f"The last deployment of {name} failed: {status}.", events)
     elif status.endswith("_IN_PROGRESS"):
         yield Finding(
             Severity.WARNING,
             "stack",
-            f"{name} is being changed: {status}. Runs that start now may meet two versions.",
+            f"{name} is being changed: {status}. Runs that start now may use two versions.",
             aws(f"aws cloudformation wait {_waiter(status)} --stack-name {name}"),
         )
     elif "ROLLBACK" in status:
@@ -57,7 +57,7 @@ def state(setup: Setup, stack: Stack) -> Iterator[Finding]:
         text = f"{permission} is denied on the resources of {name}; {commands}."
         yield Finding(Severity.WARNING, "permissions", text, ask_for(permission))
     if not denied:
-        yield Finding(Severity.OK, "permissions", f"No permission to watch and stop runs of {name} is denied.")
+        yield Finding(Severity.OK, "permissions", f"No permission needed to watch and stop runs of {name} is denied.")
 
 
 def patterns(setup: Setup, stack: Stack) -> Iterator[Finding]:
@@ -68,20 +68,20 @@ def patterns(setup: Setup, stack: Stack) -> Iterator[Finding]:
         yield Finding(
             Severity.PROBLEM,
             "patterns",
-            f"{stack.name} covers dead-letter queues of {names(sorted(sources))}, but not these queues, so a run can't "
-            "send messages back.",
+            f"{stack.name} covers the dead-letter queues of {names(sorted(sources))}, but not these sources, so a run "
+            "can't send messages back.",
             _deploy(stack, sources),
         )
     others = [queue for queue in setup.dlqs if not stack.covers(queue.name)]
     # A stack doesn't have to cover every queue.
     missing = [queue for queue in others if not covered or queue.messages or queue.in_flight]
     if missing:
-        where = ", where messages are" if covered else ", nor any other dead-letter queue"
+        where = ", where messages are waiting" if covered else ", nor any other dead-letter queue"
         pairs = [queue.name for dlq in missing for queue in (dlq, *setup.sources_of(dlq))]
         yield Finding(
             Severity.WARNING,
             "patterns",
-            f"{stack.name} doesn't cover {names(queue.name for queue in missing)}{where}. `redrive move` redrives "
+            f"{stack.name} doesn't cover {names(queue.name for queue in missing)}{where}. `redrive move` works "
             "without it.",
             _deploy(stack, pairs),
         )
@@ -141,7 +141,7 @@ def contracts(setup: Setup, stack: Stack) -> Iterator[Finding]:
             severity = Severity.PROBLEM if isinstance(error, RejectedError) else Severity.UNKNOWN
             yield Finding(severity, "contracts", str(error), _show(location))
     if elsewhere:
-        text = f"Only the stack has {names(sorted(set(elsewhere)))}, so it isn't known here whether they load."
+        text = f"Only the stack has {names(sorted(set(elsewhere)))}, so this command can't check whether they load."
         yield Finding(Severity.UNKNOWN, "contracts", text, again("redrive start QUEUE --dry-run"))
     known = {queue.name for queue in setup.queues} | set(setup.account.unreadable)
     known |= {arn_name(arn) or "" for arn in (judging.destinations if judging else ())}
@@ -155,7 +155,9 @@ def contracts(setup: Setup, stack: Stack) -> Iterator[Finding]:
         )
     if loaded or not mapping.pairs:
         text = (
-            f"Contracts that load: {loaded:,}." if mapping.pairs else f"{stack.name} has none: every payload is valid."
+            f"Contracts that load: {loaded:,}."
+            if mapping.pairs
+            else f"{stack.name} has no contracts: every payload is valid."
         )
         yield Finding(Severity.OK, "contracts", text)
 
@@ -169,15 +171,17 @@ def topics(setup: Setup, stack: Stack) -> Iterator[Finding]:
             found = setup.checkup.subscriptions(arn)
         except UnreadableError as error:
             yield Finding(
-                Severity.UNKNOWN, "topics", f"Who gets {what} couldn't be checked: {error}.", ask_for(str(error))
+                Severity.UNKNOWN, "topics", f"Couldn't check who gets {what}: {error}.", ask_for(str(error))
             )
             continue
         if found.confirmed:
             yield Finding(Severity.OK, "topics", f"Confirmed subscriptions that get all {what}: {found.confirmed:,}.")
             continue
-        pending = f" Not confirmed yet: {found.pending:,}; the link is in a mail." if found.pending else ""
+        pending = (
+            f" Not confirmed yet: {found.pending:,}; the confirmation link is in an email." if found.pending else ""
+        )
         subscribe = f"aws sns subscribe --topic-arn {arn} --protocol email --notification-endpoint YOU@EXAMPLE.COM"
-        text = f"Nobody gets all {what}: no confirmed subscription does.{pending}"
+        text = f"Nobody gets all {what}: the topic has no confirmed subscription without a filter.{pending}"
         yield Finding(Severity.WARNING, "topics", text, aws(subscribe))
 
 

@@ -75,7 +75,7 @@ def explained(error: Exception) -> CommandError | None:
         found = CommandError(f"AWS can't be reached ({name}). Check the network, the Region, and AWS_ENDPOINT_URL.")
     elif name in _NOT_AWS:
         found = CommandError(
-            "The answer isn't from AWS. A proxy may have sent it, a network that wants you to sign in, or what is at "
+            "The answer isn't from AWS. It may be from a proxy, a network's sign-in page, or another server at "
             "AWS_ENDPOINT_URL. Check them."
         )
     elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT}:

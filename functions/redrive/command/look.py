@@ -47,10 +47,10 @@ def command(
 ) -> int:
     """Show what is in the dead-letter QUEUE (name, ARN, or URL): groups, where they would go, and masked examples.
 
-    Also lists the functions that consume the queues that messages go back to, and warns about settings that would hurt
+    Also lists the functions that consume the destination queues, and warns about settings that would hurt
     a redrive.
 
-    Moves nothing and shows no message's content. Receive counts rise by one.
+    Moves nothing and shows no message content. Receive counts rise by one.
     """
     if full and size is not None:
         raise click.UsageError("--full looks at all messages and --sample at some. Pass one of them.")

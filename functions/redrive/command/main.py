@@ -22,7 +22,7 @@ from redrive.domain.plain_text import plain
 
 # Name, and what it is for. The module of the same name has a click command `command`.
 COMMANDS = {
-    "queues": "List dead-letter queues, those with messages first.",
+    "queues": "List dead-letter queues, the ones with messages first.",
     "look": "Show what is in a dead-letter queue, without moving anything.",
     "messages": "Show single messages, masked or in clear.",
     "export": "Write messages to a file, in clear.",
@@ -35,7 +35,7 @@ COMMANDS = {
     "report": "Show what a run did, who started it, and why.",
     "doctor": "Check credentials, queues, consumers, and the stack.",
     "runbook": "Print a runbook for a dead-letter queue, as Markdown.",
-    "completion": "Print the script that makes a shell complete this command.",
+    "completion": "Print a script for shell completion.",
 }
 
 

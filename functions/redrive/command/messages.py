@@ -28,7 +28,7 @@ from redrive.domain.sampling.summary import example_of
     type=click.IntRange(1, 100),
     default=1,
     show_default=True,
-    help="Messages to show at most, if you don't name them by ID.",
+    help="Show at most this many messages, unless you pass --id.",
 )
 @click.option("--clear", is_flag=True, help="Show bodies and attributes as they are, personal data included.")
 @with_contracts
@@ -46,7 +46,7 @@ def command(
 ) -> int:
     """Show single messages of the dead-letter QUEUE (name, ARN, or URL): those with an --id, or the first of a --group.
 
-    Values are masked unless you pass --clear. Moves nothing. Receives messages until it finds those, so their
+    Values are masked unless you pass --clear. Moves nothing. Receives messages until it finds the ones to show, so
     receive counts rise by one.
     """
     if clear:

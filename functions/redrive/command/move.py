@@ -106,7 +106,7 @@ def command(
     place = Path(state_file) if state_file else default_state_file()
     if resume:
         if file or quarantine or creates or contracts or any(options.values()):
-            raise click.UsageError("A resumed run keeps its options, so --resume takes none of them.")
+            raise click.UsageError("A resumed run keeps its options, so pass none of them with --resume.")
         if queue is None:
             raise click.UsageError(f"Name the queue whose run to resume: {again('redrive move QUEUE --resume')}")
         return _show(output, _resume(account, queue, _opened(place), output), page)
@@ -172,7 +172,7 @@ def _say_earlier(output: Output, table: LocalTable, dlq: QueueRef) -> None:
         return
     if LivingRun(table.file, earlier.run_id).is_alive:
         raise CommandError(
-            f"The run {earlier.run_id} is moving messages of {dlq.name}, in another terminal of this computer. Nothing "
+            f"The run {earlier.run_id} is moving messages of {dlq.name}, in another terminal on this computer. Nothing "
             "was started.",
             Exit.REJECTED,
         )
@@ -253,7 +253,7 @@ def _recommend_stack(output: Output, report: Report, given: Mapping[str, Any]) -
         output.say(f"This takes about {ago(seconds)}, and this computer must stay awake and signed in. {_STACK}")
     if (report.rate.requested or 0) > LANE_RATE:
         output.say(
-            "How fast one computer is depends on its processor and its distance to AWS. A stack spreads a run over up "
+            "One computer's speed depends on its processor and its distance to AWS. A stack spreads a run over up "
             "to 20 functions next to the queue: docs/guides/deploy.md"
         )
 

@@ -20,7 +20,7 @@ from redrive.domain.runs.report import Report
 def with_page[F: Callable[..., Any]](function: F) -> F:
     """Add the option `--html`. Its value is the argument `page`: a file for the run's page, or None."""
     option: Callable[[F], F] = click.option(
-        "--html", "page", metavar="FILE", callback=_check, help="Write the run's page to this new file, too."
+        "--html", "page", metavar="FILE", callback=_check, help="Also write the run's page to this new file."
     )
     return option(function)
 

@@ -67,7 +67,9 @@ class _Place:
         self.expire = _expire(account, full, now) if peek else {}
         self._find_runs(account, stack_name)
         if unreadable := account.unreadable:
-            self.notes.append(f"Not looked into, because access is denied or SQS didn't answer: {names(unreadable)}")
+            self.notes.append(
+                f"Couldn't look into some queues, because access was denied or SQS didn't answer: {names(unreadable)}"
+            )
 
     def _find_runs(self, account: Account, stack_name: str) -> None:
         """Find the stack's latest run on each queue: one request for the stack, one for runs, one for executions."""

@@ -63,7 +63,7 @@ def _in_a_terminal(account: Account, error: str) -> str:
         return f"There is no queue {given} in {account.region}.{near} List them: {again('redrive queues --all')}"
     if found := re.search(r'Start (?:the|a) run with \{"dlq": "([^"]+)"\}', error):
         sentence = error[: found.start()].removeprefix("dlq: ").strip()
-        return f"{sentence} Look into that one: {again(f'redrive look {found[1]}')}"
+        return f"{sentence} Look into that queue: {again(f'redrive look {found[1]}')}"
     if found := re.search(r", where this app is deployed, found (\S+) in ((the account )?\S+)\. Deploy", error):
         there = "a --profile of that account" if found[3] else f"--region {found[2]}"
         return f"{found[1]} is in {found[2]}. Pass {there}."

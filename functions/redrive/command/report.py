@@ -109,8 +109,8 @@ def _unknown(runs: StackRuns, name: str) -> CommandError:
     """Return the error for a name that is neither a run nor a queue with runs."""
     days = runs.stack.parameters.get("RecordDays", "90")
     return CommandError(
-        f"The stack {runs.stack.name} has no run {name}, nor one on a queue of that name. Records are kept for {days} "
-        f"days, and Step Functions keeps executions for 90.{nearest(name, runs.names())} "
+        f"The stack {runs.stack.name} has no run {name}, and no run on a queue of that name. Records are kept for "
+        f"{days} days, and Step Functions keeps executions for 90.{nearest(name, runs.names())} "
         f"List runs: {again('redrive runs')}"
     )
 
@@ -122,8 +122,8 @@ def _report_of(found: _Found) -> Report | None:
             return Report.as_far_as_readable(found.record.report, Report.from_json_object)
         except ValidationError:
             raise CommandError(
-                f"The report of {found.record.run_id} was written by another version of sqs-redrive, and this one "
-                "can't show it. Pass --json to see it as it is."
+                f"The report of {found.record.run_id} was written by another version of sqs-redrive, and this "
+                "version can't show it. Pass --json to see it as it is."
             ) from None
     return report_in(found.execution) if found.execution and not found.execution.is_on else None
 
@@ -160,18 +160,20 @@ def _print_unfinished(output: Output, found: _Found) -> None:
         output.say(f"Watch it: {again(f'redrive watch {execution.reference}')}")
     else:
         output.say(
-            "What it didn't move is still in the queue. Start another run: it makes visible again what this one kept "
-            f"invisible: {again(f'redrive start {record.dlq or "QUEUE"}')}"
+            "Messages that it didn't move are still in the queue. Start another run, which makes those that are still "
+            f"invisible visible again: {again(f'redrive start {record.dlq or "QUEUE"}')}"
         )
 
 
 def _no_report(execution: Execution) -> NoReturn:
     if execution.is_on:
         watch = again(f"redrive watch {execution.reference}")
-        raise CommandError(f"The run {execution.run_id} is on, and has no report and no record yet. Watch it: {watch}")
+        raise CommandError(
+            f"The run {execution.run_id} is in progress, and has no report or record yet. Watch it: {watch}"
+        )
     raise CommandError(
-        f"The run {execution.run_id} has no record, and its execution ended without a report: {execution.status}. What "
-        "it didn't move is still in the queue."
+        f"The run {execution.run_id} has no record, and its execution ended without a report: {execution.status}. "
+        "Messages that it didn't move are still in the queue."
     )
 
 
@@ -180,7 +182,7 @@ def _say_source(output: Output, found: _Found, report: Report | None, stack: Sta
         days = stack.parameters.get("RecordDays", "90")
         output.say(
             f"There is no record of this run, perhaps because it is older than {days} days (RecordDays). This is the "
-            "report that Step Functions has; who started it, and why, may be in the input of its execution."
+            "report that Step Functions has. The input of its execution may say who started it, and why."
         )
     elif found.record.report is None and report is not None:
         output.say("The record of this run has no report, so this is the one that Step Functions has.")

@@ -82,14 +82,14 @@ def record_facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     if record.because is not None:
         yield "Because", record.because
     if record.started_by is not None:
-        yield "Started by", f"{record.started_by} (as its input says)"
+        yield "Started by", f"{record.started_by} (according to its input)"
     if record.input is not None:
         yield "Input", _short(json.dumps(record.input, ensure_ascii=False))
     first, *others = record.rate_over_time or (None,)
     if first is not None and others:
         top = max(point.rate for point in others)
         span = ago((others[-1].seconds - first.seconds) / len(others))
-        yield "Over time", f"{bars([point.rate for point in others])} up to {top:g} per second, one bar for each {span}"
+        yield "Over time", f"{bars([point.rate for point in others])} up to {top:g} per second, one bar per {span}"
 
 
 def print_forecast(output: Output, forecast: Forecast) -> None:

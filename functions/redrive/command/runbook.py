@@ -30,10 +30,10 @@ from redrive.domain.plan.rates import declared_max_rate
 @shared
 @click.pass_context
 def command(context: click.Context, *, queue: str, stack_name: str) -> None:
-    """Print a runbook for the dead-letter QUEUE (name, ARN, or URL) as Markdown, from what is deployed.
+    """Print a runbook for the dead-letter QUEUE (name, ARN, or URL) as Markdown, based on what's deployed.
 
     The page names the queue's owner (from its tags), its consumers with their settings and logs, the deadline, and the
-    exact commands to look, redrive, and stop. Receives no message.
+    exact commands to look, redrive, and stop. Receives no messages.
     """
     output = context.ensure_object(Output)
     account = Account(output.profile, output.region)
@@ -69,7 +69,7 @@ def command(context: click.Context, *, queue: str, stack_name: str) -> None:
         output.document(queue=dlq.name, markdown=page)
     else:
         click.echo(page, nl=False)
-    output.say(f"Keep it where your team looks for runbooks: {again(f'redrive runbook {dlq.name}')} > {dlq.name}.md")
+    output.say(f"Save it where your team keeps its runbooks: {again(f'redrive runbook {dlq.name}')} > {dlq.name}.md")
 
 
 def _stack(context: click.Context, account: Account, name: str, dlq: QueueRef) -> Stack | None:
@@ -85,7 +85,9 @@ def _stack(context: click.Context, account: Account, name: str, dlq: QueueRef) -
         output.say(str(error))
         return None
     if not stack.covers(dlq.name):
-        output.say(f"The stack {stack.name} doesn't cover {dlq.name}, so the page says how to redrive it without.")
+        output.say(
+            f"The stack {stack.name} doesn't cover {dlq.name}, so the page says how to redrive it without a stack."
+        )
         return None
     return stack
 

@@ -61,7 +61,7 @@ def command(output: Output, *, queue: str | None, day: datetime | None, limit: i
     if not found:
         where = f"on {name}" if name else f"in the stack {stack.name}"
         days = stack.parameters.get("RecordDays", "90")
-        when = f"that started on {on} (UTC)" if on else f"of the last {days if name else min(int(days), DAYS)} days"
+        when = f"that started on {on} (UTC)" if on else f"from the last {days if name else min(int(days), DAYS)} days"
         meant = nearest(name, runs.names()) if name else ""
         output.say(f"There is no record of a run {where} {when}.{meant}")
         return
@@ -71,7 +71,7 @@ def command(output: Output, *, queue: str | None, day: datetime | None, limit: i
     if len(found) == limit:
         output.say("There may be more. Pass a higher --limit, a --day, or a queue.")
     elif name is None and on is None and int(stack.parameters.get("RecordDays", "90")) > DAYS:
-        output.say(f"Runs of the last {DAYS} days. Pass a --day or a queue for earlier ones.")
+        output.say(f"These runs are from the last {DAYS} days. Pass a --day or a queue for earlier ones.")
 
 
 def _print(output: Output, records: list[RunRecord], statuses: list[str], *, with_queue: bool) -> None:

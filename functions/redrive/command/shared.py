@@ -33,7 +33,7 @@ def shared[F: Callable[..., Any]](function: F) -> F:
 
 def shared_in_places[F: Callable[..., Any]](function: F) -> F:
     """Add the same options to a command that looks at several accounts and Regions."""
-    several = "Can be repeated, or a list with commas."
+    several = "Repeat it, or separate several with commas."
     return _with(
         function,
         _option("--profile", "profiles", multiple=True, metavar="NAME", help=f"{_PROFILE} {several}"),

@@ -59,8 +59,8 @@ def command(
 ) -> int:
     """Start a run on the dead-letter QUEUE (name, ARN, or URL) in a stack.
 
-    Shows the plan first, and asks. If nothing is selected or limited, type the queue's name to confirm. A dry run moves
-    nothing, so it starts at once and shows its report.
+    Shows the plan first, and asks for confirmation. If nothing is selected or limited, type the queue's name to
+    confirm. A dry run moves nothing, so it starts at once and shows its report.
     """
     given = read_input(queue, file, options)
     dry = bool(given.get("dryRun"))

@@ -26,7 +26,7 @@ def command(output: Output, *, target: str, wait: bool, stack_name: str) -> int:
     """Stop the run on a QUEUE (name, ARN, or URL), or a RUN (its ID or its execution's ARN).
 
     Its lanes finish their open requests and make the rest visible again, and the report goes out. Nothing is lost.
-    Start another run to move what is left.
+    Start another run to move what's left.
     """
     account = Account(output.profile, output.region)
     account.use()

@@ -56,7 +56,7 @@ def test_each_warning_is_there_if_its_rule_is_broken_and_only_then(queue):
     assert count("The visibility timeout") == any(queue.visibility_timeout < needed for needed in recommended)
     assert count("fail again") == any(queue.visibility_timeout < one.timeout for one in known)
     too_few = bool(of) and queue.max_receives is not None and queue.max_receives < 5
-    assert count("throttled batches count") == too_few
+    assert count("throttled batches count as receives") == too_few
 
 
 @given(queues)

@@ -94,7 +94,7 @@ def warnings_of(queue: ConsumedQueue, url: str, redrive_policy: str | None) -> I
         attributes = shell_word(json.dumps({"RedrivePolicy": policy}))
         yield ConsumerWarning(
             text=f"{queue.queue} moves a message to the dead-letter queue after {queue.max_receives} receives, and "
-            f"throttled batches count. AWS recommends at least {_RECEIVES}.",
+            f"throttled batches count as receives. AWS recommends at least {_RECEIVES}.",
             remedy=f"aws sqs set-queue-attributes --queue-url {url} --attributes {attributes}",
         )
 
@@ -110,8 +110,8 @@ def _of_mapping(queue: str, consumer: Consumer) -> Iterator[ConsumerWarning]:
     if consumer.filtered:
         # Lambda developer guide, "Control which events Lambda sends to your function".
         yield ConsumerWarning(
-            text=f"{function} has filter criteria on {queue}. Lambda deletes messages that don't match, also redriven "
-            "ones.",
+            text=f"{function} has filter criteria on {queue}. Lambda deletes messages that don't match, including "
+            "redriven ones.",
             remedy=f"aws lambda get-event-source-mapping --uuid {consumer.mapping} --query FilterCriteria",
         )
     if consumer.batch_size > 1 and not consumer.reports_failures:
@@ -119,7 +119,7 @@ def _of_mapping(queue: str, consumer: Consumer) -> Iterator[ConsumerWarning]:
         yield ConsumerWarning(
             text=f"{function} takes batches of up to {consumer.batch_size:,} from {queue} and doesn't report which "
             "messages failed, so one bad message sends its whole batch back. If its code returns batchItemFailures, "
-            "turn that on; otherwise, use batches of 1.",
+            "turn on ReportBatchItemFailures; otherwise, use batches of 1.",
             remedy=f"{update} --function-response-types ReportBatchItemFailures",
         )
 
