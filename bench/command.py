@@ -1,4 +1,4 @@
-"""Measures the `redrive` command: how long an operator waits for it, and how fast `redrive move` is.
+"""Measures how long an operator waits for the `redrive` command, and how fast `redrive move` is.
 
 Used by `bench.measurements`.
 """
@@ -23,7 +23,7 @@ _HERE = Path(__file__).resolve().parent
 _REDRIVE = (sys.executable, "-c", "from redrive.command.main import main; main()")
 _QUEUES = 9
 _MANY_QUEUES = 201
-# Of a list of queues, those with messages.
+# Number of dead-letter queues that have messages.
 _FULL_QUEUES = 2
 _RUNS = 5
 _SECONDS = 60
@@ -61,8 +61,8 @@ def waits(endpoint: Endpoint) -> Results:
 
 
 def _open_queues(stack: ExitStack, endpoint: Endpoint, count: int, *, full: int = _FULL_QUEUES) -> None:
-    """Create so many queues, some of them with messages, until the stack is closed."""
-    # Each time: a queue, its dead-letter queue, and a quarantine.
+    """Create `count` queues, `full` of them with messages, and delete them when the stack closes."""
+    # `queues` creates three: a queue, its dead-letter queue, and a quarantine.
     for number in range(count // 3):
         stack.enter_context(endpoint.queues(30 if number < full else 0))
 
@@ -77,7 +77,7 @@ def _seconds(endpoint: Endpoint, program: list[str]) -> float:
 
 
 def speed(endpoint: Endpoint) -> Results:
-    """Return how fast `redrive move` moves messages, and its share of a lane's speed, from the first send on."""
+    """Return the speed of `redrive move`, in messages per second and as a share of a lane's speed."""
     with TemporaryDirectory() as folder:
         tools = {"move": _move_tool(Path(folder)), "lane": ours(contract=False)}
         rates: dict[str, list[float]] = {name: [] for name in tools}
@@ -100,7 +100,7 @@ def _move_tool(folder: Path) -> Tool:
 
 
 def _rate(run: Run) -> float:
-    """Return messages per second from the first send on; what comes before is the plan, which both need."""
+    """Return messages per second, counted from the first send, because both tools plan before it."""
     first = min(call.arrived for call in run.calls if call.operation == "SendMessageBatch")
     last = max(call.answered for call in run.calls if call.operation == "DeleteMessageBatch")
     return run.messages / (last - first)

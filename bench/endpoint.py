@@ -21,7 +21,7 @@ from bench.stand_in import Call
 from local.embedded_cloud import EmbeddedCloud
 from local.workspace import ROOT
 
-# How long the stand-in delays each request: about a round trip to SQS within a Region.
+# Seconds by which the stand-in delays each request: about a round trip to SQS within a Region.
 DELAY_SECONDS = 0.010
 _FILLERS = 4
 
@@ -40,10 +40,10 @@ class Queues:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What the stand-in did since this was last taken."""
+    """What the stand-in has done since the last `take`."""
 
     calls: list[Call]
-    #: Its processor time. It has one thread, so it can do no more than a second's worth in a second.
+    #: Its processor time. It has one thread, so this can't exceed the elapsed time.
     cpu_seconds: float
 
 
@@ -91,7 +91,7 @@ class Endpoint:
 
     @contextmanager
     def queues(self, count: int, *, everything: bool = False) -> Iterator[Queues]:
-        """Create queues with `count` messages in the dead-letter queue, and delete them at the end."""
+        """Create queues, fill the dead-letter queue with `count` messages, and delete the queues at the end."""
         with filled_queues(self.sqs, count, everything=everything) as queues:
             self.take()
             yield queues
@@ -101,12 +101,12 @@ class Endpoint:
         return depth(self.sqs, url)
 
     def take(self) -> Taken:
-        """Return what the stand-in did since the last `take`."""
+        """Return what the stand-in has done since the last `take`."""
         taken = self._command("take")
         return Taken([Call(*fields) for fields in taken["calls"]], taken["cpu_seconds"])
 
     def fail_next_entry(self, url: str) -> None:
-        """Let one entry of the next SendMessageBatch to a queue fail."""
+        """Make one entry of the next SendMessageBatch to a queue fail."""
         self._command(f"fail {url}")
 
     def _command(self, command: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class Endpoint:
 
 @contextmanager
 def stand_in(delay: float) -> Iterator[subprocess.Popen[str]]:
-    """Start a stand-in for SQS that delays each request by so many seconds; its first line of output is its port."""
+    """Start a stand-in for SQS that delays each request by `delay` seconds. It prints its port first."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.stand_in", str(delay)],
         cwd=ROOT,
@@ -137,12 +137,12 @@ def stand_in(delay: float) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def filled_queues(sqs: Any, count: int, *, everything: bool = False) -> Iterator[Queues]:
-    """Create queues with `count` messages in the dead-letter queue, and delete them at the end.
+    """Create queues, fill the dead-letter queue with `count` messages, and delete the queues at the end.
 
     Parameters
     ----------
     sqs : Any
-        A client of the endpoint that gets them.
+        A client of the endpoint to create them on.
     count : int
         Number of messages.
     everything : bool

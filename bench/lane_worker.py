@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, required=True, help="the lane's rate in messages per second")
     parser.add_argument("--slices", type=int, required=True, help="maximum number of slices")
     parser.add_argument("--lanes", type=int, default=1, help="number of lanes")
-    parser.add_argument("--lane", type=int, help="which of them; default: all")
+    parser.add_argument("--lane", type=int, help="the one lane to run; default: all")
     arguments = parser.parse_args()
     alone = arguments.lanes == 1 or arguments.lane is not None
     cpu = _one_lane(arguments) if alone else _all_lanes(arguments.lanes)

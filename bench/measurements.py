@@ -31,7 +31,7 @@ _CPU_MESSAGES = 3_000
 _PROBE_MESSAGES = 20
 _PROBE_SECONDS = 60
 _PACES = (5, 50, 200, 500, 2000)
-# Messages per second of one lane.
+# Maximum messages per second of one lane.
 _LANE_RATE = 500
 _PACE_SECONDS = 20
 _GROWTH = (1_000, 10_000, 50_000)
@@ -39,7 +39,7 @@ _GROWTH_FULL = 230_000
 # The lowest rate at which a run doesn't time out, in messages per second.
 _MIN_RATE = 150
 _ENVELOPES_SECONDS = 120
-# Messages of a small run, and the seconds that it may take.
+# Messages in a small run, and its timeout in seconds.
 _SMALL = 10
 _SMALL_PATIENCE = 60
 
@@ -180,7 +180,7 @@ def _worst_window(sends: Sequence[tuple[float, int]]) -> int:
 def measure_growth(endpoint: Endpoint) -> Results:
     """Return time, processor time, memory, and state transitions for queues of different lengths."""
     workflow = Workflow(endpoint)
-    # In a new deployment, and once its functions have started.
+    # The first run starts the functions of a new deployment.
     cold, *warm = [workflow.run(_SMALL, _SMALL_PATIENCE).seconds for _ in range(1 + _ROUNDS)]
     full = os.environ.get("BENCH_FULL") == "1"
     points = [_growth_point(endpoint, workflow, count) for count in (*_GROWTH, *([_GROWTH_FULL] if full else []))]

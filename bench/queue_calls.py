@@ -1,4 +1,4 @@
-"""The requests of `redrive queues` without what it makes of the answers: what a script of twenty lines would take.
+"""Makes the requests of `redrive queues` and ignores the answers, as a simple script would.
 
 `bench.command` compares the command with it.
 """
@@ -16,7 +16,7 @@ _THREADS = 16
 
 
 def main() -> None:
-    """Read the attributes of all queues, what consumes them, and ten messages and the earlier length of full ones."""
+    """Read all queues' attributes and consumers, and for queues with messages, ten messages and the past depth."""
     config = Config(max_pool_connections=_THREADS)
     sqs = boto3.client("sqs", config=config)
     urls = sqs.list_queues(MaxResults=1000)["QueueUrls"]

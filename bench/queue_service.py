@@ -1,7 +1,7 @@
-"""The part of SQS that tools need to move messages, in memory: queues and their operations in the JSON protocol.
+"""The part of SQS that tools need to move messages: in-memory queues with operations in the JSON protocol.
 
 `bench.stand_in` serves it over HTTP. A test compares its answers with those of the embedded cloud. It checks what the
-benchmarks could get wrong (batches, receipt handles, queues that don't exist), but no limits of sizes or times.
+benchmarks could get wrong (batches, receipt handles, queues that don't exist), but no size or time limits.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ type Answer = dict[str, Any]
 
 
 class RefusalError(Exception):
-    """A request that SQS refuses with status 400.
+    """SQS refuses a request with status 400.
 
     Parameters
     ----------
     code : str
-        As the JSON protocol names it.
+        The error code in the JSON protocol.
     query_code : str | None
-        As the query protocol names it, if that differs; botocore reports this one.
+        The error code in the query protocol, if it differs. botocore reports this one.
     """
 
     def __init__(self, code: str, query_code: str | None = None) -> None:
@@ -70,7 +70,7 @@ class QueueService:
     Parameters
     ----------
     url : str
-        What the URLs of queues begin with, such as http://127.0.0.1:4566.
+        Start of the queues' URLs, such as http://127.0.0.1:4566.
     """
 
     def __init__(self, url: str) -> None:

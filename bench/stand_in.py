@@ -1,4 +1,4 @@
-"""The SQS endpoint of the benchmarks: queues in memory, served over HTTP, that delays and records each request.
+"""The benchmarks' SQS endpoint: serves in-memory queues over HTTP, and delays and records each request.
 
 `bench.endpoint` runs it in a separate process and controls it through standard input and output. It does as little as
 possible per request, so that the benchmarks measure the tools: no framework, no signature, no database.
@@ -21,7 +21,7 @@ _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _TARGET = re.compile(rb"\r\nx-amz-target: *AmazonSQS\.(\w+)", re.IGNORECASE)
 _SEND_BATCH = "SendMessageBatch"
-# Time between two looks into a queue during a long poll, in seconds.
+# Seconds between checks of a queue during a long poll.
 _POLL_SECONDS = 0.02
 _OK = b"HTTP/1.1 200 OK\r\n"
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\n"
@@ -41,12 +41,12 @@ class Call:
 
 @dataclass(slots=True)
 class Ledger:
-    """What happened since it was last taken, and what must still happen."""
+    """The calls since the last `take`, and the failure to inject."""
 
     calls: list[Call] = field(default_factory=list)
-    #: URL of the queue whose next SendMessageBatch must have a failed entry.
+    #: URL of the queue whose next SendMessageBatch gets a failed entry.
     fails_at: str | None = None
-    #: The process's processor time when it was last taken.
+    #: The process's processor time at the last `take`.
     cpu_since: float = 0.0
 
 
@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Buffer a request; carry it out after the delay once it is complete."""
+        """Buffer a request. Once it's complete, carry it out after the delay."""
         self._received += data
         end_of_head = self._received.find(_END_OF_HEAD)
         if end_of_head < 0:
@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_later(self._delay, self._perform, request, call, until)
 
     def _perform(self, request: dict[str, Any], call: Call, until: float) -> None:
-        # A client that has gone must not take messages with it.
+        # Don't receive messages for a client that has disconnected.
         if self._transport.is_closing():
             return
         failed: list[dict[str, Any]] = []
@@ -129,9 +129,9 @@ class Connection(asyncio.Protocol):
 async def serve(delay: float) -> None:
     """Serve until standard input closes.
 
-    Prints the port that it listens on. Then it responds to each line of input, as JSON: to `take` with the calls since
-    the last `take` and the processor time that they took, and to `fail URL` with nothing, and lets one entry of the
-    next SendMessageBatch to that queue fail.
+    Prints the port that it listens on. Then it answers each line of input with a line of JSON. `take` returns the calls
+    since the last `take` and the processor time that they took. `fail URL` makes one entry of the next SendMessageBatch
+    to that queue fail, and returns an empty object.
     """
     loop = asyncio.get_running_loop()
     ledger = Ledger()

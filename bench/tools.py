@@ -72,7 +72,7 @@ class Run:
 
     @property
     def endpoint_share(self) -> float:
-        """How much of the processor core that the endpoint can use it did use."""
+        """The share of one processor core that the endpoint used."""
         return self.endpoint_cpu_seconds / self.seconds
 
     @property
@@ -108,7 +108,7 @@ def ours(
     slice_seconds : int
         Duration of a slice; 60 is the default in template.yaml.
     lanes : int
-        How many lanes move messages at the same time, each in a process of its own.
+        Number of lanes that move messages at the same time, each in its own process.
     """
 
     def command(endpoint: Endpoint, queues: Queues) -> list[str]:
@@ -163,7 +163,7 @@ def _planned(endpoint: Endpoint, queues: Queues, environment: dict[str, str]) ->
 
 
 def command_environment(endpoint: Endpoint) -> dict[str, str]:
-    """Return the whole environment of the `redrive` command."""
+    """Return the complete environment of the `redrive` command."""
     return _environment(endpoint) | {"PYTHONPATH": str(_FUNCTIONS), "PYDANTIC_DISABLE_PLUGINS": "__all__"}
 
 

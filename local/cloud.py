@@ -36,7 +36,7 @@ Parameters = Annotated[
 ]
 
 
-DeadLetters = Annotated[bool, typer.Option("--dead-letters", help="Fill a dead-letter queue, too.")]
+DeadLetters = Annotated[bool, typer.Option("--dead-letters", help="Also fill a dead-letter queue.")]
 
 
 @app.command()
@@ -142,7 +142,7 @@ def _fill(cloud: EmbeddedCloud, deployed: Stack) -> None:
     port = "" if cloud.port == DEFAULT_PORT else f"PORT={cloud.port} "
     stack = "" if deployed.name == STACK_NAME else f" --stack {deployed.name}"
     install = "" if shutil.which("redrive") else f"{_PIPX if shutil.which('pipx') else _VENV}\n  "
-    # What caused the failures is repaired, so a run succeeds.
+    # The cause of the failures is fixed, so a run succeeds.
     typer.echo(f"""
 The outage is over. To redrive its messages, run in this directory:
 

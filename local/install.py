@@ -1,8 +1,8 @@
 """Installs the tools into .venvs, all environments at once: `python3.13 -m local.install cloud sam command dev node`.
 
 Only files whose hashes are in the locks (requirements/*.txt) are installed. The targets of the Makefile run it first,
-so it uses the standard library only. It says how much there is to install and how far along it is, on standard error,
-so `eval "$(make -s local-env)"` works the first time too.
+so it uses the standard library only. It shows its progress on standard error, so `eval "$(make -s local-env)"` works
+the first time, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs scenarios on the embedded cloud: `make scenario NAME=…` one, `make demo` that of the store events.
+"""Runs scenarios on the embedded cloud: `make scenario NAME=…` any of them, `make demo` the store events.
 
 The scenarios themselves are in `local/scenarios`.
 """
@@ -48,9 +48,9 @@ def play(name: str, console: Console, *, as_json: bool = False) -> bool:
     name : str
         Name of the scenario.
     console : Console
-        Where it is shown.
+        Where to show it.
     as_json : bool
-        Whether the commands of the redrive print JSON.
+        Whether the redrive's commands print JSON.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def _cloud(console: Console) -> Iterator[EmbeddedCloud]:
         yield cloud
         return
     with _started(port, exactly=bool(requested)) as cloud:
-        console.print(f"An embedded cloud runs on {cloud.endpoint_url} until this command ends.")
+        console.print(f"An embedded cloud is running on {cloud.endpoint_url} until this command ends.")
         yield cloud
 
 
@@ -123,7 +123,7 @@ def _play(name: str, stage: Stage) -> bool:
 
 def main(
     name: Annotated[str, typer.Argument(help="A scenario in local/scenarios.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Show the JSON of the redrive instead of text.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Show the redrive's output as JSON instead of text.")] = False,
 ) -> None:
     """Run a scenario; exit status 1 if a message is unaccounted for, 2 if there is no such scenario."""
     try:

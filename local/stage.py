@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 150.0
 _POLL_SECONDS = 0.5
-# What an installation of the command gets (requirements/command.in).
+# What is installed with the command (requirements/command.in).
 _COMMAND_PYTHON = ROOT / ".venvs" / "command" / "bin" / "python"
 # Enough to find out what went wrong.
 _IDS_LISTED = 10
@@ -166,7 +166,7 @@ class Stage:
         return progress(self.console, doing, total)
 
     def redrive(self, *arguments: str) -> None:
-        """Show a command line of `redrive`, and run it on this terminal, as a person would.
+        """Show a `redrive` command line, and run it in this terminal as a person would.
 
         Raises
         ------

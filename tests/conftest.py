@@ -20,5 +20,5 @@ settings.register_profile("any-machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any-machine")
 # Fixtures stop what they started on SIGTERM, too.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
-# A shell lets jobs in the background ignore Ctrl-C, and so do the processes that tests start and interrupt.
+# A shell makes background jobs ignore Ctrl-C, and the processes that tests start and interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,7 @@
-"""Records the pictures of the command that the README shows: `PYTHONPATH=functions python -m tools.recordings`.
+"""Records the README's pictures of the command: `PYTHONPATH=functions python -m tools.recordings`.
 
-Runs the command in a terminal, on dead letters in an embedded cloud. Run it after a change of what it prints.
+Runs the command in a terminal, on a dead-letter queue in an embedded cloud. Run this after changing the command's
+output.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from tests.support.terminal import Terminal
 IMAGES = ROOT / "docs" / "images"
 CONTRACT = "docs/snippets/order.schema.json"
 _COLUMNS = 100
-# Every sixth breaks its contract.
+# Every sixth order breaks its contract.
 _ORDERS = 240
 _BURSTS = 6
 _RATE = 20
-# ECMA-48: what moves the cursor and erases, which starts each frame of what is updated in place.
+# Sequences that move the cursor or erase (ECMA-48). They start each frame of a display that is updated in place.
 _MOVES = re.compile(r"(?:\r?\x1b\[[0-9;?]*[A-HJKhl])+")
 # rich's SVG loads its font from another host.
 _FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
@@ -49,7 +50,7 @@ def main() -> int:
 
 
 def _fill(app: App) -> None:
-    """Send orders, and let them fail, in a few bursts."""
+    """Send orders in a few bursts, and make them fail."""
     dlq = app.queue_at(app.sqs.create_queue(QueueName="orders-dlq")["QueueUrl"])
     policy = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": dlq.arn, "maxReceiveCount": 1})}
     orders = app.queue_at(app.sqs.create_queue(QueueName="orders", Attributes=policy)["QueueUrl"])
@@ -65,16 +66,16 @@ def _order(burst: int, number: int) -> dict[str, str]:
 
 
 def _record(app: App, command: str, *arguments: str, answer: str | None = None) -> None:
-    """Write the picture of a command as it ends, with the display of its progress halfway.
+    """Write a picture of a command's final output, with one frame of its progress halfway through.
 
     Parameters
     ----------
     app : App
-        Where it runs.
+        Where to run it.
     command, arguments : str
         The command line.
     answer : str | None
-        What to type when it asks.
+        What to type when the command asks.
     """
     terminal = Terminal(app, command, *arguments, columns=_COLUMNS)
     if answer is not None:
@@ -88,16 +89,16 @@ def _record(app: App, command: str, *arguments: str, answer: str | None = None) 
 
 
 def drawn(name: str, arguments: list[str], lines: list[str]) -> str:
-    """Return a picture of a terminal as SVG that loads nothing.
+    """Return a picture of a terminal as an SVG that loads nothing.
 
     Parameters
     ----------
     name : str
-        What the ids in it begin with.
+        Prefix of the ids in the SVG.
     arguments : list[str]
-        The arguments of the command that is shown.
+        The arguments of the command.
     lines : list[str]
-        What it printed, with the escape sequences of its colors.
+        The command's output, with escape sequences for colors.
     """
     console = Console(record=True, width=_COLUMNS, file=io.StringIO())
     console.print(Text(f"$ {shlex.join(['redrive', *arguments])}", style="bold"))
@@ -107,12 +108,12 @@ def drawn(name: str, arguments: list[str], lines: list[str]) -> str:
 
 
 def _lines(raw: str) -> list[str]:
-    """Return what a terminal shows in the end, with one frame of the progress that it showed meanwhile."""
+    """Return the final content of a terminal, with one frame of the progress that it showed before."""
     before, *frames = _MOVES.split(raw)
     frames = [frame for frame in frames if frame.strip()]
     progress = [frame for frame in frames[:-1] if "━" in frame]
     parts = [before, *progress[len(progress) // 2 :][:1], *frames[-1:]]
-    # On a terminal, the report takes the place of the progress. Here, an empty line is between them.
+    # In a terminal, the report replaces the progress. In the picture, an empty line separates them.
     return "\n\n".join(part.replace("\r", "").strip("\n") for part in parts).split("\n")
 
 

@@ -1,8 +1,8 @@
 """An outage of one store's back office fills a dead-letter queue; a redrive empties it and loses nothing.
 
-Run by `make demo`, and its outage by `make cloud`: 200 events, a fifth of them without `store_id`, and six from two
-stores without a valid `ssn_no`. The owner of the stores is notified of the quarantined events, and a second redrive
-repairs those that only lack `store_id`.
+`make demo` runs all of it; `make cloud` runs only the outage. It sends 200 events, a fifth of them without `store_id`,
+and six more from two stores without a valid `ssn_no`. The owner of the stores gets a notice of the quarantined events,
+and a second redrive repairs the events that only lack `store_id`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STORE_WITH_OUTAGE = "2"
 INVALID = ("3", "3", "3", "5", "5", "5")
 RATE = 20
 _REPORT_SECONDS = 20
-# The template's 30 seconds, twice, are longer than the rest of the scenario.
+# Waiting twice for the template's 30 seconds would take longer than the rest of the scenario.
 _VISIBILITY_SECONDS = 5
 
 
@@ -38,39 +38,39 @@ def play(stage: Stage) -> bool:
     invalid = fail(stage, prefix)
 
     console.rule("2. Which queue needs you?")
-    console.print("Where messages pile up, where they come from, and how long SQS still keeps them.")
+    console.print("See where messages pile up, where they come from, and how long SQS will keep them.")
     stage.redrive("queues")
 
     console.rule("3. What is in it?")
     console.print(
-        "Look before you move anything. It works on any account, with nothing deployed. Whatever isn't known to be "
-        "safe to show is masked."
+        "Look before you move anything. This works in any account, with nothing deployed. Values that aren't known to "
+        "be safe to show are masked."
     )
     stage.redrive("look", dlq)
 
     console.rule("4. The outage is over: redrive")
     console.print(
-        "The stack knows the consumer's contract, so the plan says which messages would only fail again. They go into "
-        "quarantine. The rest goes back, at 20 per second. Without --yes, the command asks first."
+        "The stack knows the consumer's contract, so the plan says which messages would only fail again. They go to "
+        "quarantine. The rest go back, at 20 per second. Without --yes, the command asks for confirmation."
     )
     because = "The back office of store 2 is up again"
     stage.redrive("start", dlq, "--rate", str(RATE), "--because", because, "--yes", "--watch")
-    console.print(f"The page of the run, for your browser: {_page(stage)}", soft_wrap=True)
+    console.print(f"Open the run's page in your browser: {_page(stage)}", soft_wrap=True)
 
     console.rule("5. The owner of the stores is notified")
-    console.print("Counts and reasons by store, from a message on SNS without personal data.")
+    console.print("SNS delivers counts and reasons by store, without personal data.")
     notice = _receive(stage, notices)
     _show(stage, notice)
 
     console.rule("6. Repair what can be repaired")
     console.print(
-        "Most of the quarantined events lack the attribute store_id, but have it in the body. Here is one, in clear "
-        "because --clear asks for it."
+        "Most of the quarantined events lack the attribute store_id, but have it in the body. With --clear, the "
+        "command shows one unmasked."
     )
     stage.redrive("messages", quarantine, "--limit", "1", "--clear")
     console.print(
-        "\nSo a run on the quarantine sets the attribute from the body. Events without a valid ssn_no stay. --quiet "
-        "leaves out the plan."
+        "\nSo a run on the quarantine sets the attribute from the body. Events without a valid ssn_no stay in "
+        "quarantine. --quiet leaves out the plan."
     )
     repair = {"store_id": {"type": "Number", "from": "store_id"}}
     options = ["--select-source", queue, "--repair-set-attributes", json.dumps(repair), "--rate", str(RATE)]
@@ -81,7 +81,7 @@ def play(stage: Stage) -> bool:
     stage.redrive("runs")
 
     console.rule("8. Where every event is now")
-    console.print("Counted without the redrive: from the queues and the consumer's table.")
+    console.print("These counts come from the queues and the consumer's table, not from the redrive.")
     stage.until(lambda: stage.depth(stage.resource("StoreEventsQueue")) == 0, "the consumer to process the events")
     event_id = id_in_body("event_id")
     valid = {f"{prefix}-{number:05}" for number in range(EVENTS)}
@@ -98,7 +98,7 @@ def play(stage: Stage) -> bool:
     if processed != valid:
         console.print(f"[red]Expected all {EVENTS} valid events to be processed, found {len(processed)}.[/red]")
         return False
-    # More, if others had failed before.
+    # It counts more if other events failed before.
     quarantined = int(EVENTS * BAD_SHARE) + len(invalid)
     if notice["found"] < quarantined:
         console.print(f"[red]Expected a notice of {quarantined} events, found one of {notice['found']}.[/red]")
@@ -107,14 +107,14 @@ def play(stage: Stage) -> bool:
 
 
 def fail(stage: Stage, prefix: str) -> set[str]:
-    """Let events fail until the outage is over; return the IDs of those that break their contract.
+    """Send events during an outage, until they have failed. Return the IDs of the events that break their contract.
 
     Parameters
     ----------
     stage : Stage
-        Where.
+        Where to run.
     prefix : str
-        What the IDs of the events begin with.
+        Start of the events' IDs.
     """
     stage.put_parameter(stage.resource("StoreEventsOutage"), STORE_WITH_OUTAGE)
     order = {"count": EVENTS, "badShare": BAD_SHARE, "prefix": prefix}
@@ -128,7 +128,7 @@ def fail(stage: Stage, prefix: str) -> set[str]:
         )
         dead = _wait_for_failures(stage, prefix)
     stage.put_parameter(stage.resource("StoreEventsOutage"), "none")
-    stage.console.print(f"{dead} of them failed twice, so SQS has moved them to the dead-letter queue.")
+    stage.console.print(f"{dead} events failed twice, so SQS moved them to the dead-letter queue.")
     return invalid
 
 
@@ -164,7 +164,7 @@ def _send_invalid(stage: Stage, prefix: str) -> set[str]:
 
 
 def _page(stage: Stage) -> str:
-    """Write the page of the last run to a file, since no browser can open what is in an embedded bucket."""
+    """Write the page of the last run to a file, because a browser can't open an embedded bucket."""
     s3, bucket = stage.cloud.client("s3"), stage.stack.outputs["ReportBucketName"]
     newest = max(s3.list_objects_v2(Bucket=bucket)["Contents"], key=lambda found: found["LastModified"])
     path = STATE_DIRECTORY / "report.html"

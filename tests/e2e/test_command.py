@@ -71,9 +71,9 @@ def test_bash_completes_commands_options_and_queues(app, tmp_path):
         shell.press(f"{typed}\t")
         shell.until(completed)
         shell.press("\x15")
-    # No other queue begins like this.
+    # No other queue's name begins like this.
     shell.press(f"redrive look {queue.partition('-by')[0]}")
-    # On a busy machine, SQS may not answer in time for the first attempts.
+    # On a busy machine, SQS may not answer the first attempts in time.
     for _ in range(5):
         shell.press("\t")
         with suppress(AssertionError):
@@ -81,7 +81,7 @@ def test_bash_completes_commands_options_and_queues(app, tmp_path):
             break
     else:
         shell.until(f"redrive look {queue} ")
-    # Without credentials, nothing disturbs the prompt.
+    # Without credentials, no error disturbs the prompt.
     shell.press("\x15")
     shell.type("AWS_ACCESS_KEY_ID= AWS_SECRET_ACCESS_KEY=")
     shell.press("redrive look ord\t\x15")
@@ -101,7 +101,7 @@ def test_the_doctor_and_the_runbook_know_what_is_deployed(app, filled):
     assert {"credentials", "stack", "runs", "patterns", "contracts", "topics", "consumers"} <= by_check.keys()
     # Nobody has subscribed to the alarms, and the deployed functions can't be imported here.
     assert [one for one in found if one["check"] == "topics" and "alarms" in one["text"]]
-    # The contracts of this deployment are those of the tests, which store some of them later, and one never.
+    # The tests store some of this deployment's contracts later, and one never.
     assert {one["check"] for one in found if one["severity"] == "problem"} <= {"contracts"}, found
 
     page = in_pipe(app, "runbook", filled.dlq.name)
@@ -127,7 +127,7 @@ def test_messages_are_planned_shown_exported_and_moved_without_a_stack(app, fill
     assert "zqxj" not in shown.stdout + shown.stderr
     assert app.visible(filled.dlq) == 30
 
-    # Nobody deployed a stack for this queue, as far as this command is told.
+    # The command doesn't know of a stack for this queue.
     options = ["--without-stack", "--rate", "50", "--state", str(tmp_path / "runs.db")]
     terminal = Terminal(app, "move", filled.dlq.name, *options, columns=100)
     terminal.until("type the queue's name")

@@ -12,7 +12,7 @@ from bench.endpoint import stand_in
 from tests.support.cloud_resources import unique
 
 _DIFFERENT = {"ReceiptHandle", "MessageId", "SentTimestamp", "ApproximateFirstReceiveTimestamp", "ResponseMetadata"}
-# A stand-in needs no words for people.
+# The stand-in's errors have no text for people.
 _WORDS = {"Message"}
 
 ENTRY_IDS = st.lists(st.sampled_from(["0", "1", "a-b_c", "x" * 80, "x" * 81, "no spaces", ""]), max_size=11)
@@ -50,7 +50,7 @@ RECEIVE_KEYS = ("MaxNumberOfMessages", "VisibilityTimeout", "MessageAttributeNam
 
 
 class Player:
-    """Plays operations on one endpoint; notes what is comparable of the answers."""
+    """Runs operations on one endpoint and keeps the comparable parts of the answers."""
 
     def __init__(self, client: Any, name: str) -> None:
         self.client = client
@@ -114,7 +114,7 @@ class Player:
         return answer
 
     def attributes(self) -> dict[str, str]:
-        """Return the attributes of the source queue that both endpoints know at once."""
+        """Return the source queue's attributes that both endpoints report immediately."""
         found = self.client.get_queue_attributes(QueueUrl=self.urls["source"], AttributeNames=["All"])["Attributes"]
         return {key: value for key, value in found.items() if not key.endswith("Timestamp")}
 

@@ -22,7 +22,7 @@ def client_of_sqs(
     cloud: MotoCloud,  # noqa: ARG001
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[None]:
-    """Play a test with each of the clients that can move messages; its module makes them with `sqs_client`."""
+    """Run a test with each client that can move messages. The test's module makes them with `sqs_client`."""
     with moto_endpoint() as endpoint:
         if request.param == "lean":
             monkeypatch.setattr(request.module, "sqs_client", lean_clients(endpoint))

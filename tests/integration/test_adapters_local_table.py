@@ -172,7 +172,7 @@ def test_only_this_user_can_read_the_file(tmp_path):
 
 
 def test_what_is_not_a_state_file_stays_as_it_is(tmp_path):
-    """`--state` may name anything by mistake: a device, whose permissions all processes need, or another database."""
+    """`--state` may name the wrong file: a device, whose permissions must not change, or another database."""
     fifo, text, other = tmp_path / "fifo", tmp_path / "notes.txt", tmp_path / "other.db"
     os.mkfifo(fifo)
     text.write_text("notes" * 100)

@@ -132,7 +132,7 @@ def test_json_has_a_version_and_the_same_facts(cloud, dlq, capsys):
     assert 0 < queue["firstExpiresInSeconds"] <= 345_600
 
 
-# queues of several accounts and Regions
+# Queues across accounts and Regions
 
 
 PROFILES = {"other": "eu-west-1", "locked": "us-east-1"}
@@ -141,14 +141,14 @@ FAR = {"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:123456789012:far-dlq", "max
 
 @pytest.fixture
 def places(operator, cloud, dlq, monkeypatch, tmp_path) -> MotoCloud:
-    """Queues in two Regions, and an account `other`; in both Regions of the account `locked`, nothing is allowed."""
+    """Queues in two Regions and in an account `other`. The account `locked` denies everything in both Regions."""
     assert operator is None
     key = "aws_access_key_id = testing\naws_secret_access_key = testing\n"
     of_profiles = (f"[profile {name}]\nregion = {region}\n{key}" for name, region in PROFILES.items())
     (tmp_path / "config").write_text("".join(of_profiles))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        # They take precedence over the profile's Region.
+        # These take precedence over the profile's Region.
         monkeypatch.delenv(name)
     sessions = boto3.Session
 
@@ -422,7 +422,7 @@ def test_wrong_usage_is_said_in_one_line_and_exits_with_2(arguments, capsys):
 @pytest.mark.parametrize("stack", ["", " ", "a b", "a\x1b[31m", "1a", "*"])
 @pytest.mark.usefixtures("cloud")
 def test_what_names_no_stack_is_wrong_usage(name, stack, capsys):
-    """An empty name, as of a variable that isn't set, would be all stacks to CloudFormation."""
+    """CloudFormation would read an empty name, as from an unset variable, as all stacks."""
     assert run([name, *(["orders-dlq"] if name != "watch" else []), "--stack", stack]) == 2
     assert "expected the name or ARN of a stack" in capsys.readouterr().err
 
@@ -430,7 +430,7 @@ def test_what_names_no_stack_is_wrong_usage(name, stack, capsys):
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>zqxj</p>", b"\n<HTML><body>zqxj<br></body></HTML>"])
 @pytest.mark.parametrize("arguments", [["queues"], ["look", "orders-dlq"], ["watch", "some-run"]])
 def test_a_web_page_instead_of_an_answer_is_no_traceback(arguments, page, monkeypatch, capsys):
-    """As a network sends that wants a person to sign in, or whatever else is at AWS_ENDPOINT_URL."""
+    """Such an answer comes from a network's sign-in page, or from another server at AWS_ENDPOINT_URL."""
 
     class Page(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

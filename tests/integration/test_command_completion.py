@@ -1,4 +1,4 @@
-"""What a shell gets from `redrive` while an operator types."""
+"""What `redrive` returns to a shell while an operator types."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("operator")
 
 
 def completed(capsys, monkeypatch, *words: str) -> list[str]:
-    """Return what bash would offer for the last of the words."""
+    """Return what bash would suggest for the last word."""
     with monkeypatch.context() as patch:
         patch.setenv("_REDRIVE_COMPLETE", "bash_complete")
         patch.setenv("COMP_WORDS", " ".join(("redrive", *words)))

@@ -1,4 +1,4 @@
-"""What `redrive look` shows of the functions that consume the queues that messages go back to."""
+"""What `redrive look` shows about the functions that consume the queues that messages go back to."""
 
 import json
 

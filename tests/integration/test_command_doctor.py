@@ -24,7 +24,7 @@ from tests.support.shell import words
 pytestmark = pytest.mark.usefixtures("operator")
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:reports"
-#: Every call that could change something.
+#: All calls that could change something.
 CHANGES = ("Create", "Delete", "Set", "Send", "Put", "Update", "Tag", "Start", "Purge", "Publish")
 
 
@@ -44,7 +44,7 @@ def attributes(queue, **values: str) -> None:
 
 @pytest.fixture
 def orders(cloud, dlq):
-    """A pair of queues with nothing wrong about it, and its consumer."""
+    """A pair of queues with no problems, and its consumer."""
     queue = cloud.queues.find("orders")
     policy = json.dumps({"deadLetterTargetArn": dlq.arn, "maxReceiveCount": 5})
     attributes(queue, VisibilityTimeout="180", RedrivePolicy=policy)
@@ -89,7 +89,7 @@ def test_nothing_is_changed_and_no_message_is_received(cloud, orders, dlq):
     cloud.send(orders, ["1"] * 2)
     cloud.calls.clear()
     run(["doctor"])
-    # Empty batches, which SQS refuses.
+    # Empty batches, which SQS rejects.
     tries = {"sqs:SendMessage", "sqs:DeleteMessage", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility"}
     assert not [call for call in set(cloud.calls) - tries if call.split(":")[1].startswith(CHANGES)]
     assert (cloud.visible(dlq), cloud.visible(orders)) == (3, 2)
@@ -394,7 +394,7 @@ def test_a_dead_letter_queue_that_keeps_messages_no_longer_than_a_source_is_foun
             remedy = shlex.split(one["remedy"])
             name, _, seconds = remedy[-1].partition("=")
             boto3.client("sqs").set_queue_attributes(QueueUrl=remedy[4], Attributes={name: seconds})
-        # What the remedy changes is found no more, or a source that keeps messages for the longest time.
+        # After the remedy, the finding is gone, or it names a source with the maximum retention.
         again = of(
             findings(capsys, exit_code=6 if wrong and max(of_sources) == 1_209_600 else 0), "retention", "warning"
         )
@@ -403,7 +403,7 @@ def test_a_dead_letter_queue_that_keeps_messages_no_longer_than_a_source_is_foun
 
 @pytest.fixture
 def allow_policies():
-    """Redrive allow policies by ARN, which moto 5.2.5 doesn't return."""
+    """Return redrive allow policies by ARN, which moto 5.2.5 doesn't."""
     policies: dict[str, str] = {}
 
     def add(parsed, **_):
@@ -446,7 +446,7 @@ def test_many_queues_cost_no_request_each_for_their_mappings(cloud, capsys):
     answer_with(cloud, [mapping(pairs[3], "worker")], {"worker": 60})
     cloud.calls.clear()
     found = of(findings(capsys, exit_code=6), "consumers", "warning")
-    # One for the names, and one for the settings.
+    # One request for the names, and one for the settings.
     assert cloud.calls.count("lambda:ListEventSourceMappings") == 2
     assert cloud.calls.count("lambda:GetFunctionConfiguration") == 1
     assert all("q3" in one["text"] for one in found)

@@ -1,4 +1,4 @@
-"""`redrive runs` and `redrive report`: what records say in a terminal, and what is shown where there is no record."""
+"""`redrive runs` and `redrive report`: how they show records, and what they show without one."""
 
 import json
 import time
@@ -60,7 +60,7 @@ def plan(name: str, *, minutes_ago: int = 0, dlq: str = "orders-dlq", because: s
 
 
 def kept(records: RunRecords, made: RunPlan, **counts: int) -> tuple[RunRecord, Report]:
-    """Keep the record of a run that has ended; return it with its report."""
+    """Store the record of a run that has ended; return it with its report."""
     tally = factories.tally(drained=True, seconds=1.0, **counts).model_copy(update={"rate_over_time": POINTS})
     ended = report(plan=made, tally=tally, now=made.started + timedelta(minutes=1))
     record = final_record(ended, made, tally, given={"dlq": made.dlq.name, "because": made.request.because})

@@ -1,4 +1,4 @@
-"""`redrive runbook` from what is deployed: the page, and what it says if there is little to say."""
+"""`redrive runbook`: the page for what's deployed, and for queues with few facts."""
 
 import json
 

@@ -249,7 +249,8 @@ def parsed_in_time(schema: dict, text: str) -> bool:
     """Return whether a text is valid; it must be decided within the bound of docs/design/guarantees.md."""
     contract = SchemaContract("x", schema)
     fastest, valid = math.inf, False
-    # Other processes slow down this one, so the fastest of three attempts counts; and twice as long on a busy machine.
+    # Other processes slow down this one. So the fastest of three attempts counts, and a busy machine gets twice the
+    # time.
     for _ in range(3):
         started = time.process_time()
         try:

@@ -1,4 +1,4 @@
-"""What the pages say to run with `redrive` are commands, options, and arguments that exist."""
+"""The `redrive` command lines on the pages use commands, options, and arguments that exist."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ _INLINE = re.compile(r"`(redrive [a-z][^`]*)`")
 
 
 def command_lines(text: str) -> Iterator[list[str]]:
-    """Yield the lines in a page that run the command, as a shell would split them."""
+    """Yield a page's lines that run the command, split as a shell would."""
     yield from (shlex.split(line)[1:] for line in _INLINE.findall(text))
     for block in code_blocks(text):
         joined = re.sub(r"\$\([^()]*\)", "VALUE", block.replace("\\\n", " "))
@@ -44,7 +44,7 @@ def test_every_line_has_options_and_arguments_that_exist(words, tmp_path, monkey
     group = click.Context(cli, **cli.context_settings)
     command = cli.get_command(group, words[0])
     assert command is not None
-    # Text may mention a command without what it needs.
+    # Text can mention a command without its required arguments.
     if words[1:] and "--help" not in words:
-        # Parses, and runs nothing.
+        # Only parses; runs nothing.
         command.make_context(words[0], words[1:], parent=group, obj=Output())

@@ -1,4 +1,4 @@
-"""The pictures of the docs are small, each is on a page, and a drawn one needs and does nothing else."""
+"""Each picture in the docs is small and on a page, and an SVG is self-contained and does nothing."""
 
 import re
 from xml.etree import ElementTree
@@ -11,7 +11,7 @@ from tools.recordings import drawn
 
 IMAGES = sorted((ROOT / "docs" / "images").iterdir())
 SVG = "{http://www.w3.org/2000/svg}"
-#: What draws text and shapes. Anything else could run, load, or link to something.
+#: Elements that draw text and shapes. Others could run, load, or link to something.
 ELEMENTS = {"svg", "style", "defs", "clipPath", "rect", "circle", "g", "text"}
 
 

@@ -1,4 +1,4 @@
-"""The wheel that `pipx install` installs: one package, the command, and everything that the command needs."""
+"""The wheel that `pipx install` installs: one package with the command and everything it needs."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from local.install import VENVS
 from redrive import VERSION
 from tests.support.definitions import ROOT
 
-# With the dependencies of the command, and nothing else.
+# Has the command's dependencies, and nothing else.
 PYTHON = VENVS / "command" / "bin" / "python"
 PIP = [str(PYTHON), "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
 PACKAGE = ROOT / "functions" / "redrive"
@@ -52,7 +52,7 @@ def installed(wheel, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def sqs_without_queue() -> Iterator[str]:
-    """The address of an SQS that has one queue, named otherwise."""
+    """The address of an SQS with one queue of another name."""
 
     class Answering(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -71,7 +71,7 @@ def sqs_without_queue() -> Iterator[str]:
 
 
 def run(installed: Path, tmp_path: Path, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with what is installed, somewhere else than in this repository."""
+    """Run a command of the installed wheel, outside this repository."""
     environment = {"PATH": os.defpath, "HOME": str(tmp_path), "PYTHONPATH": str(installed), "NO_PROXY": "127.0.0.1"}
     return subprocess.run(command, cwd=tmp_path, env=environment | more, capture_output=True, text=True, check=False)
 

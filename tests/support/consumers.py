@@ -1,4 +1,4 @@
-"""Event source mappings and functions that an account in memory answers with, because moto's Lambda needs much else."""
+"""Event source mappings and functions for an in-memory account, because moto's Lambda needs much more setup."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def mapping(queue: QueueAddress, function: str, **settings: Any) -> dict[str, An
 
 
 def answer_with(cloud: MotoCloud, mappings: list[dict[str, Any]], timeouts: Mapping[str, int]) -> None:
-    """Let Lambda list these mappings, and know the timeouts of these functions, in seconds, by name and qualifier."""
+    """Make Lambda list these mappings, and return these functions' timeouts in seconds, by name and qualifier."""
     before = cloud.answers.get("lambda.GetFunctionConfiguration")
 
     def listed(params: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def answer_with(cloud: MotoCloud, mappings: list[dict[str, Any]], timeouts: Mapp
 
 
 def deny(cloud: MotoCloud, *operations: str) -> None:
-    """Let operations such as `lambda.ListEventSourceMappings` be denied."""
+    """Deny operations such as `lambda.ListEventSourceMappings`."""
     for operation in operations:
 
         def denied(_: dict[str, Any], operation: str = operation) -> dict[str, Any]:

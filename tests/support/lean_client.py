@@ -1,6 +1,6 @@
-"""The lean client of SQS on the account of a test, which moto keeps in this process.
+"""The lean SQS client for a test's account, which moto keeps in this process.
 
-moto answers botocore's requests before they leave. The lean client's leave, so they need an address.
+moto answers botocore's requests before they are sent. The lean client does send its requests, so it needs an address.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tests.support.moto_endpoint import MotoEndpoint
 
 
 def lean_clients(endpoint: MotoEndpoint) -> Callable[..., Any]:
-    """Return what stands in for `sqs_client` of `redrive.adapters.sqs`, for clients that don't retry."""
+    """Return a replacement for `sqs_client` of `redrive.adapters.sqs`, for clients that don't retry."""
 
     def lean_client(connections: int = 10, *, retries: bool = True) -> Any:
         if retries:
             return sqs_client(connections)
         with patch.dict(os.environ, {"AWS_ENDPOINT_URL_SQS": endpoint.url}):
             client: Any = sqs_client(connections, retries=False)
-        # moto would carry out the request that only shows what botocore sends.
+        # Otherwise, moto would carry out the request that only shows what botocore sends.
         client.meta.events.unregister("before-send", botocore_stubber)
         session: Any = boto3.DEFAULT_SESSION
         return BatchClient(client, session.get_credentials())

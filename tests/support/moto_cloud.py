@@ -70,7 +70,7 @@ def _answer(model: Any, params: dict[str, Any], **_: Any) -> Any:
 
 
 def hooked(session: boto3.Session) -> boto3.Session:
-    """Let the calls of a session be noted, and answered as a test wants it."""
+    """Record a session's calls, and answer them as a test wants."""
     session.events.register("provide-client-params.sqs.ReceiveMessage", _without_wait)  # type: ignore[arg-type]
     session.events.register("before-call", _note_call)
     session.events.register("before-call", _answer)
@@ -205,7 +205,7 @@ class MotoCloud:
         }
 
     def describe(self, stack: str) -> dict[str, Any]:
-        """Return what CloudFormation says of a stack, to be changed."""
+        """Return CloudFormation's description of a stack, for a test to change."""
         return self._stacks[stack]
 
     def _describe_stacks(self, params: dict[str, Any]) -> dict[str, Any]:

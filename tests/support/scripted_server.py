@@ -1,4 +1,4 @@
-"""An HTTP server that sends what a test says, byte for byte, and keeps the requests that it got."""
+"""An HTTP server that sends exactly the bytes a test gives it, and keeps the requests it receives."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 class Script:
     """One answer."""
 
-    #: Sent one after the other, each on its own.
+    #: Sent one after the other, each in its own write.
     pieces: Sequence[bytes]
-    #: Whether the connection ends after it.
+    #: Whether the server then closes the connection.
     closes: bool = False
-    #: Whether nothing more comes, although the connection stays open.
+    #: Whether the server then sends nothing more, but keeps the connection open.
     silent: bool = False
 
 
 @dataclass
 class ScriptedServer:
-    """Gives the same answer to every request until it gets another script."""
+    """Gives the same answer to every request until a test sets another one."""
 
     port: int = 0
     script: Script = Script((b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",))
     requests: list[bytes] = field(default_factory=list)
-    #: Connections that were made, that end after an answer, and that have ended.
+    #: Numbers of connections that were made, that end after an answer, and that have ended.
     connections: int = 0
     ending: int = 0
     ended: int = 0
@@ -46,7 +46,7 @@ class ScriptedServer:
                 threading.Thread(target=self._talk, args=(connection, tls), daemon=True).start()
 
     def _talk(self, connection: socket.socket, tls: ssl.SSLContext | None) -> None:
-        # A client that has enough goes away.
+        # A client may disconnect early.
         with suppress(OSError):
             if tls is not None:
                 connection = tls.wrap_socket(connection, server_side=True)
@@ -93,6 +93,6 @@ def scripted_server(tls: ssl.SSLContext | None = None) -> Iterator[ScriptedServe
     try:
         yield server
     finally:
-        # It wakes up the thread that accepts.
+        # This wakes up the thread that accepts connections.
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()

@@ -1,8 +1,8 @@
-"""What a shell makes of a command line: the oracle of commands that are printed to be pasted."""
+"""Shows how a shell reads a command line, to check commands that are printed for pasting."""
 
 import subprocess
 
-# Functions take the place of the programs.
+# Shell functions replace the programs.
 _PROGRAMS = "".join(f"{name}() {{ printf '%s\\0' {name} \"$@\"; }}\n" for name in ("redrive", "aws", "sam"))
 
 

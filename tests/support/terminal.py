@@ -93,7 +93,7 @@ class Terminal:
 
     @property
     def raw(self) -> str:
-        """All that was shown so far, as the terminal got it."""
+        """All output so far, as the terminal received it."""
         return self._bytes.decode(errors="replace")
 
     def until(self, text: str, seconds: float = SECONDS) -> None:

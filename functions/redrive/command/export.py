@@ -1,4 +1,4 @@
-"""`redrive export`: messages of a queue in a file, one JSON object per line, in clear."""
+"""`redrive export`: messages of a queue in a file, one JSON object per line, unmasked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from redrive.command.shared import queue_names, shared
 from redrive.command.wanted import find_messages, readable, with_wanted
 
 
-@click.command("export", short_help="Write messages to a file, in clear.")
+@click.command("export", short_help="Write messages to a file, unmasked.")
 @click.argument("queue", shell_complete=queue_names)
 @click.option("--to", "file", required=True, metavar="FILE", help="A new file, or - for standard output.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
@@ -37,7 +37,7 @@ def command(
     group: str | None,
     contracts: tuple[str, ...],
 ) -> int:
-    """Write the messages of the dead-letter QUEUE (name, ARN, or URL) to a file, in clear, as JSON Lines.
+    """Write the messages of the dead-letter QUEUE (name, ARN, or URL) to a file, unmasked, as JSON Lines.
 
     All visible messages, up to 120,000, or those with an --id or of a --group. They stay in the queue; their receive
     counts rise by one. Only you can read the file.
@@ -55,7 +55,7 @@ def command(
     where = "standard output" if file == "-" else file
     if output.as_json and file != "-":
         output.document(file=file, messages=written, complete=all_found)
-    output.say(f"{written:,} messages are in {where}, in clear: they may contain personal data or secrets.")
+    output.say(f"{written:,} messages are in {where}, unmasked: they may contain personal data or secrets.")
     if not all_found:
         output.say(
             f"Not all of the {len(set(ids)):,} were among the {looked_at:,} visible messages."

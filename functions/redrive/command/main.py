@@ -24,8 +24,8 @@ from redrive.domain.plain_text import plain
 COMMANDS = {
     "queues": "List dead-letter queues, the ones with messages first.",
     "look": "Show what is in a dead-letter queue, without moving anything.",
-    "messages": "Show single messages, masked or in clear.",
-    "export": "Write messages to a file, in clear.",
+    "messages": "Show individual messages, masked or unmasked.",
+    "export": "Write messages to a file, unmasked.",
     "plan": "Show what a run would do, without moving anything.",
     "move": "Move messages from this computer, without a stack.",
     "start": "Start a run in a stack, after showing its plan.",

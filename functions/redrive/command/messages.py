@@ -1,4 +1,4 @@
-"""`redrive messages`: single messages of a queue, masked, or as they are for whoever asks for that."""
+"""`redrive messages`: individual messages of a queue, masked unless the operator asks for clear text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from redrive.domain.plain_text import shell_word
 from redrive.domain.sampling.summary import example_of
 
 
-@click.command("messages", short_help="Show single messages, masked or in clear.")
+@click.command("messages", short_help="Show individual messages, masked or unmasked.")
 @click.argument("queue", shell_complete=queue_names)
 @with_wanted
 @click.option(
@@ -44,13 +44,13 @@ def command(
     clear: bool,
     contracts: tuple[str, ...],
 ) -> int:
-    """Show single messages of the dead-letter QUEUE (name, ARN, or URL): those with an --id, or the first of a --group.
+    """Show messages of the dead-letter QUEUE (name, ARN, or URL): those with an --id, or the first of a --group.
 
     Values are masked unless you pass --clear. Moves nothing. Receives messages until it finds the ones to show, so
     receive counts rise by one.
     """
     if clear:
-        click.echo("The following is in clear and may contain personal data or secrets.", err=True)
+        click.echo("The following is unmasked and may contain personal data or secrets.", err=True)
     ids = tuple(dict.fromkeys(ids))
     documents: list[dict[str, Any]] = []
     has_own_attribute = False

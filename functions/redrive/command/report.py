@@ -160,8 +160,8 @@ def _print_unfinished(output: Output, found: _Found) -> None:
         output.say(f"Watch it: {again(f'redrive watch {execution.reference}')}")
     else:
         output.say(
-            "Messages that it didn't move are still in the queue. Start another run, which makes those that are still "
-            f"invisible visible again: {again(f'redrive start {record.dlq or "QUEUE"}')}"
+            "Messages that it didn't move are still in the queue, but may be invisible. Start another run, which makes "
+            f"them visible again: {again(f'redrive start {record.dlq or "QUEUE"}')}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The lean client of SQS makes the requests of botocore and reads answers as botocore does, whatever they are."""
+"""The lean SQS client makes the same requests as botocore, and reads any answer the same way."""
 
 import json
 import time
@@ -26,7 +26,7 @@ from redrive.domain.moving.actions import Receive
 
 NOW = datetime(2026, 11, 29, 23, 59, 58, tzinfo=UTC)
 REGIONS = ["us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1", "us-iso-east-1", "eu-isoe-west-1"]
-# botocore signs another path than it sends, so every such request is left to it.
+# botocore signs a different path than it sends, so it makes every such request itself.
 UNUSUAL = "https://EXAMPLE.com/a//b/../ü%20"
 ENDPOINTS = [
     UNUSUAL,
@@ -39,7 +39,7 @@ ENDPOINTS = [
     "https://vpce-0123-abc.sqs.us-east-1.vpce.amazonaws.com",
 ]
 
-# What a message has, and what a request says about it.
+# The parts of a message, and how a request describes them.
 TEXTS = st.text(max_size=20)
 ATTRIBUTES = st.dictionaries(
     TEXTS,
@@ -87,7 +87,7 @@ SETTINGS = st.tuples(st.sampled_from(REGIONS), st.sampled_from(ENDPOINTS), st.bo
 
 
 class Oracle:
-    """A client of botocore, and the lean client under test; none of them has a network."""
+    """A botocore client and the lean client under test. Neither has a network."""
 
     def __init__(self, region: str, endpoint: str | None, fips: bool) -> None:
         self.session = boto3.Session("AKID", "secret", region_name=region)
@@ -103,7 +103,7 @@ class Oracle:
         self.theirs.meta.events.register("before-send", self._before_send)
         self.ours = BatchClient(self._client(), self.credentials)
         self.ours._connections_to = self._connections_to  # type: ignore[assignment,method-assign]
-        # For requests that the lean client leaves to botocore.
+        # For requests that the lean client passes to botocore.
         self.ours._client = self.theirs
         self.request: Any = None
         self.posted: list[bytes] = []
@@ -132,7 +132,7 @@ oracle = cache(Oracle)
 
 @pytest.fixture(autouse=True, scope="module")
 def frozen() -> Iterator[None]:
-    """Let every request be made at the same time, and be the same one."""
+    """Freeze time and randomness, so every request is the same."""
     with (
         mock.patch("botocore.auth.get_current_datetime", lambda: NOW),
         mock.patch("redrive.adapters.batch_client.time.gmtime", NOW.timetuple),
@@ -181,7 +181,7 @@ def test_a_request_is_botocore_s(setting, url, calls, keys):
         assert host == netloc.lower().removesuffix(":443" if expected.url.startswith("https") else ":80")
 
 
-# Answers. Some are SQS's, some nobody's.
+# Answers: some from SQS, some that no service sends.
 NULLS = st.none() | TEXTS
 ODD = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXTS,
@@ -252,7 +252,7 @@ OPERATIONS = st.sampled_from(
 
 
 def outcome(call: Any) -> Any:
-    """Return the values of an answer or what is wrong with it, and what that means to a lane."""
+    """Return the values of an answer or its error, and what the error means to a lane."""
     try:
         values = dict(call())
     except ClientError as error:
@@ -286,7 +286,7 @@ def test_credentials_are_refreshed_before_they_expire():
         expires = datetime.fromtimestamp(time.time() + seconds, UTC)
         return {"access_key": name, "secret_key": "s", "token": "t", "expiry_time": expires.isoformat()}
 
-    # A minute is within the time at which botocore must refresh.
+    # With a minute left, botocore must refresh.
     credentials = RefreshableCredentials.create_from_metadata(
         valid("first", 60), lambda: valid("second", 3_600), "test"
     )

@@ -1,4 +1,4 @@
-"""What happens on the wire: the lean client and botocore's own talk to the same server and come to the same result."""
+"""On the wire, the lean client and botocore's client get the same results from the same server."""
 
 import datetime
 import json
@@ -34,7 +34,7 @@ def chunks(body: bytes) -> bytes:
 
 
 def pair(url: str, timeout: float = 2.0) -> tuple[Any, BatchClient]:
-    """Return botocore's client and the lean one."""
+    """Return botocore's client and the lean client."""
     session = boto3.Session("AKID", "secret", region_name="us-east-1")
     config = Config(
         parameter_validation=False,
@@ -62,7 +62,7 @@ def outcome(client: Any) -> Any:
 
 def outcome_at_rest(server: ScriptedServer, client: Any) -> Any:
     found = outcome(client)
-    # A server that closes a connection just when it is used again is another case.
+    # Another test covers a server that closes a connection just when it is reused.
     server.wait_for_ends()
     return found
 
@@ -118,7 +118,7 @@ ANSWERS = {
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_answer_is_what_botocore_makes_of_it(server, clients, name):
     server.script, expected = ANSWERS[name]
-    # Twice, as a connection may be used again.
+    # Twice, because a connection may be reused.
     found = [outcome_at_rest(server, client) for client in clients for _ in range(2)]
     assert found == [found[0]] * 4
     assert expected is None or found[0] == expected
@@ -183,14 +183,14 @@ def test_waiting_for_an_answer_has_an_end(server):
 def test_without_a_server_nothing_was_sent():
     assert [outcome(client) for client in pair("http://127.0.0.1:1")] == ["EndpointConnectionError"] * 2
     assert [outcome(client) for client in pair("http://queue.invalid")] == ["EndpointConnectionError"] * 2
-    # An address that nobody answers from (RFC 5737).
+    # An address that never answers (RFC 5737).
     names = {"ConnectTimeoutError", "EndpointConnectionError"}
     assert set(map(outcome, pair("http://192.0.2.1", 0.2))) <= names
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A self-signed certificate of localhost with its key."""
+    """A self-signed certificate for localhost, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -227,5 +227,5 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(certificate, monkeypat
             with monkeypatch.context() as patch:
                 patch.setenv(variable, certificate)
                 assert [outcome(client) for client in pair(url)] == [MESSAGES] * 2
-                # The certificate is of localhost.
+                # The certificate is for localhost.
                 assert [outcome(client) for client in pair(f"https://127.0.0.1:{server.port}")] == ["SSLError"] * 2

@@ -1,4 +1,4 @@
-"""Suggested commands: each repeats where the operator is, in a form that a shell takes."""
+"""Suggested commands repeat the operator's profile, Region, and stack, quoted for a shell."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ STACKS = st.none() | st.from_regex(r"[a-zA-Z][-a-zA-Z0-9]{0,8}", fullmatch=True)
 
 
 def suggested(command: str, **options: str | None) -> list[str]:
-    """Return the words of a suggested command, of a process that was started with these options."""
+    """Return the words of a command that a process with these options suggests."""
     found: list[str] = []
 
     @click.command
@@ -71,7 +71,7 @@ def unplaced(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "again":
         return []
     if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
-        # Without docstrings, which no operator gets as advice.
+        # Docstrings don't count, because operators never see them as advice.
         return [text for each in node.body if not _is_text(each) for text in unplaced(each)]
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return re.findall(rf"(?<!`)\bredrive (?:{VERBS})\b", node.value)

@@ -148,7 +148,7 @@ main.main([])
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_reader_that_stops_reading_changes_nothing_about_the_command(stream):
-    """As in `redrive move q --yes 2>&1 | head -1`: the run isn't over, and its exit code counts."""
+    """As in `redrive move q --yes 2>&1 | head -1`: the run goes on, and its exit code counts."""
     reader, writer = os.pipe()
     os.close(reader)
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}

@@ -1,4 +1,4 @@
-"""How far a run is: never more than all, and the rate is that of the last seconds."""
+"""A run's progress never exceeds 100 %, and its rate is that of the last few seconds."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The runbook as a reader sees it: whatever tags say, it's text, and the commands are those that a shell runs."""
+"""The runbook as a reader sees it: tags show as plain text, whatever they contain, and a shell can run the commands."""
 
 import html
 import re

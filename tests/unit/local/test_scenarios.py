@@ -72,7 +72,7 @@ def test_a_condition_that_never_holds_is_an_error_with_what_was_awaited(stage):
 
 @pytest.fixture
 def nowhere() -> Stage:
-    # Nothing listens there, so a command gets as far as its arguments.
+    # Nothing listens there, so a command only parses its arguments.
     return Stage(EmbeddedCloud(9, pid=0), Stack("sqs-redrive", {}, {}), Console(record=True, width=60))
 
 

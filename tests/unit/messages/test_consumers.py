@@ -89,7 +89,7 @@ def test_what_the_remedies_change_is_found_no_more(queue):
             seconds = int(remedy[-1].removeprefix("VisibilityTimeout="))
             assert 0 < seconds <= 43_200
             changed = changed.model_copy(update={"visibility_timeout": seconds})
-    # A filter may be meant, so its remedy only shows it.
+    # A filter may be intentional, so the remedy only shows it.
     assert all("filter criteria" in text for text, _ in found(changed))
 
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from redrive.domain.moving.rate_limiter import Departure, RateLimiter
 
-# On which a lane's clock began, in seconds since 1970.
+# When a lane's clock began, in seconds since 1970.
 EPOCH = 1_790_000_000.0
 RATES = st.sampled_from([5.0, 50.0, 200.0, 500.0]) | st.floats(0.5, 500)
 
 
 class Road:
-    """Batches on their way to SQS: how late a request is made, and how long it takes."""
+    """The delays of batches on their way to SQS: before a request is made, and until it arrives."""
 
     def __init__(self, seed: int, late: float, slow: float, hiccup: float) -> None:
         self._dice = random.Random(seed)
@@ -24,7 +24,7 @@ class Road:
 
     def send(self, departure: Departure) -> float:
         """Return when a batch arrives."""
-        # Half of all requests take no longer than they must.
+        # Half of all requests take the minimum time.
         seconds = 0.005 + self._slow * max(0.0, 2 * self._dice.random() - 1)
         if self._dice.random() < 0.01:
             seconds += self._hiccup

@@ -142,7 +142,7 @@ STATES = "arn:aws:states:eu-west-1:123456789012:execution"
 
 
 def started_with(words: list[str]) -> dict[str, Any]:
-    """Return the input that these words of a shell make."""
+    """Return the input that these shell words produce."""
     made: dict[str, Any] = {}
 
     @click.command

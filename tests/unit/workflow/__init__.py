@@ -1,1 +1,1 @@
-"""Tests of `redrive.domain.runs`."""
+"""Tests of `redrive.workflow`."""

@@ -1,4 +1,4 @@
-"""A whole run in one process: what a step learns of earlier attempts, and what a failed lane means for the others."""
+"""A whole run in one process: what a step learns from earlier attempts, and how a failed lane affects the others."""
 
 from threading import Event
 from typing import Any
