@@ -51,7 +51,7 @@ audit: python ## known vulnerabilities in what Lambda gets, according to PyPI
 	@.venvs/audit/bin/pip-audit --requirement functions/requirements.txt --require-hashes --disable-pip --strict
 
 .PHONY: demo scenario
-demo: setup-demo ## a story on the embedded cloud: messages fail, are redriven, and every one is accounted for (ARGS=--json)
+demo: setup-demo ## a demo on the embedded cloud: messages fail and get redriven, and every one is accounted for (ARGS=--json)
 	@$(CLOUD) -m local.scenario store-events $(ARGS)
 scenario: setup-demo ## run one scenario of local/scenarios: make scenario NAME=store-events
 	@$(CLOUD) -m local.scenario $(NAME) $(ARGS)
@@ -91,7 +91,7 @@ check-snippets: setup-all ## synthesize and check the CDK snippet of the docs to
 	@$(DEV) -m pytest tests/repository/test_snippets.py
 
 .PHONY: cloud local-up local-down local-env invoke
-cloud: setup-cloud ## start the embedded cloud, with dead letters that you can redrive from your terminal (PORT=4566)
+cloud: setup-cloud ## start the embedded cloud and fill a dead-letter queue for you to redrive (PORT=4566)
 	@$(CLOUD) -m local.cloud up --dead-letters
 local-up: setup-cloud ## start the embedded cloud and deploy the app to it (PORT=4566)
 	@$(CLOUD) -m local.cloud up

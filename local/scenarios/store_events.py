@@ -41,7 +41,7 @@ def play(stage: Stage) -> bool:
     console.print("See where messages pile up, where they come from, and how long SQS will keep them.")
     stage.redrive("queues")
 
-    console.rule("3. What is in it?")
+    console.rule("3. What's in it?")
     console.print(
         "Look before you move anything. This works in any account, with nothing deployed. Values that aren't known to "
         "be safe to show are masked."

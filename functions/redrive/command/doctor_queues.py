@@ -62,7 +62,7 @@ class Setup:
 
 
 def permissions(setup: Setup) -> Iterator[Finding]:
-    """Report the denied permissions among those that the commands need."""
+    """Report which permissions that the commands need are denied."""
     tried = setup.dlqs[:_MOST_TRIED]
     denied: dict[tuple[str, str], set[str]] = defaultdict(set)
 

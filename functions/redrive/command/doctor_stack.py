@@ -26,7 +26,7 @@ _MOST_PATTERNS = 8
 
 
 def state(setup: Setup, stack: Stack) -> Iterator[Finding]:
-    """Report what's wrong with the stack itself, and the denied permissions among those that using it takes."""
+    """Report what's wrong with the stack itself, and which permissions needed to use it are denied."""
     status, name = stack.status, stack.name
     events = aws(
         f"aws cloudformation describe-stack-events --stack-name {name} --query "

@@ -31,7 +31,7 @@ COMMANDS = {
     "start": "Start a run in a stack, after showing its plan.",
     "watch": "Show a run's progress, and its report at the end.",
     "stop": "Stop a run.",
-    "runs": "List runs of a stack, the newest first.",
+    "runs": "List runs of a stack, newest first.",
     "report": "Show what a run did, who started it, and why.",
     "doctor": "Check credentials, queues, consumers, and the stack.",
     "runbook": "Print a runbook for a dead-letter queue, as Markdown.",

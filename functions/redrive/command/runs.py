@@ -22,7 +22,7 @@ _MOST = 20
 _WIDE, _NARROW = 100, 60
 
 
-@click.command("runs", short_help="List runs of a stack, the newest first.")
+@click.command("runs", short_help="List runs of a stack, newest first.")
 @click.argument("queue", required=False, shell_complete=queue_names)
 @click.option(
     "--day",
@@ -37,7 +37,7 @@ _WIDE, _NARROW = 100, 60
 @shared
 @click.pass_obj
 def command(output: Output, *, queue: str | None, day: datetime | None, limit: int, stack_name: str) -> None:
-    """List the runs on a QUEUE (name, ARN, or URL), or of the whole stack, the newest first.
+    """List the runs on a QUEUE (name, ARN, or URL), or of the whole stack, newest first.
 
     Who started a run, and why, comes from the run's input.
     """
