@@ -21,7 +21,7 @@ from redrive.command.watching import Watch, find_run, show_end
 def command(output: Output, *, run: str | None, stack_name: str) -> int:
     """Show the progress of a RUN (its ID, its execution's ARN, or its queue), and its report at the end.
 
-    Without RUN, watches the run in progress, or lists the runs if several are. Ctrl-C stops watching; the run
+    Without RUN, watches the run in progress. If there are several, lists them. Ctrl-C stops watching; the run
     continues.
     """
     account = Account(output.profile, output.region)
