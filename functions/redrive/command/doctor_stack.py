@@ -170,9 +170,7 @@ def topics(setup: Setup, stack: Stack) -> Iterator[Finding]:
         try:
             found = setup.checkup.subscriptions(arn)
         except UnreadableError as error:
-            yield Finding(
-                Severity.UNKNOWN, "topics", f"Couldn't check who gets {what}: {error}.", ask_for(str(error))
-            )
+            yield Finding(Severity.UNKNOWN, "topics", f"Couldn't check who gets {what}: {error}.", ask_for(str(error)))
             continue
         if found.confirmed:
             yield Finding(Severity.OK, "topics", f"Confirmed subscriptions that get all {what}: {found.confirmed:,}.")
