@@ -3,5 +3,6 @@
 Optional: template.yaml deploys it if a Slack channel or a webhook is given. See docs/guides/chat.md.
 """
 
-# It checks first that the package's native code runs here.
-import redrive as redrive
+from redrive.package_mismatch import check_package
+
+check_package()

@@ -4,5 +4,6 @@ May import `redrive.contracts` and what the redrive publishes in `redrive.domain
 the examples; a deployment names their contracts in its settings.
 """
 
-# It checks first that the package's native code runs here.
-import redrive as redrive
+from redrive.package_mismatch import check_package
+
+check_package()

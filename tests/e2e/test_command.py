@@ -36,6 +36,14 @@ def test_a_pipe_gets_whole_lines_without_styles(app, filled):
     assert any(line.split()[:2] == [filled.dlq.name, "30"] for line in done.stdout.splitlines())
 
 
+def test_queues_are_listed_without_models_of_runs(app, filled):
+    done = in_pipe(app, "queues", PYTHONPROFILEIMPORTTIME="1")
+    assert filled.dlq.name in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"boto3", "redrive.adapters.latest_runs", "rich.text"} <= imported
+    assert not imported & {"pydantic_core", "redrive.domain.model", "redrive.workflow"}
+
+
 def test_a_reader_that_stops_reading_is_no_error(app):
     assert without_reader(app, "queues", "--all", "--no-peek", "--quiet") == (0, "")
 

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from redrive.adapters import tag_lease
-from redrive.adapters.tag_lease import TagLease, aws_time
+from redrive.adapters.clock import aws_time
+from redrive.adapters.tag_lease import TagLease
 from redrive.domain.errors import LockLostError, RejectedError
 from redrive.domain.plan.lease import LEASE_LASTS, LEASE_TAG, lease_in
 

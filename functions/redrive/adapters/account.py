@@ -15,25 +15,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import batched
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from redrive.adapters.clock import aws_time
 from redrive.adapters.error_codes import DENIED, NO_QUEUE
-from redrive.adapters.sqs import Queues
-from redrive.adapters.tag_lease import aws_time
-from redrive.domain.errors import NotReleasedError, RejectedError
+from redrive.adapters.visibility import receive, release
+from redrive.domain.errors import NotReleasedError
 from redrive.domain.messages.arns import arn_name
-from redrive.domain.messages.message import MAX_BYTES
-from redrive.domain.messages.queues import QueueRef
-from redrive.workflow.ports import Peek
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
     from mypy_boto3_lambda.type_defs import EventSourceMappingConfigurationTypeDef
     from mypy_boto3_sqs import SQSClient
+
+    from redrive.adapters.sqs import Queues
 
 THREADS = 16
 _CONFIG = Config(
@@ -48,6 +48,9 @@ _AT_ONCE = Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_tim
 _PRECISION = timedelta(seconds=3)
 # Of one request (CloudWatch API reference, GetMetricData).
 _METRICS_AT_ONCE = 500
+# Messages that are looked at for their age, and seconds until they are visible again if the command is killed.
+_PEEKED_AT = 10
+_VISIBILITY_SECONDS = 30
 _REMEDY = (
     "These credentials don't allow access to the queue {name}. Ask for sqs:ReceiveMessage, "
     "sqs:ChangeMessageVisibility, sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ListDeadLetterSourceQueues, and "
@@ -88,12 +91,6 @@ class ListedQueue:
     #: How many visible messages there were an hour ago; None if CloudWatch doesn't say.
     hour_ago: int | None = None
 
-    @property
-    def ref(self) -> QueueRef:
-        """The queue as a run's steps refer to it, without a message size limit of its own."""
-        fifo = self.name.endswith(".fifo")
-        return QueueRef(name=self.name, arn=self.arn, url=self.url, fifo=fifo, max_bytes=MAX_BYTES)
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -125,6 +122,7 @@ class Account:
         self.unreadable: list[str] = []
         #: While queues are listed: how many there are, and how many have been read.
         self.queue_count = self.listed_so_far = 0
+        self._session_lock = Lock()
         self._session = default or boto3.Session(profile_name=profile, region_name=region)
         self._session.events.register("before-parse", _check_answer, unique_id="redrive-check-answer")
 
@@ -139,12 +137,15 @@ class Account:
 
     def client(self, service: Any, config: Config = _CONFIG) -> Any:
         """Return a client of another service, for `THREADS` threads."""
-        return self._session.client(service, config=config)
+        # A session isn't for several threads, while its clients are (boto3 guide, "Session reference" and "Clients").
+        with self._session_lock:
+            return self._session.client(service, config=config)
 
     @cached_property
     def sqs(self) -> SQSClient:
         """A client for `THREADS` threads."""
-        return self._session.client("sqs", config=_CONFIG)
+        client: SQSClient = self.client("sqs")
+        return client
 
     def caller(self) -> Caller:
         """Return whose credentials these are; no permission is needed for that (STS API reference).
@@ -162,16 +163,20 @@ class Account:
     @cached_property
     def queues(self) -> Queues:
         """The queues as the steps of a run see them."""
+        # Imports what a run is, which `redrive queues` must not wait for.
+        from redrive.adapters.sqs import Queues  # noqa: PLC0415
+
         return Queues(self.sqs, remedy=_REMEDY, key_users="whoever has these credentials")
 
-    def first_sent(self, queue: ListedQueue, most: int) -> float | None:
-        """Return when the oldest of some messages was sent, in seconds since 1970, and make them visible again.
+    def first_sent(self, queue: ListedQueue) -> float | None:
+        """Return when the oldest of ten messages was sent, in seconds since 1970, and make them visible again.
 
         None if none could be received; if that was an error, the queue's name is in `unreadable` from then on.
         """
         try:
-            received = list(self.queues.peek(Peek(queue.ref, most), seconds=5))
-        except (RejectedError, NotReleasedError, ClientError, BotoCoreError):
+            received = receive(self.sqs, queue.url, _PEEKED_AT, _VISIBILITY_SECONDS)
+            release(self.sqs, queue.name, queue.url, [message["ReceiptHandle"] for message in received])
+        except (NotReleasedError, ClientError, BotoCoreError):
             self.unreadable.append(queue.name)
             return None
         return min((int(message["Attributes"]["SentTimestamp"]) / 1000 for message in received), default=None)
@@ -202,18 +207,19 @@ class Account:
     def listed(self) -> list[ListedQueue]:
         """Return all queues with what they are for one another, in the order of SQS."""
         pages = self.sqs.get_paginator("list_queues").paginate(PaginationConfig={"PageSize": 1000})
-        urls = [url for page in pages for url in page.get("QueueUrls", [])]
-        self.queue_count = len(urls)
         queues: list[ListedQueue] = []
         with ThreadPoolExecutor(THREADS) as pool:
+            asked = pool.submit(self._consumers)
+            urls = [url for page in pages for url in page.get("QueueUrls", [])]
+            self.queue_count = len(urls)
             for queue in pool.map(self._listed, urls):
                 self.listed_so_far += 1
                 queues += [] if queue is None else [queue]
+            consumers = asked.result()
         sources = defaultdict(list)
         for queue in queues:
             if queue.dead_letter_queue is not None:
                 sources[queue.dead_letter_queue].append(queue)
-        consumers = self._consumers()
         for queue in queues:
             queue.sources = [source.name for source in sources[queue.arn]]
             if consumers is not None:

@@ -1,18 +1,31 @@
 """Checks whether Step Functions executions are running, and reads their inputs.
 
 Used by the plan step and automatic starts to distinguish a lock that is in use from one that a dead run still holds,
-and by the plan step to see the numbers of its input as they were written.
+by the plan step to see the numbers of its input as they were written, and by the commands to list runs in progress.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import boto3
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
+
+#: The status of an execution, and of a run, in progress.
+RUNNING: Final = "RUNNING"
+
+
+def open_executions(client: SFNClient, state_machine_arn: str) -> Iterator[str]:
+    """Yield the ARNs of the executions that haven't ended, newest first. A request returns up to 1,000."""
+    pages = client.get_paginator("list_executions").paginate(
+        stateMachineArn=state_machine_arn, statusFilter=RUNNING, PaginationConfig={"PageSize": 1000}
+    )
+    for page in pages:
+        yield from (execution["executionArn"] for execution in page["executions"])
 
 
 class Executions:
@@ -26,7 +39,7 @@ class Executions:
     def is_running(self, execution_arn: str) -> bool:
         """Return whether the execution exists and hasn't ended."""
         try:
-            return self._client.describe_execution(executionArn=execution_arn)["status"] == "RUNNING"
+            return self._client.describe_execution(executionArn=execution_arn)["status"] == RUNNING
         except self._client.exceptions.ExecutionDoesNotExist:
             return False
 

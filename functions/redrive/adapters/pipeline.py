@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from redrive.adapters.api_errors import api_error_of, entry_error_of
 from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.error_codes import error_code
-from redrive.adapters.sqs import POLL_SECONDS, receipt_entries
+from redrive.adapters.visibility import POLL_SECONDS, receipt_entries
 from redrive.domain.errors import LockLostError, LogMessageError
 from redrive.domain.messages.outbound import Outbound
 from redrive.domain.moving.actions import (

@@ -11,22 +11,22 @@ run#RUN            record                      where the record of the run is
 runs#(latest)      QUEUE                       the latest run on the queue that had a plan: id, start, status
 =================  ==========================  ==================================================
 
-One query finds the latest runs on all queues. A record's `day` is the key of an index, which has no other items. So it
-takes one query to find the runs of a queue, or of a day. A record is only shown, so each version reads what it knows
-from records that other versions wrote.
+One query finds the latest runs on all queues (`redrive.adapters.latest_runs`). A record's `day` is the key of an index,
+which has no other items. So it takes one query to find the runs of a queue, or of a day. A record is only shown, so
+each version reads what it knows from records that other versions wrote.
 """
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from redrive.adapters.table import ROW_FORMAT, Table
+from redrive.adapters.latest_runs import LatestRuns
+from redrive.adapters.table import Table
 from redrive.domain.runs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -36,31 +36,12 @@ if TYPE_CHECKING:
 BY_DAY = "runs-by-day"
 # In names of queues, there are no parentheses.
 _NO_QUEUE = "(none)"
-_LATEST = "runs#(latest)"
 # Attributes that are text. The others are JSON: numbers as they are, and the same in every tool that shows a table.
 _TEXTS = frozenset(
     {"runId", "executionArn", "dlq", "startedAt", "updatedAt", "status", "because", "startedBy"},
 )
 # Greater than any number of rounds: a record with a report is never overwritten by one without.
 _LAST = 10**9
-_NOT_ENDED = "-"
-#: The status of a run in progress; a record has no status until the run has ended.
-RUNNING = "RUNNING"
-
-
-@dataclass(frozen=True, slots=True)
-class LatestRun:
-    """The latest run on a queue."""
-
-    run_id: str
-    started_at: datetime
-    #: How it ended; None if its record doesn't say that it has.
-    status: str | None
-
-    @property
-    def is_on(self) -> bool:
-        """Whether Step Functions says that it's in progress."""
-        return self.status == RUNNING
 
 
 class RunRecords(Table):
@@ -80,6 +61,7 @@ class RunRecords(Table):
     def __init__(self, name: str, client: DynamoDBClient | None = None, *, days: int = 90) -> None:
         super().__init__(name, client)
         self._retention_seconds = days * 24 * 3600
+        self._latest = LatestRuns(name, self._client, days=days)
 
     def keep(self, record: RunRecord) -> None:
         """Write a record, unless a later one of the same run is there already.
@@ -121,31 +103,7 @@ class RunRecords(Table):
         )
 
         if record.plan is not None and record.dlq is not None:
-            self._keep_latest(record, place)
-
-    def _keep_latest(self, record: RunRecord, place: str) -> None:
-        """Record a run as the latest on its queue, unless a later one is recorded."""
-        values = {":place": {"S": place}, ":status": {"S": record.status or _NOT_ENDED}}
-        values |= {":expires": self._expires_at(), ":format": {"N": str(ROW_FORMAT)}}
-        with suppress(self._client.exceptions.ConditionalCheckFailedException):
-            self._client.update_item(
-                TableName=self._name,
-                Key=self._key(_LATEST, record.dlq or _NO_QUEUE),
-                UpdateExpression="SET place = :place, #status = :status, expiresAt = :expires, #format = :format",
-                ConditionExpression="attribute_not_exists(place) OR place <= :place",
-                ExpressionAttributeNames={"#status": "status", "#format": "format"},
-                ExpressionAttributeValues=values,
-            )
-
-    def latest(self) -> dict[str, LatestRun]:
-        """Return the latest run on each queue by the queue's name, not counting rejected runs, in one query."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._name,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": _LATEST}},
-        )
-        items = (item for page in pages for item in page.get("Items", []))
-        return {item["sk"]["S"]: _latest(item) for item in items if "place" in item and "status" in item}
+            self._latest.keep(record.dlq, place, record.status)
 
     def find(self, run_id: str) -> RunRecord | None:
         """Return the record of the latest run with this id, or None."""
@@ -197,12 +155,6 @@ def _read(item: dict[str, Any]) -> RunRecord:
     with suppress(ValidationError):
         return RunRecord.as_far_as_readable(least | found, RunRecord.from_json_object)
     return RunRecord.as_far_as_readable(found | least, RunRecord.from_json_object)
-
-
-def _latest(item: dict[str, Any]) -> LatestRun:
-    started, _, run_id = item["place"]["S"].partition("#")
-    status = item["status"]["S"]
-    return LatestRun(run_id, datetime.fromisoformat(started), None if status == _NOT_ENDED else status)
 
 
 def _value(name: str, text: str) -> Any:

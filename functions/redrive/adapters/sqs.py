@@ -1,4 +1,4 @@
-"""SQS queues: finds them, reads their attributes, peeks at messages, and releases them.
+"""SQS queues: finds them, reads their attributes, and peeks at messages.
 
 Used by the steps of a run. `redrive.adapters.pipeline` moves the messages.
 """
@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import random
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -21,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.adapters.error_codes import DENIED, NO_QUEUE, error_code
 from redrive.adapters.trace_context import without_own_trace
+from redrive.adapters.visibility import POLL_SECONDS, receive, release
 from redrive.domain.errors import NotReleasedError, RejectedError
 from redrive.domain.messages.queue_keys import KEY_ERRORS, KEY_USERS, key_remedy
 from redrive.domain.messages.queue_names import Home, QueueId, other_account, parse_queue
@@ -31,11 +30,6 @@ from redrive.workflow.ports import Peek
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-_LIMIT = {"OverLimit", "AWS.SimpleQueueService.OverLimit"}
-# Any value above 0 makes SQS query all its servers (SQS developer guide, "Short and long polling").
-POLL_SECONDS = 1
-_RELEASE_THREADS = 8
-_RELEASE_ATTEMPTS = 5
 # Threads of a full scan.
 PEEK_THREADS = 16
 # Consecutive empty long polls after which the queue counts as empty.
@@ -157,7 +151,7 @@ class Queues:
                 sources.append(self._ref(url))
         return tuple(sources)
 
-    def tags(self, queue: QueueRef) -> dict[str, str]:
+    def tags(self, queue: QueueAddress) -> dict[str, str]:
         """Return a queue's tags.
 
         Raises
@@ -203,7 +197,7 @@ class Queues:
                 while len(handles) < limit and empty_polls < _EMPTY_POLLS and time.monotonic() < ends_at:
                     batch_size = min(10, limit - len(handles))
                     batches = pool.map(
-                        lambda _, batch_size=batch_size: self._receive(peek.queue, batch_size, visibility),
+                        lambda _, batch_size=batch_size: receive(self._client, peek.queue.url, batch_size, visibility),
                         range(threads),
                     )
                     # Keep all receipt handles before yielding, so they are released even if the caller fails.
@@ -227,22 +221,6 @@ class Queues:
         # SQS returns nothing of a FIFO group while one of its messages is in flight.
         return not counts.near_limit and not (queue.fifo and counts.visible)
 
-    def _receive(self, queue: QueueRef, limit: int, visibility: int) -> list[dict[str, Any]]:
-        try:
-            response = self._client.receive_message(
-                QueueUrl=queue.url,
-                MaxNumberOfMessages=limit,
-                WaitTimeSeconds=POLL_SECONDS,
-                VisibilityTimeout=visibility,
-                MessageAttributeNames=["All"],
-                MessageSystemAttributeNames=["All"],
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _LIMIT:
-                return []
-            raise
-        return [dict(message) for message in response.get("Messages", [])]
-
     def release(self, queue: QueueAddress, receipt_handles: Iterable[str]) -> int:
         """Make messages visible again; return how many can't be, which become visible when their timeout expires.
 
@@ -251,51 +229,7 @@ class Queues:
         NotReleasedError
             If requests still fail after some attempts, and trying again may help.
         """
-        waiting = list(receipt_handles)
-        not_released = 0
-        for attempt in range(_RELEASE_ATTEMPTS):
-            if attempt:
-                # AWS Builders' Library, "Timeouts, retries and backoff with jitter".
-                self._pause(2.0**attempt * random.uniform(0.5, 1.0))
-            with ThreadPoolExecutor(_RELEASE_THREADS) as pool:
-                outcomes = list(pool.map(lambda batch: self._release(queue, batch), batched(waiting, 10, strict=False)))
-            waiting = [handle for again, _ in outcomes for handle in again]
-            not_released += sum(refused for _, refused in outcomes)
-            if not waiting:
-                return not_released
-        raise NotReleasedError(
-            f"Expected {len(waiting)} messages of {queue.name} to become visible again, but SQS doesn't carry out the "
-            "requests at the moment. They become visible when their timeout expires, or when the next run on the queue "
-            "begins."
-        )
-
-    def _release(self, queue: QueueAddress, receipt_handles: Sequence[str]) -> tuple[list[str], int]:
-        """Release a batch; return the handles to try again with, and how many messages can't be released at all.
-
-        A message that isn't in flight is visible already (SQS API reference, ChangeMessageVisibility).
-        """
-        try:
-            response = self._client.change_message_visibility_batch(
-                QueueUrl=queue.url,
-                Entries=[
-                    {"Id": entry["Id"], "ReceiptHandle": entry["ReceiptHandle"], "VisibilityTimeout": 0}
-                    for entry in receipt_entries(receipt_handles)
-                ],
-            )
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in NO_QUEUE:
-                return [], 0
-            if code in DENIED:
-                return [], len(receipt_handles)
-            return list(receipt_handles), 0
-        except BotoCoreError:
-            return list(receipt_handles), 0
-        # What SQS lists neither as successful nor as failed is tried again.
-        done = {int(entry["Id"]) for entry in response.get("Successful", [])}
-        refused = {int(entry["Id"]): entry["Code"] for entry in response.get("Failed", []) if entry["SenderFault"]}
-        again = [handle for place, handle in enumerate(receipt_handles) if place not in done | refused.keys()]
-        return again, sum(not code.endswith("MessageNotInflight") for code in refused.values())
+        return release(self._client, queue.name, queue.url, receipt_handles, self._pause)
 
     def _check_found(self, asked: QueueId, found: QueueRef) -> None:
         """Refuse a queue that isn't the one that was asked for, whatever made SQS return it."""
@@ -327,9 +261,3 @@ class Queues:
         arn, max_bytes = attributes["QueueArn"], int(attributes["MaximumMessageSize"])
         name = arn.rsplit(":", 1)[1]
         return QueueRef(name=name, arn=arn, url=url, fifo=name.endswith(".fifo"), max_bytes=max_bytes)
-
-
-def receipt_entries(handles: Iterable[str]) -> Iterator[dict[str, str]]:
-    """Yield batch entries whose Id is their index in the batch."""
-    for index, handle in enumerate(handles):
-        yield {"Id": str(index), "ReceiptHandle": handle}

@@ -64,6 +64,10 @@ class Stack:
         """The account that it is in."""
         return self.state_machine_arn.split(":")[4]
 
+    def execution_arn(self, run: str) -> str:
+        """Return the ARN of the execution that a run began with."""
+        return f"{self.state_machine_arn.replace(':stateMachine:', ':execution:')}:{run}"
+
     def covers(self, queue: str) -> bool:
         """Return whether the stack may redrive the queue of that name: its parameters say so, or it is its own."""
         patterns = self.parameters.get("QueueNamePattern", "").split(",")
@@ -76,8 +80,27 @@ def find_stack(account: Account, name: str) -> Stack:
 
     Raises
     ------
+    StackNotFoundError
+        If there is none; names others.
     StackError
-        If there is none, it isn't a stack of this app, or another version is deployed than this command can work with.
+        If it can't be used.
+    """
+    found = existing_stack(account, name)
+    if found is None:
+        others = _others(account.client("cloudformation"))
+        raise StackNotFoundError(
+            f"There is no stack {name} in {account.region}. {others} To deploy one: docs/guides/deploy.md"
+        )
+    return found
+
+
+def existing_stack(account: Account, name: str) -> Stack | None:
+    """Return the stack of that name or ARN, or None if there is none.
+
+    Raises
+    ------
+    StackError
+        If it isn't a stack of this app, or another version is deployed than this command can work with.
     """
     client = account.client("cloudformation")
     try:
@@ -86,9 +109,7 @@ def find_stack(account: Account, name: str) -> Stack:
         # Of a stack that doesn't exist, too (CloudFormation API reference, DescribeStacks).
         if error.response["Error"]["Code"] != "ValidationError":
             raise
-        raise StackNotFoundError(
-            f"There is no stack {name} in {account.region}. {_others(client)} To deploy one: docs/guides/deploy.md"
-        ) from None
+        return None
     outputs = _outputs(found)
     # A deleted stack can be found by its ARN for 90 days (CloudFormation API reference, DescribeStacks).
     if _OURS not in outputs or found.get("StackStatus") == "DELETE_COMPLETE":
@@ -125,9 +146,8 @@ def find_stacks(account: Account, name: str) -> list[Stack]:
     StackError
         If the one of that name can't be used.
     """
-    found = []
-    with suppress(StackNotFoundError):
-        found.append(find_stack(account, name))
+    named = existing_stack(account, name)
+    found = [] if named is None else [named]
     # Listing needs the permission on all stacks.
     with suppress(ClientError, BotoCoreError):
         for other in _deployed(account.client("cloudformation")):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import batched, islice
@@ -18,7 +18,8 @@ from botocore.exceptions import ClientError
 
 from redrive.adapters.account import THREADS, Account
 from redrive.adapters.error_codes import DENIED
-from redrive.adapters.run_records import RUNNING, LatestRun, RunRecords
+from redrive.adapters.executions import RUNNING, open_executions
+from redrive.adapters.run_records import RunRecords
 from redrive.adapters.stack import Stack
 from redrive.adapters.table import Table
 from redrive.domain.errors import RejectedError
@@ -74,7 +75,7 @@ class Execution:
     @property
     def is_on(self) -> bool:
         """Whether it hasn't ended."""
-        return self.status in {"RUNNING", "PENDING_REDRIVE"}
+        return self.status in {RUNNING, "PENDING_REDRIVE"}
 
     @property
     def continues(self) -> str | None:
@@ -143,7 +144,7 @@ class StackRuns:
             )
         except self._states.exceptions.ExecutionAlreadyExists:
             if is_new:
-                return self.arn_of(name)
+                return self.stack.execution_arn(name)
             raise RejectedError(f"There is a run {name} already. Choose another --name.") from None
         return str(answer["executionArn"])
 
@@ -154,10 +155,6 @@ class StackRuns:
         )
         found: Any = json.loads(answer["Payload"].read())
         return found if isinstance(found, Mapping) else {}
-
-    def arn_of(self, run: str) -> str:
-        """Return the ARN of the execution that a run began with."""
-        return f"{self.stack.state_machine_arn.replace(':stateMachine:', ':execution:')}:{run}"
 
     def described(self, arn: str) -> Execution | None:
         """Return an execution, or None if there is none of that ARN, or Step Functions has forgotten it."""
@@ -179,7 +176,8 @@ class StackRuns:
 
     def running(self) -> list[Execution]:
         """Return the runs in progress, the newest first, each with the execution that it began with."""
-        found = [self.described(arn) for arn in islice(self._open(), _MOST_DESCRIBED)]
+        arns = islice(open_executions(self._states, self.stack.state_machine_arn), _MOST_DESCRIBED)
+        found = [self.described(arn) for arn in arns]
         return [execution for execution in found if execution and execution.is_on and execution.continues is None]
 
     @cached_property
@@ -199,27 +197,6 @@ class StackRuns:
                 if len(found) >= most:
                     break
         return found[:most]
-
-    def latest_by_queue(self) -> dict[str, LatestRun]:
-        """Return the latest run on each queue, by the queue's name. A run in progress has the status `RUNNING`."""
-        found = self.records.latest()
-        unknown = {queue: run for queue, run in found.items() if run.status is None}
-        try:
-            on = set(self._open()) if unknown else set()
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in DENIED:
-                raise
-            return found
-        is_on = {queue: run for queue, run in unknown.items() if self.arn_of(run.run_id) in on}
-        return found | {queue: replace(run, status=RUNNING) for queue, run in is_on.items()}
-
-    def _open(self) -> Iterator[str]:
-        """Yield the ARNs of the executions that haven't ended, newest first. A request returns up to 1,000."""
-        pages = self._states.get_paginator("list_executions").paginate(
-            stateMachineArn=self.stack.state_machine_arn, statusFilter=RUNNING, PaginationConfig={"PageSize": 1000}
-        )
-        for page in pages:
-            yield from (execution["executionArn"] for execution in page["executions"])
 
     def names(self) -> set[str]:
         """Return the names of the latest runs and their queues, as suggestions; none if access is denied."""

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from redrive.adapters.clock import aws_time
 from redrive.adapters.error_codes import DENIED, error_code
 from redrive.domain.errors import LockLostError, RejectedError
 from redrive.domain.messages.queues import QueueAddress
@@ -40,18 +40,6 @@ _MARGIN = 20.0
 def lease_client() -> SQSClient:
     """Return a client for leases. A lane waits for the answer, so it must come in time."""
     return boto3.client("sqs", config=_CONFIG)
-
-
-def aws_time(answer: Any) -> datetime:
-    """Return the time at which a service answered a request, or this machine's time if the answer has none.
-
-    The clocks of two laptops may differ by more than a lease lasts.
-    """
-    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    try:
-        return parsedate_to_datetime(headers["date"]).astimezone(UTC)
-    except (KeyError, TypeError, ValueError):
-        return datetime.now(UTC)
 
 
 class TagLease:

@@ -19,6 +19,7 @@ from redrive.command.doctor_findings import Finding, Severity, ask_for
 from redrive.command.output import Output, ago, moment, names
 from redrive.command.shared import again, aws
 from redrive.domain.errors import RejectedError
+from redrive.domain.messages.queues import QueueAddress
 from redrive.domain.names import display_name
 from redrive.domain.plain_text import shell_word
 from redrive.domain.plan.lease import LEASE_TAG, lease_in
@@ -109,7 +110,7 @@ def leases(setup: Setup) -> Iterator[Finding]:
     """Report the runs of `redrive move` that are in progress or were interrupted."""
     for queue in [queue for queue in setup.dlqs if queue.messages or queue.in_flight][:_MOST_TAGS]:
         try:
-            lease = lease_in(setup.account.queues.tags(queue.ref))
+            lease = lease_in(setup.account.queues.tags(_address(queue)))
         except RejectedError as error:
             yield Finding(Severity.UNKNOWN, "runs", str(error), ask_for("sqs:ListQueueTags"))
             return
@@ -183,7 +184,7 @@ def consumers(setup: Setup) -> Iterator[Finding]:
     """Report settings of the source queues' consumers that would hurt a redrive."""
     sources = [source for dlq in setup.dlqs for source in setup.sources_of(dlq)]
     directory = ConsumerDirectory(setup.account)
-    found = placed(directory.of(queue.ref for queue in sources))
+    found = placed(directory.of(map(_address, sources)))
     for queue in found:
         for warning in queue.warnings:
             yield Finding(Severity.WARNING, "consumers", warning.text, warning.remedy)
@@ -261,3 +262,7 @@ def _allow(dlq: ListedQueue, sources: list[ListedQueue]) -> str:
 
 def _queues(queues: list[ListedQueue]) -> str:
     return queues[0].name if len(queues) == 1 else f"{len(queues):,} dead-letter queues"
+
+
+def _address(queue: ListedQueue) -> QueueAddress:
+    return QueueAddress(name=queue.name, arn=queue.arn, url=queue.url)

@@ -29,6 +29,7 @@ from redrive.adapters.quarantine_queue import NAME, create_quarantine
 from redrive.adapters.stack import find_stacks
 from redrive.command.confirm import check_terminal, confirm
 from redrive.command.contract_files import Contracts, read_contracts, with_contracts
+from redrive.command.display import Display
 from redrive.command.dry_run import Deployment, dry_run
 from redrive.command.exits import CommandError, Exit
 from redrive.command.interrupts import Interrupts
@@ -37,7 +38,6 @@ from redrive.command.move_progress import MoveProgress
 from redrive.command.output import Output, ago, moment
 from redrive.command.page_file import with_page, write_page
 from redrive.command.plan_text import print_plan, seconds_needed
-from redrive.command.progress import Display
 from redrive.command.refusals import find_dlq
 from redrive.command.report_text import exit_of, print_report
 from redrive.command.run_options import read_input, started_by, with_input

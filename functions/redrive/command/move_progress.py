@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-from redrive.command.progress import Display, Pace, Progress
+from redrive.command.display import Display
+from redrive.command.progress import Pace, Progress
 from redrive.domain.moving.results import LaneWork, SliceResult, Totals
 from redrive.workflow.whole_run import RunState, State
 

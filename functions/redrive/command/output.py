@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib import import_module
 from io import BufferedWriter, FileIO, TextIOWrapper
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,11 @@ class Output:
         stream = sys.stderr if self.aside else sys.stdout
         width = None if stream.isatty() else _WIDTH_OF_FILES
         return Terminal(stderr=self.aside, highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
+
+    def prepare(self) -> None:
+        """Import what prints a table, which takes a while, so that requests can be under way meanwhile."""
+        if not self.as_json:
+            import_module("rich.table")
 
     def document(self, **parts: Any) -> None:
         """Print one JSON document."""

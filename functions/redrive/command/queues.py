@@ -12,17 +12,14 @@ from typing import Any
 import click
 
 from redrive.adapters.account import THREADS, Account, ListedQueue
-from redrive.adapters.run_records import LatestRun
-from redrive.adapters.stack import StackNotFoundError, find_stack
-from redrive.adapters.stack_runs import StackRuns
+from redrive.adapters.latest_runs import LatestRun, latest_by_queue
+from redrive.adapters.stack import existing_stack
+from redrive.command.display import Display
 from redrive.command.exits import CommandError, Exit, explained
 from redrive.command.output import Output, ago, names
-from redrive.command.progress import Display
 from redrive.command.shared import again, shared_in_places, with_stack
 from redrive.domain.plain_text import plain
 
-# Messages that are looked at for their age.
-_PEEKED_AT = 10
 # Accounts and Regions to read in parallel; each has its own request limits.
 _PLACES = 8
 # Seconds before progress is shown, and between updates.
@@ -61,11 +58,14 @@ class _Place:
         """Find the queues, and read the facts about each."""
         self.account = account = Account(self.profile, self.region)
         self.region = self.region or account.region
-        self.queues = [queue for queue in account.listed() if every or queue.sources]
-        full = [queue for queue in self.queues if queue.messages]
-        account.add_depth_an_hour_ago(full, now)
-        self.expire = _expire(account, full, now) if peek else {}
-        self._find_runs(account, stack_name)
+        with ThreadPoolExecutor() as pool:
+            others = [pool.submit(self._find_runs, account, stack_name)]
+            self.queues = [queue for queue in account.listed() if every or queue.sources]
+            full = [queue for queue in self.queues if queue.messages]
+            others.append(pool.submit(account.add_depth_an_hour_ago, full, now))
+            self.expire = _expire(account, full, now) if peek else {}
+            for other in others:
+                other.result()
         if unreadable := account.unreadable:
             self.notes.append(
                 f"Couldn't look into some queues, because access was denied or SQS didn't answer: {names(unreadable)}"
@@ -74,9 +74,8 @@ class _Place:
     def _find_runs(self, account: Account, stack_name: str) -> None:
         """Find the stack's latest run on each queue: one request for the stack, one for runs, one for executions."""
         try:
-            self.runs = StackRuns(account, find_stack(account, stack_name)).latest_by_queue()
-        except StackNotFoundError:
-            return
+            stack = existing_stack(account, stack_name)
+            self.runs = {} if stack is None else latest_by_queue(account, stack)
         except Exception as error:
             known = explained(error)
             if known is None:
@@ -146,6 +145,7 @@ def _look(output: Output, places: list[_Place], stack_name: str, *, every: bool,
     now = datetime.now(UTC)
     with ThreadPoolExecutor(_PLACES) as pool:
         looks = [pool.submit(place.look, stack_name, now, every=every, peek=peek) for place in places]
+        output.prepare()
         _, waiting = wait(looks, _SILENT)
         if waiting:
             _show(output, _Looked(places), waiting)
@@ -186,7 +186,7 @@ def _expire(account: Account, queues: list[ListedQueue], now: datetime) -> dict[
     # Work queues belong to their consumers, and receiving from a queue that has a redrive policy may push messages on.
     safe = [queue for queue in queues if queue.sources and queue.dead_letter_queue is None]
     with ThreadPoolExecutor(THREADS) as pool:
-        first = pool.map(lambda queue: account.first_sent(queue, min(_PEEKED_AT, queue.messages)), safe)
+        first = pool.map(account.first_sent, safe)
         return {
             queue.arn: sent + queue.retention - now.timestamp()
             for queue, sent in zip(safe, first, strict=True)

@@ -75,11 +75,11 @@ def _find(runs: StackRuns, text: str) -> _Found:
         If there is none.
     """
     name = short_name(text)
-    arn = runs.arn_of(name)
+    arn = runs.stack.execution_arn(name)
     if ":states:" in text and text != arn:
         raise CommandError(
-            f"{text} isn't an execution of the stack {runs.stack.name}. Expected one such as {runs.arn_of('RUN')}. "
-            "Name the stack of the run with --stack.",
+            f"{text} isn't an execution of the stack {runs.stack.name}. Expected one such as "
+            f"{runs.stack.execution_arn('RUN')}. Name the stack of the run with --stack.",
             Exit.USAGE,
         )
     found = _named(runs, name)
@@ -97,7 +97,7 @@ def _named(runs: StackRuns, name: str) -> _Found | None:
     record = runs.records.find(display_name(name))
     if record is not None:
         return _recorded(runs, record)
-    execution = runs.described(runs.arn_of(name))
+    execution = runs.described(runs.stack.execution_arn(name))
     return None if execution is None else _Found(None, execution)
 
 

@@ -37,11 +37,11 @@ def command(output: Output, *, target: str, wait: bool, stack_name: str) -> int:
     if "runId" not in answer:
         raise CommandError(_in_a_terminal(str(answer.get("errorMessage", "no answer"))), Exit.REJECTED)
     run_id = str(answer["runId"])
-    execution = execution or runs.described(runs.arn_of(run_id))
+    execution = execution or runs.described(runs.stack.execution_arn(run_id))
     output.say(f"Stopping the run {run_id}. Its lanes finish their open requests.")
     if not wait or execution is None:
         if output.as_json:
-            output.document(run=run_id, executionArn=runs.arn_of(run_id))
+            output.document(run=run_id, executionArn=runs.stack.execution_arn(run_id))
         else:
             output.text(run_id)
         output.say(f"Watch it: {again(f'redrive watch {run_id}')}")

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from redrive.adapters.account import Account
 from redrive.adapters.error_codes import error_code, passes
 from redrive.adapters.stack_runs import Execution, Live, StackRuns
+from redrive.command.display import Display
 from redrive.command.exits import INTERRUPTED, CommandError, Exit, explained
 from redrive.command.output import Output
-from redrive.command.progress import Display, Pace, Progress
+from redrive.command.progress import Pace, Progress
 from redrive.command.report_text import exit_of, print_report
 from redrive.command.shared import again
 from redrive.domain.errors import RejectedError
@@ -138,7 +139,7 @@ class Watch:
             return found
         progress = self.runs.live(run_id).progress
         if progress is not None and progress.tally.successor is not None:
-            following = self.runs.described(self.runs.arn_of(progress.tally.successor))
+            following = self.runs.described(self.runs.stack.execution_arn(progress.tally.successor))
             return following or found
         return found
 
@@ -193,10 +194,10 @@ def find_run(account: Account, runs: StackRuns, text: str) -> Execution:
     """
     queue = queue_of(account, text)
     lock = None if queue is None else runs.holder(queue.arn)
-    arn = lock.execution_arn if lock else text if text.startswith("arn:") else runs.arn_of(text)
+    arn = lock.execution_arn if lock else text if text.startswith("arn:") else runs.stack.execution_arn(text)
     found = runs.described(arn)
     if found is not None and found.continues is not None:
-        found = runs.described(runs.arn_of(found.continues)) or found
+        found = runs.described(runs.stack.execution_arn(found.continues)) or found
     if found is not None:
         return found
     what = f"run {text}" if queue is None else f"run on {queue.name}"

@@ -6,10 +6,15 @@ Subclassed in every package of the domain and by the events of the handlers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
+
+from redrive.domain.names import display_name
+
+#: The type of a field that people see: whatever it is given is a name afterward.
+DisplayName = Annotated[str, AfterValidator(display_name)]
 
 
 class Model(BaseModel):

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import hmac
 import re
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 # No markup, no line breaks, nothing that looks like another letter. A longer name would crowd out the rest of a report.
 _NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,256}")
@@ -44,7 +41,3 @@ def hash_of(text: str, key: bytes = b"") -> str:
     """
     digest = hmac.new(key, text.encode(errors="surrogatepass"), "sha256").hexdigest()
     return f"{_HASH}{digest[:_HASH_DIGITS]}"
-
-
-#: The type of a field that people see: whatever it is given is a name afterward.
-DisplayName = Annotated[str, AfterValidator(display_name)]

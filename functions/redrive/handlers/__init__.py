@@ -2,3 +2,7 @@
 
 May import everything else in `redrive`; nothing imports it.
 """
+
+from redrive.package_mismatch import check_package
+
+check_package()

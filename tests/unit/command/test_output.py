@@ -191,5 +191,15 @@ def test_help_imports_neither_aws_nor_models():
     )
     loaded = set(done.stderr.split())
     assert "click" in loaded
-    assert not loaded & {"boto3", "botocore", "pydantic", "rich"}
+    assert not loaded & {"boto3", "botocore", "pydantic_core", "rich"}
     assert re.search(r"^  look +Show", done.stdout, re.MULTILINE)
+
+
+def test_queues_are_requested_before_anything_is_imported_that_only_runs_or_tables_need():
+    code = "import sys, redrive.command.queues; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "functions"}
+    )
+    loaded = set(done.stdout.split())
+    assert "boto3" in loaded
+    assert not loaded & {"pydantic_core", "rich", "redrive.domain.model", "redrive.workflow"}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from redrive.domain.model import DisplayName
 from redrive.domain.moving.results import Counts, SliceResult, Totals
-from redrive.domain.names import DisplayName
 from redrive.domain.runs.report import Report
 from redrive.domain.runs.tally import Tally
 

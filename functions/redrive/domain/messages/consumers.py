@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from redrive.domain.model import Model
-from redrive.domain.names import DisplayName
+from redrive.domain.model import DisplayName, Model
 from redrive.domain.plain_text import shell_word
 
 # Both are recommended in the Lambda developer guide, "Creating and configuring an Amazon SQS event source mapping". The

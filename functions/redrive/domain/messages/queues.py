@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from pydantic import ConfigDict
 
-from redrive.domain.model import Model
-from redrive.domain.names import DisplayName
+from redrive.domain.model import DisplayName, Model
 
 # Messages of a queue that can be in flight at a time, standard or FIFO, unless AWS raised it. A long poll then returns
 # nothing, as if the queue were empty (SQS developer guide, "Standard queue quotas" and "FIFO queue quotas").

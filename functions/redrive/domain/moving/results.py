@@ -11,8 +11,7 @@ from typing import Self
 from pydantic import Field
 
 from redrive.domain.judging.verdicts import explained
-from redrive.domain.model import Model
-from redrive.domain.names import DisplayName
+from redrive.domain.model import DisplayName, Model
 
 
 class Counts(Model):

@@ -13,8 +13,8 @@ from pydantic import ConfigDict, ValidationError, ValidatorFunctionWrapHandler, 
 
 from redrive.domain.errors import FormatError
 from redrive.domain.messages.queues import QueueAddress, QueueRef
-from redrive.domain.model import Model
-from redrive.domain.names import DisplayName, display_name
+from redrive.domain.model import DisplayName, Model
+from redrive.domain.names import display_name
 from redrive.domain.plan.rates import MaxRate
 from redrive.domain.plan.request import OnInvalid, RedriveRequest
 

@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from redrive.domain.judging.verdicts import Reason
-from redrive.domain.model import Model
-from redrive.domain.names import DisplayName
+from redrive.domain.model import DisplayName, Model
 from redrive.domain.sampling.sample import Sample
 from redrive.domain.sampling.summary import interval
 

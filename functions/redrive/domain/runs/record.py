@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import Field
 
-from redrive.domain.model import Model
+from redrive.domain.model import DisplayName, Model
 from redrive.domain.moving.results import Counts
-from redrive.domain.names import DisplayName, short_name
+from redrive.domain.names import short_name
 from redrive.domain.plan.request import MAX_BECAUSE, MAX_STARTED_BY, RedriveRequest, valid_request
 from redrive.domain.plan.run_plan import RunIdentity, RunPlan
 from redrive.domain.runs.rate_over_time import RatePoint, with_point

@@ -14,9 +14,9 @@ from pydantic import Field
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queue_names import displayed
 from redrive.domain.messages.queues import QueueCounts, QueueRef
-from redrive.domain.model import Model
+from redrive.domain.model import DisplayName, Model
 from redrive.domain.moving.results import Counts, Totals, smallest
-from redrive.domain.names import DisplayName, display_name
+from redrive.domain.names import display_name
 from redrive.domain.plan.request import TraceHeader, parse_request
 from redrive.domain.plan.run_plan import Execution, RunPlan
 from redrive.domain.runs.ending import End, StateError, Status, reason_of, status_of

@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, WrapValidator
 
 from redrive.domain.messages.envelopes import Envelope
-from redrive.domain.model import Model
-from redrive.domain.names import DisplayName, hash_of, is_hash
+from redrive.domain.model import DisplayName, Model
+from redrive.domain.names import hash_of, is_hash
 
 
 class OriginKind(StrEnum):
