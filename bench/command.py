@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -15,7 +16,7 @@ from typing import Any
 
 from bench import measured
 from bench.endpoint import Endpoint, Queues
-from bench.tools import Run, Tool, command_environment, move, ours
+from bench.tools import Tool, command_environment, ours
 
 type Results = dict[str, Any]
 
@@ -27,9 +28,13 @@ _MANY_QUEUES = 201
 _FULL_QUEUES = 2
 _RUNS = 5
 _SECONDS = 60
-_ROUNDS = 3
-_MESSAGES = 5_000
+_ROUNDS = 5
+_MESSAGES = 8_000
 _RATE = 10_000
+# Seconds between looks for the tag that `redrive move` gives its queue, and from then on until a lane starts, which
+# moves its first message sooner after its start.
+_POLL_SECONDS = 0.1
+_HEAD_START_SECONDS = 1.0
 
 
 def waits(endpoint: Endpoint) -> Results:
@@ -77,17 +82,50 @@ def _seconds(endpoint: Endpoint, program: list[str]) -> float:
 
 
 def speed(endpoint: Endpoint) -> Results:
-    """Return the speed of `redrive move`, in messages per second and as a share of a lane's speed."""
-    with TemporaryDirectory() as folder:
-        tools = {"move": _move_tool(Path(folder)), "lane": ours(contract=False)}
-        rates: dict[str, list[float]] = {name: [] for name in tools}
-        for _ in range(_ROUNDS):
-            for name, tool in tools.items():
-                with endpoint.queues(_MESSAGES) as queues:
-                    rates[name].append(_rate(move(tool, endpoint, queues, _MESSAGES)))
-                print(f"  {name}: {rates[name][-1]:.0f} messages/s", flush=True)
-    moved, lane = median(rates["move"]), median(rates["lane"])
-    return {"move": round(moved, 1), "lane": round(lane, 1), "move_ratio": round(moved / lane, 3)}
+    """Return the speed of `redrive move` and of a lane, in messages per second, and their ratio.
+
+    They run at the same time, so that whatever else the machine does slows down both.
+    """
+    rates = []
+    for _ in range(_ROUNDS):
+        rates.append(_race(endpoint))
+        print("  move: {:.0f}, lane: {:.0f} messages/s".format(*rates[-1]), flush=True)
+    moved, lane = (median(found) for found in zip(*rates, strict=True))
+    ratio = median(move / lane for move, lane in rates)
+    return {"move": round(moved, 1), "lane": round(lane, 1), "move_ratio": round(ratio, 3)}
+
+
+def _race(endpoint: Endpoint) -> tuple[float, float]:
+    """Return the rates of `redrive move` and of a lane while both move messages."""
+    with (
+        TemporaryDirectory() as folder,
+        endpoint.queues(_MESSAGES) as left,
+        endpoint.queues(_MESSAGES) as right,
+        ThreadPoolExecutor() as pool,
+    ):
+        mover, lane = _move_tool(Path(folder)), ours(contract=False)
+        prepared = lane.command(endpoint, right)
+        moving = pool.submit(measured.run, mover.command(endpoint, left), command_environment(endpoint), _SECONDS)
+        while not moving.done() and not endpoint.sqs.list_queue_tags(QueueUrl=left.dlq_url).get("Tags"):
+            time.sleep(_POLL_SECONDS)
+        time.sleep(_HEAD_START_SECONDS)
+        finished = [
+            measured.run(prepared, command_environment(endpoint) | lane.environment(endpoint, right), _SECONDS),
+            moving.result(),
+        ]
+        if failed := [run.output[-2000:] for run in finished if run.status]:
+            raise measured.ToolError(failed[0])
+        calls = endpoint.take().calls
+    sends = [
+        [call for call in calls if call.operation == "SendMessageBatch" and call.queue == queues.source_url]
+        for queues in (left, right)
+    ]
+    began, ended = max(sent[0].arrived for sent in sends), min(sent[-1].arrived for sent in sends)
+    if began >= ended:
+        raise measured.ToolError("one had moved all messages before the other began")
+    both = [[call.entries for call in sent if began <= call.arrived < ended] for sent in sends]
+    moved, in_lane = (sum(entries) / (ended - began) for entries in both)
+    return moved, in_lane
 
 
 def _move_tool(folder: Path) -> Tool:
@@ -97,10 +135,3 @@ def _move_tool(folder: Path) -> Tool:
         return [*_REDRIVE, "move", queues.dlq, "--yes", "--without-stack", *given]
 
     return Tool("redrive move", command, lambda endpoint, _queues: command_environment(endpoint))
-
-
-def _rate(run: Run) -> float:
-    """Return messages per second, counted from the first send, because both tools plan before it."""
-    first = min(call.arrived for call in run.calls if call.operation == "SendMessageBatch")
-    last = max(call.answered for call in run.calls if call.operation == "DeleteMessageBatch")
-    return run.messages / (last - first)

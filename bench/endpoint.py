@@ -23,7 +23,7 @@ from local.workspace import ROOT
 
 # Seconds by which the stand-in delays each request: about a round trip to SQS within a Region.
 DELAY_SECONDS = 0.010
-_FILLERS = 4
+_FILLERS = 8
 
 
 @dataclass(frozen=True, slots=True)

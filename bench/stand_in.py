@@ -37,6 +37,8 @@ class Call:
     operation: str
     #: Entries of a SendMessageBatch; 1 for other requests.
     entries: int
+    #: URL of the queue; empty if the request names none.
+    queue: str
 
 
 @dataclass(slots=True)
@@ -90,7 +92,8 @@ class Connection(asyncio.Protocol):
         request = json.loads(self._received[body:] or b"{}")
         self._received.clear()
         now = time.monotonic()
-        call = Call(now, now, operation, len(request.get("Entries", "1")) if operation == _SEND_BATCH else 1)
+        entries = len(request.get("Entries", "1")) if operation == _SEND_BATCH else 1
+        call = Call(now, now, operation, entries, request.get("QueueUrl", ""))
         self._ledger.calls.append(call)
         until = now + self._delay + int(request.get("WaitTimeSeconds", 0))
         asyncio.get_running_loop().call_later(self._delay, self._perform, request, call, until)
@@ -147,7 +150,9 @@ async def serve(delay: float) -> None:
         if command == b"take":
             calls, ledger.calls = ledger.calls, []
             answer["cpu_seconds"] = time.process_time() - ledger.cpu_since
-            answer["calls"] = [[call.arrived, call.answered, call.operation, call.entries] for call in calls]
+            answer["calls"] = [
+                [call.arrived, call.answered, call.operation, call.entries, call.queue] for call in calls
+            ]
         else:
             ledger.fails_at = command.removeprefix(b"fail ").decode()
         print(json.dumps(answer), flush=True)
