@@ -171,23 +171,25 @@ def finish(
     error: str | None = None,
     cause: str | None = None,
 ) -> None:
-    """Record how an execution ended, unless it has ended already."""
-    with _history_lock:
-        if execution["status"] != "RUNNING":
-            return
-        execution["status"] = status
+    """Record how an execution ended, unless it has ended already.
+
+    The status comes last, because requests read without the lock: whoever sees it sees output and history, too.
+    """
     names = {"SUCCEEDED": "Succeeded", "FAILED": "Failed", "TIMED_OUT": "TimedOut"}
     details: dict[str, Any]
     if status == "SUCCEEDED":
-        execution["output"] = json.dumps(output)
-        details = {"output": execution["output"]}
+        details = {"output": json.dumps(output)}
+        end = details
     else:
         # DescribeExecution shows error and cause, and no output, of a failed execution.
-        execution.update(error=error, cause=cause)
         details = {"error": error, "cause": cause or ""}
-    execution["stopDate"] = stepfunctions.now_iso()
-    event = f"Execution{names[status]}"
-    stepfunctions._add_event(execution, event, {f"{event[0].lower()}{event[1:]}EventDetails": details})
+        end = {"error": error, "cause": cause}
+    with _history_lock:
+        if execution["status"] != "RUNNING":
+            return
+        execution.update(end, stopDate=stepfunctions.now_iso())
+        _append(execution, f"Execution{names[status]}", {f"execution{names[status]}EventDetails": details})
+        execution["status"] = status
     stepfunctions._emit_execution_status_event(execution)
     _record(execution["stateMachineArn"], f"Executions{names[status]}")
 
@@ -199,9 +201,13 @@ def _record(state_machine_arn: str, metric: str) -> None:
 def add_event(execution: Execution, event_type: str, details: dict[str, Any] | None = None) -> Any:
     """Add to the history; iterations do so at the same time, and ministack gives them the same number."""
     with _history_lock:
-        event = _upstream_add_event(execution, event_type, details)
-        event["previousEventId"] = event["id"] - 1
-        return event
+        return _append(execution, event_type, details)
+
+
+def _append(execution: Execution, event_type: str, details: dict[str, Any] | None) -> Any:
+    event = _upstream_add_event(execution, event_type, details)
+    event["previousEventId"] = event["id"] - 1
+    return event
 
 
 # States -----------------------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
 """The embedded cloud's Step Functions in JSONata, as far as ministack alone differs from AWS."""
 
 import json
+import subprocess
 from collections import Counter
 
 import pytest
 
+from local.workspace import ROOT, cloud_python
 from tests.support.cloud_resources import (
     ROLE,
     finished,
@@ -458,3 +460,39 @@ def test_starting_a_running_execution_again_with_the_same_input_answers_with_tha
 
     assert first == second
     client.stop_execution(executionArn=first)
+
+
+# Prints what a request sees as soon as it sees that an execution has ended.
+WATCHED = """
+import json, sys
+from local.ministack_compat import step_functions
+
+class Watched(dict):
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        if key == "status":
+            print(json.dumps(self))
+
+execution = {"status": "RUNNING", "output": None, "stopDate": None, "events": [], "sync": True, "stateMachineArn": "a"}
+step_functions.finish(Watched(execution), sys.argv[1], **json.loads(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "ending"),
+    [
+        ("SUCCEEDED", {"output": '{"a": 1}'}),
+        ("FAILED", {"error": "E", "cause": "C"}),
+        ("TIMED_OUT", {"error": "States.Timeout", "cause": None}),
+    ],
+)
+def test_whoever_sees_that_an_execution_has_ended_sees_how(status, ending):
+    given = ending | ({"output": json.loads(ending["output"])} if "output" in ending else {})
+    command = [cloud_python(), "-c", WATCHED, status, json.dumps(given)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    seen = json.loads(done.stdout)
+
+    assert {key: seen[key] for key in ("status", *ending)} == {"status": status, **ending}
+    assert seen["stopDate"]
+    assert [event["type"].lower() for event in seen["events"]] == [f"execution{status.lower().replace('_', '')}"]
