@@ -1,12 +1,12 @@
 """Which stacks the command works with, and what it says about all others."""
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from redrive import VERSION
 from redrive.adapters.account import Account
 from redrive.adapters.stack import StackError, find_stack
+from tests.support.moto_cloud import hook
 
 OUTPUTS = {
     "Version": VERSION,
@@ -94,10 +94,8 @@ def test_an_error_of_aws_stays_what_it_is(cloud):
     def deny(**_):
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "DescribeStacks")
 
-    events = boto3.DEFAULT_SESSION.events
-    events.register("provide-client-params.cloudformation.DescribeStacks", deny)
-    try:
-        with pytest.raises(ClientError, match="AccessDenied"):
-            find_stack(Account(), "redrive")
-    finally:
-        events.unregister("provide-client-params.cloudformation.DescribeStacks", deny)
+    with (
+        hook("provide-client-params.cloudformation.DescribeStacks", deny),
+        pytest.raises(ClientError, match="AccessDenied"),
+    ):
+        find_stack(Account(), "redrive")

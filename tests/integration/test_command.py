@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from redrive.adapters.account import Account, ListedQueue
 from redrive.command.main import COMMANDS, run
-from tests.support.moto_cloud import MotoCloud, hooked, moto_cloud
+from tests.support.moto_cloud import MotoCloud, hook, hooked, moto_cloud
 from tests.support.moto_stack import denied
 from tests.support.shell import words
 
@@ -88,12 +88,8 @@ def test_one_queue_that_cannot_be_read_costs_only_its_own_cell(cloud, dlq, capsy
         if params["QueueUrl"] == other.url:
             raise ClientError({"Error": {"Code": code, "Message": ""}}, "ReceiveMessage")
 
-    events = boto3.DEFAULT_SESSION.events
-    events.register("provide-client-params.sqs.ReceiveMessage", fail)
-    try:
+    with hook("provide-client-params.sqs.ReceiveMessage", fail):
         assert run(["queues"]) == 0
-    finally:
-        events.unregister("provide-client-params.sqs.ReceiveMessage", fail)
     found = capsys.readouterr()
     assert [line.split()[0] for line in found.out.splitlines()[1:]] == ["orders-dlq", "team-b-dlq"]
     assert "Couldn't look into some queues, because access was denied or SQS didn't answer: team-b-dlq" in found.err

@@ -17,7 +17,7 @@ from redrive.command.output import Output
 from redrive.domain.plain_text import plain
 from redrive.domain.plan.lease import LEASE_TAG, Lease
 from tests.support.consumers import answer_with, deny, mapping
-from tests.support.moto_cloud import moto_cloud
+from tests.support.moto_cloud import hook, moto_cloud
 from tests.support.moto_stack import MotoStack
 from tests.support.shell import words
 
@@ -411,10 +411,8 @@ def allow_policies():
         if found := policies.get(parsed["Attributes"].get("QueueArn", "")):
             parsed["Attributes"]["RedriveAllowPolicy"] = found
 
-    events = boto3.DEFAULT_SESSION.events
-    events.register("after-call.sqs.GetQueueAttributes", add)
-    yield policies
-    events.unregister("after-call.sqs.GetQueueAttributes", add)
+    with hook("after-call.sqs.GetQueueAttributes", add):
+        yield policies
 
 
 @pytest.mark.parametrize("permission", ["denyAll", "byQueue", "allowAll"])

@@ -5,10 +5,10 @@ import os
 import signal
 import threading
 import time
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -25,6 +25,7 @@ from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plan.lease import LEASE_TAG, Lease
 from redrive.workflow import move as move_step
 from redrive.workflow import whole_run
+from tests.support.moto_cloud import hook
 
 SCHEMA = {"type": "object", "required": ["order_id"]}
 VALID = json.dumps({"order_id": 1})
@@ -264,20 +265,9 @@ def test_a_run_whose_lease_is_taken_stops_before_it_moves_more(cloud, dlq, capsy
     assert "annas-laptop" in cloud.queues.tags(dlq)[LEASE_TAG]
 
 
-class on_request:  # noqa: N801
-    """Calls something before each request of an operation."""
-
-    def __init__(self, operation: str, call: Any) -> None:
-        self._event = f"provide-client-params.sqs.{operation}"
-        self._call = call
-
-    def __enter__(self) -> None:
-        assert boto3.DEFAULT_SESSION is not None
-        self._events = boto3.DEFAULT_SESSION.events
-        self._events.register(self._event, self._call)
-
-    def __exit__(self, *_: object) -> None:
-        self._events.unregister(self._event, self._call)
+def on_request(operation: str, call: Any) -> AbstractContextManager[None]:
+    """Call something before each request of an operation."""
+    return hook(f"provide-client-params.sqs.{operation}", call)
 
 
 def fails(code: str, when: Any = lambda: True) -> Any:
@@ -341,14 +331,9 @@ def test_credentials_that_expire_suspend_the_run_and_others_go_on_with_it(cloud,
         sent += len(params["Entries"])
         expired = sent >= 15
 
-    with on_request("SendMessageBatch", count):
-        events = boto3.DEFAULT_SESSION.events
-        fail = fails("ExpiredToken", lambda: expired)
-        events.register("before-call", fail)
-        try:
-            report, said = moved(capsys, "orders-dlq", "--rate", "50", "--contract", schema, exit_code=1)
-        finally:
-            events.unregister("before-call", fail)
+    fail = fails("ExpiredToken", lambda: expired)
+    with on_request("SendMessageBatch", count), hook("before-call", fail):
+        report, said = moved(capsys, "orders-dlq", "--rate", "50", "--contract", schema, exit_code=1)
     assert report == {}
     assert "The AWS credentials have expired" in said
     assert "redrive move orders-dlq --resume" in said
@@ -512,15 +497,10 @@ def test_a_stack_that_covers_the_queue_is_named(cloud, dlq, capsys, name):
 
 def test_if_stacks_cannot_be_looked_up_the_operator_decides(cloud, dlq, capsys):
     cloud.send(dlq, ["1"])
-    fail = fails("AccessDenied")
-    events = boto3.DEFAULT_SESSION.events
-    events.register("before-call.cloudformation.DescribeStacks", fail)
-    try:
+    with hook("before-call.cloudformation.DescribeStacks", fails("AccessDenied")):
         _, said = moved(capsys, "orders-dlq", exit_code=1)
         assert "--without-stack" in said
         moved(capsys, "orders-dlq", "--without-stack")
-    finally:
-        events.unregister("before-call.cloudformation.DescribeStacks", fail)
 
 
 def test_a_fast_run_has_one_lane_in_every_round(cloud, dlq, capsys, monkeypatch):

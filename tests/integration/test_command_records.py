@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from redrive.adapters import stack_runs
 from redrive.adapters.account import Account
 from redrive.adapters.latest_runs import LatestRuns
 from redrive.adapters.run_records import RunRecords
@@ -440,9 +441,13 @@ def test_a_run_with_the_name_of_its_queue_is_found_without_a_pointer_to_its_reco
     )
 )
 @example({"startedAt": {"S": "nonsense"}})
-def test_what_another_version_has_written_is_listed_and_shown_as_far_as_it_is_readable(records, dlq, capsys, written):
+def test_what_another_version_has_written_is_listed_and_shown_as_far_as_it_is_readable(
+    records, dlq, capsys, monkeypatch, written
+):
     assert records
     assert dlq
+    # Each day is a query.
+    monkeypatch.setattr(stack_runs, "DAYS", 3)
     client = boto3.client("dynamodb")
     key = {"pk": {"S": "runs#orders-dlq"}, "sk": {"S": f"{NOW:%Y-%m-%d}T00:00:00.000Z#another"}}
     client.put_item(TableName="runs", Item=key | written | {"day": {"S": f"{NOW:%Y-%m-%d}"}})

@@ -291,8 +291,20 @@ _ENTRY_KINDS = 9
 _FATAL = 13
 
 
-_QUEUES = [ORDERS.address, INVOICES.address, ORDERS_FIFO.address]
-_MAX_RATES = [0.3, 1, 1.9, 4, 7.5, 20, 100, 600]
+# Made once: making a strategy and validating it takes longer than drawing from it.
+_LEVELS = st.sampled_from([4, 20, 60, 150])
+_FATALS = st.sampled_from([False, False, False, True])
+_BEATS = st.sampled_from([0.0, 0.0, 2.0])
+_LOST_BEATS = st.frozensets(st.integers(1, 12), max_size=6)
+_QUOTAS = st.none() | st.integers(1, 30)
+_RATES = st.sampled_from([5000, 40, 3])
+_SECONDS = st.sampled_from([1, 5, 40])
+_GRACES = st.sampled_from([0, 3, 60])
+_CONCURRENCIES = st.sampled_from([16, 4, 1])
+_IN_HAND = st.sampled_from([320, 20, 10])
+_STOPS = st.just(float("inf")) | st.floats(0, 15)
+_QUEUES = st.sampled_from([ORDERS.address, INVOICES.address, ORDERS_FIFO.address])
+_MAX_RATES = st.dictionaries(_QUEUES, st.sampled_from([0.3, 1, 1.9, 4, 7.5, 20, 100, 600]), max_size=3)
 
 
 @st.composite
@@ -300,8 +312,8 @@ def worlds(draw: st.DrawFn, *, fifo: bool = False, calm: bool = False) -> World:
     """Draw a world: up to 40 messages, and 300 bytes of failures."""
     number = draw(st.integers(0, 40))
     wishes = [WISHES[byte * len(WISHES) // 256] for byte in draw(st.binary(min_size=40, max_size=40))[:number]]
-    level = 0 if calm else draw(st.sampled_from([4, 20, 60, 150]))
-    fatal = draw(st.sampled_from([False, False, False, True]))
+    level = 0 if calm else draw(_LEVELS)
+    fatal = draw(_FATALS)
     script = Script(draw(st.binary(min_size=300, max_size=300)), level, fatal=fatal)
     unhurried = calm or draw(st.booleans())
     return World(
@@ -309,16 +321,16 @@ def worlds(draw: st.DrawFn, *, fifo: bool = False, calm: bool = False) -> World:
         fifo=fifo,
         groups=draw(st.integers(1, 6)),
         alone=fifo or draw(st.booleans()),
-        beat_every=draw(st.sampled_from([0.0, 0.0, 2.0])),
-        lost_beats=frozenset() if calm else draw(st.frozensets(st.integers(1, 12), max_size=6)),
-        quota=None if calm else draw(st.none() | st.integers(1, 30)),
-        rate=draw(st.sampled_from([5000, 40, 3])),
-        seconds=3000 if unhurried else draw(st.sampled_from([1, 5, 40])),
-        grace=60 if unhurried else draw(st.sampled_from([0, 3, 60])),
-        concurrency=draw(st.sampled_from([16, 4, 1])),
-        in_hand=draw(st.sampled_from([320, 20, 10])),
-        stop_at=float("inf") if unhurried else draw(st.just(float("inf")) | st.floats(0, 15)),
-        max_rates=draw(st.dictionaries(st.sampled_from(_QUEUES), st.sampled_from(_MAX_RATES), max_size=3)),
+        beat_every=draw(_BEATS),
+        lost_beats=frozenset() if calm else draw(_LOST_BEATS),
+        quota=None if calm else draw(_QUOTAS),
+        rate=draw(_RATES),
+        seconds=3000 if unhurried else draw(_SECONDS),
+        grace=60 if unhurried else draw(_GRACES),
+        concurrency=draw(_CONCURRENCIES),
+        in_hand=draw(_IN_HAND),
+        stop_at=float("inf") if unhurried else draw(_STOPS),
+        max_rates=draw(_MAX_RATES),
         lost=not unhurried and draw(st.booleans()),
         fate=script,
     )

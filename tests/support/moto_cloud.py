@@ -6,6 +6,7 @@ The integration tests use it. The account is moto's: 123456789012 in us-east-1.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -55,8 +56,28 @@ _sqs_lock = threading.RLock()
 _dynamodb_lock = threading.RLock()
 _calls: list[str] = []
 _answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+class _Session(boto3.Session):
+    """Makes clients, and keeps those without settings of their own: making one takes longer than most calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[Any, Any] = {}
+
+    def client(self, service_name: Any, *args: Any, **kwargs: Any) -> Any:
+        make: Any = super().client
+        if args or kwargs:
+            return make(service_name, *args, **kwargs)
+        variables = [(name, value) for name, value in os.environ.items() if name.startswith("AWS_")]
+        key = (service_name, *sorted(variables))
+        if key not in self.kept:
+            self.kept[key] = make(service_name)
+        return self.kept[key]
+
+
 # One session for all accounts, because a session reads the models of its services only once.
-_SESSION = boto3.Session()
+_SESSION = _Session()
 #: Whoever sends a message with moto.
 MOTO_SENDER = DEFAULT_SENDER_ID
 
@@ -78,6 +99,20 @@ def hooked(session: boto3.Session) -> boto3.Session:
 
 
 hooked(_SESSION)
+
+
+@contextmanager
+def hook(event: str, call: Callable[..., Any]) -> Iterator[None]:
+    """Call something at an event of each client that is made meanwhile."""
+    events: Any = _SESSION.events
+    # Clients copy the hooks of their session.
+    _SESSION.kept.clear()
+    events.register(event, call)
+    try:
+        yield
+    finally:
+        events.unregister(event, call)
+        _SESSION.kept.clear()
 
 
 def _with_system_attributes(backend: SQSBackend, queue_name: str, entries: dict[str, dict[str, Any]]) -> Any:

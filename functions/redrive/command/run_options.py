@@ -42,7 +42,7 @@ def with_input[F: Callable[..., Any]](function: F, *, shows_dry_run: bool = True
         metavar="FILE",
         help="A JSON file with keys of the input, or - for standard input. Options take precedence.",
     )(function)
-    for key in reversed(list(input_keys())):
+    for key in reversed(input_keys()):
         wrapped = _option(key, hidden=key.path == _DRY_RUN and not shows_dry_run)(wrapped)
     made: F = wrapped
     return made

@@ -53,19 +53,18 @@ INPUTS = st.fixed_dictionaries(
 )
 
 
+@click.command()
+@click.argument("queue", required=False)
+@with_input
+def _read(queue, file, **options):
+    return read_input(queue, file, options)
+
+
 def read(*arguments: str, stdin: str | bytes = "") -> dict:
-    found: list[dict] = []
-
-    @click.command()
-    @click.argument("queue", required=False)
-    @with_input
-    def command(queue, file, **options):
-        found.append(read_input(queue, file, options))
-
-    result = CliRunner().invoke(command, arguments, input=stdin, standalone_mode=False)
+    result = CliRunner().invoke(_read, arguments, input=stdin, standalone_mode=False)
     if result.exception is not None:
         raise result.exception
-    [made] = found
+    made: dict = result.return_value
     return made
 
 

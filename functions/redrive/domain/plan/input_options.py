@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from redrive.domain.plain_text import shell_word
@@ -88,10 +89,11 @@ def as_options(given: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def input_keys() -> Iterator[InputKey]:
-    """Yield the keys that have options."""
+@cache
+def input_keys() -> tuple[InputKey, ...]:
+    """Return the keys that have options."""
     schema = RedriveRequest.model_json_schema(by_alias=True)
-    return _keys_of(schema, schema.get("$defs", {}), ())
+    return tuple(_keys_of(schema, schema.get("$defs", {}), ()))
 
 
 def _keys_of(model: Mapping[str, Any], definitions: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[InputKey]:
