@@ -6,9 +6,12 @@ Used by the tests of the template. In rendered values, a resource's logical ID s
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import re
 import subprocess
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,10 @@ class ManagedPolicies:
 template = SamTemplateValidator(yaml_parse(sys.stdin.read()), ManagedPolicies(), region="us-east-1")
 json.dump(yaml_parse(template.get_translated_template_if_valid()), sys.stdout)
 """
+_SAM_LOCK = ROOT / "requirements" / "sam.txt"
+# What was transformed, by a hash of everything that it depends on, and how long it's kept.
+_TRANSFORMED = ROOT / "build" / "transformed"
+_KEPT_SECONDS = 86_400.0
 _PLACE = re.compile(r"\$\{(!?)([^}]*)\}")
 
 
@@ -117,13 +124,31 @@ def _reference(name: str, values: dict[str, Any]) -> Any:
 @cache
 def transformed(path: Path = TEMPLATE) -> dict[str, Any]:
     """Return a template as SAM transforms it, with every resource that CloudFormation creates."""
+    text = path.read_text()
+    made = hashlib.sha256("\0".join([_TRANSFORM, _SAM_LOCK.read_text(), text]).encode()).hexdigest()
+    kept = _TRANSFORMED / f"{made}.json"
+    _TRANSFORMED.mkdir(parents=True, exist_ok=True)
+    # The workers of pytest-xdist want it at the same time.
+    with (_TRANSFORMED / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            for old in _TRANSFORMED.glob("*.json"):
+                if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
+                    old.unlink()
+            part = kept.with_suffix(".part")
+            part.write_text(_transform(text))
+            part.rename(kept)
+    answer: dict[str, Any] = json.loads(kept.read_text())
+    return answer
+
+
+def _transform(text: str) -> str:
     done = subprocess.run(
         [ROOT / ".venvs" / "sam" / "bin" / "python", "-c", _TRANSFORM],
-        input=path.read_text(),
+        input=text,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+    return done.stdout
