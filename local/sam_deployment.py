@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
@@ -19,6 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from local.workspace import STATE_DIRECTORY, EmbeddedCloudError, find_program, program_path
 
@@ -50,7 +53,7 @@ def deploy(cloud_environment: dict[str, str], stack_name: str, parameters: dict[
         command = [sam, "deploy", *_config_options(template), "--template-file", str(built), "--stack-name", stack_name]
         command += ["--region", cloud_environment["AWS_REGION"], "--resolve-s3"]
         command += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
-        command += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+        command += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--use-json"]
         if overrides := _overrides(template, parameters):
             command += ["--parameter-overrides", *(_override(name, value) for name, value in overrides.items())]
         _run(command, template.parent, variables)
@@ -110,18 +113,23 @@ def _built(sam: str, template: Path, directory: Path, variables: dict[str, str])
 
 
 def _pack(directory: Path, built: Path) -> None:
-    """Let functions that were built from the same code share one package: `sam deploy` zips it for each of them."""
+    """Let functions that were built from the same code share one package: `sam deploy` zips it for each of them.
+
+    The template becomes JSON. `sam deploy` reads it several times, and YAML takes most of its time.
+    """
     definitions = tomllib.loads((directory / "build.toml").read_text()).get("function_build_definitions", {})
     packages: dict[str, str] = {}
     for definition in definitions.values():
         first = definition["functions"][0]
         package = shutil.make_archive(str(built.parent / first), "zip", built.parent / first)
         packages |= dict.fromkeys(definition["functions"], Path(package).name)
-    lines = built.read_text().splitlines(keepends=True)
-    for number, line in enumerate(lines):
-        if (code := _CODE_PATH.match(line)) and code[1] in packages:
-            lines[number] = line.replace(code[1], packages[code[1]])
-    built.write_text("".join(lines))
+    # In what sam builds, functions of CloudFormation have their long names.
+    template = yaml.load(built.read_text(), Loader=yaml.CSafeLoader)
+    for resource in template["Resources"].values():
+        properties = resource.get("Properties", {})
+        if properties.get("CodeUri") in packages:
+            properties["CodeUri"] = packages[properties["CodeUri"]]
+    built.write_text(json.dumps(template))
 
 
 def _stamp(template: Path) -> str:

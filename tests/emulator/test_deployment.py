@@ -1,5 +1,6 @@
 """How the embedded cloud runs ``sam``; a program of that name here only notes how it was called."""
 
+import json
 import platform
 import re
 import zipfile
@@ -37,7 +38,7 @@ if [ "$1" = build ]; then
   while [ "$1" != --build-dir ]; do shift; done
   mkdir -p "$2/First" "$2/Second"
   cp "$CALLS" "$2/First/code.py"
-  printf 'Resources:\n  First:\n    CodeUri: First\n  Second:\n    CodeUri: "Second"\n' > "$2/template.yaml"
+  echo 'Resources: {A: {Properties: {CodeUri: First}}, B: {Properties: {CodeUri: Second}}}' > "$2/template.yaml"
   printf '[function_build_definitions.1]\nfunctions = ["First", "Second"]\n' > "$2/../build.toml"
 fi
 env | grep ^AWS_ | sort >> "$CALLS.environment"
@@ -116,7 +117,8 @@ def test_functions_of_the_same_code_are_deployed_with_one_package(app):
     app.deploy()
 
     built = Path(re.search(r"--template-file (\S+)", app.calls[1])[1])
-    assert re.findall(r"CodeUri: (.*)", built.read_text()) == ["First.zip", '"First.zip"']
+    resources = json.loads(built.read_text())["Resources"]
+    assert [resource["Properties"]["CodeUri"] for resource in resources.values()] == ["First.zip", "First.zip"]
     assert zipfile.ZipFile(built.parent / "First.zip").namelist() == ["code.py"]
 
 
