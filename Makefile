@@ -59,12 +59,17 @@ scenario: setup-demo ## run one scenario of local/scenarios: make scenario NAME=
 .PHONY: check test lint unit
 check: lint unit ## lint, types, and quick unit tests, in a minute on two idle cores
 test: lint ## lint, types, and all tests, with the coverage of functions/
-	@COVERAGE_CORE=sysmon $(DEV) -m pytest -n $(TEST_WORKERS) --dist loadfile --cov
+# The end-to-end tests come first, by name. Otherwise, files with few tests come last, and those take longest.
+	@COVERAGE_CORE=sysmon $(DEV) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --cov
 lint: setup ## ruff, mypy, import-linter, and SAM's own check of the template
 	@$(DEV) -m ruff check .
 	@$(DEV) -m ruff format --check --quiet .
-	@$(DEV) -m mypy
 	@out=$$(PYTHONPATH=functions .venvs/dev/bin/lint-imports --no-cache 2>&1) || { echo "$$out"; exit 1; }
+	@$(MAKE) --no-print-directory -j2 --output-sync=target types template
+.PHONY: types template
+types:
+	@$(DEV) -m mypy
+template:
 	@AWS_DEFAULT_REGION=us-east-1 .venvs/sam/bin/sam validate --lint --template-file template.yaml
 unit: setup
 	@$(DEV) -m pytest -n $(CHECK_WORKERS) --dist worksteal -m "not slow" tests/unit tests/repository
