@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from redrive.domain.runs.tally import LANE_MESSAGES
 from tests.support import factories
 from tests.support.app import TRACE, App
 from tests.support.cloud_resources import make_function, subscribe_function
@@ -155,11 +156,14 @@ def test_messages_that_arrive_during_the_run_are_skipped_and_visible_afterwards(
     assert report["counts"]["remaining"] == app.visible(pair.dlq) == 1
 
 
-@pytest.mark.parametrize("rate", [50, 2000], ids=["one lane", "four lanes"])
-def test_max_messages_is_exact(app: App, rate: int):
+@pytest.mark.parametrize(
+    ("most", "rate"),
+    [pytest.param(37, 50, id="one lane"), pytest.param(LANE_MESSAGES + 37, 2000, id="two lanes")],
+)
+def test_max_messages_is_exact(app: App, most: int, rate: int):
     pair = app.pair()
-    app.bury(pair, [{"MessageBody": str(number)} for number in range(60)])
-    run = app.redrive(pair.dlq, maxMessages=37, rate=rate)
-    assert run.report["counts"]["redriven"] == 37
+    app.send(pair.dlq, [{"MessageBody": str(number)} for number in range(most + 23)])
+    run = app.redrive(pair.dlq, maxMessages=most, rate=rate)
+    assert run.report["counts"]["redriven"] == most
     assert run.report["counts"]["remaining"] == app.visible(pair.dlq) == 23
-    assert app.depth(pair.source) == 37
+    assert app.depth(pair.source) == most

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from redrive.domain.runs.tally import LANE_MESSAGES, LANE_RATE
 from tests.faults.messages import Fate, Message, draw_messages, function_arn, target_arn
 
 #: Queues, functions, and runs of a schedule start with this and its seed, so each request can be assigned to one.
@@ -186,18 +187,21 @@ def draw(seed: int) -> Schedule:
     rng = random.Random(seed)
     scenario = _pick(rng, _SCENARIOS)
     fifo = scenario is Scenario.FIFO or (scenario not in _NEVER_FIFO and rng.random() < 0.3)
+    stops = scenario in {Scenario.STOP, Scenario.STOP_EXECUTION}
+    rate = rng.choice([8, 15]) if stops else rng.choice([40, 100, 600])
+    number = rng.randint(*_NUMBERS.get(scenario, (20, 50)))
+    two_lanes = rate > LANE_RATE and not fifo and scenario not in _NUMBERS
     messages = draw_messages(
         rng,
         f"{PREFIX}{seed}",
-        number=rng.randint(*_NUMBERS.get(scenario, (20, 50))),
+        number=number + (LANE_MESSAGES if two_lanes else 0),
         fifo=fifo,
         large=scenario is Scenario.LARGE,
         fates=_FATES.get(scenario, (Fate.REDRIVEN,)),
         wrapped={Scenario.FUNCTION: "function", Scenario.STATE_MACHINE: "state-machine"}.get(scenario),
         sources=2 if scenario is Scenario.TWO_SOURCES else 1,
     )
-    stops = scenario in {Scenario.STOP, Scenario.STOP_EXECUTION}
-    options: dict[str, Any] = {"rate": rng.choice([8, 15]) if stops else rng.choice([40, 100, 600])}
+    options: dict[str, Any] = {"rate": rate}
     if scenario is Scenario.LEAVE:
         options["onInvalid"] = "leave"
     if scenario is Scenario.MAX_MESSAGES:

@@ -17,6 +17,7 @@ from typing import Any
 
 from local.cloud import STACK_NAME
 from local.embedded_cloud import EmbeddedCloud, Stack
+from redrive.domain.runs.tally import LANE_MESSAGES
 from tests.faults.judge import INVISIBLE_SECONDS, Evidence, Observation, judge
 from tests.faults.ledger import Ledger, Quarantine, until
 from tests.faults.proxy import Proxy, Traffic
@@ -168,7 +169,7 @@ class _Play:
             options["trustedDestinations"] = [self._schedule.target]
         if again:
             options = {name: value for name, value in options.items() if name not in {"maxMessages", "dryRun"}}
-            options["rate"] = 100
+            options["rate"] = 600 if len(self._schedule.messages) > LANE_MESSAGES else 100
         return options
 
     def _run(self, name: str, options: dict[str, Any], traffic: Traffic) -> Observation:

@@ -17,6 +17,8 @@ THROTTLED = "Lambda.TooManyRequestsException"
 @pytest.mark.parametrize(("rate", "lanes", "failures"), [(50, 1, 7), (1_500, 3, 2)])
 def test_the_tally_counts_what_the_history_has(account, monkeypatch, rate, lanes, failures):
     monkeypatch.setattr("redrive.domain.runs.tally.MAX_WAITS", 3)
+    # A few messages are enough for three lanes.
+    monkeypatch.setattr("redrive.domain.runs.tally.LANE_MESSAGES", 1)
     account.fill()
     account.take(3)
 

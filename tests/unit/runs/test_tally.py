@@ -10,6 +10,7 @@ from redrive.domain.messages.queues import IN_FLIGHT_LIMIT, QueueCounts
 from redrive.domain.moving.results import Counts, SliceResult
 from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.runs.tally import (
+    LANE_MESSAGES,
     LANE_RATE,
     MAX_HISTORY_EVENTS,
     MAX_LANES,
@@ -54,51 +55,75 @@ def after(
 # Lanes and quotas
 
 
+# More messages than lanes for them.
+MANY = 230_000
+
+
 @pytest.mark.parametrize(
     ("rate", "lanes"), [(0.1, 1), (50, 1), (LANE_RATE, 1), (LANE_RATE + 1, 2), (2000, 4), (10_000, MAX_LANES)]
 )
 def test_a_run_has_as_many_lanes_as_its_rate_needs(rate, lanes):
-    assert len(first_tally(factories.plan(rate=rate)).lanes) == lanes
+    assert len(first_tally(factories.plan(rate=rate, waiting=MANY)).lanes) == lanes
+
+
+@pytest.mark.parametrize(
+    ("messages", "lanes"), [(0, 1), (1, 1), (LANE_MESSAGES, 1), (LANE_MESSAGES + 1, 2), (5000, 5), (MANY, MAX_LANES)]
+)
+def test_a_run_has_no_more_lanes_than_its_messages_are_worth(messages, lanes):
+    assert len(first_tally(factories.plan(rate=10_000, waiting=messages)).lanes) == lanes
+    assert len(after(MOVED, in_queue=messages, rate=10_000).lanes) == lanes
+
+
+@pytest.mark.parametrize("lanes", [1, 20])
+def test_messages_that_a_run_holds_are_not_worth_a_lane(lanes):
+    held = SliceResult(counts=Counts(skipped=MANY // lanes))
+    assert len(after(*[held] * lanes, in_queue=1, in_flight=MANY, rate=10_000).lanes) == 1
+
+
+def test_a_run_whose_queue_grows_gets_more_lanes_in_the_next_round():
+    begun = first_tally(factories.plan(rate=10_000, waiting=10))
+    assert len(after(MOVED, before=begun, in_queue=MANY, rate=10_000).lanes) == MAX_LANES
 
 
 def test_a_run_has_the_lanes_of_the_rate_that_it_keeps_to_not_of_the_requested_one():
-    plan = factories.plan(rate=50, max_rate=50, request=factories.request(rate=10_000))
+    plan = factories.plan(rate=50, max_rate=50, waiting=MANY, request=factories.request(rate=10_000))
     assert len(first_tally(plan).lanes) == 1
 
 
 def test_a_fifo_queue_has_one_lane_at_any_rate():
-    fifo = factories.plan(dlq=factories.queue("orders-dlq.fifo"), rate=5000)
+    fifo = factories.plan(dlq=factories.queue("orders-dlq.fifo"), rate=5000, waiting=MANY)
     assert len(first_tally(fifo).lanes) == 1
 
 
 def test_a_run_on_the_quarantine_has_one_lane_because_it_may_contain_messages_of_fifo_queues():
-    quarantine = factories.plan(dlq=factories.queue("quarantine"), rate=10_000)
+    quarantine = factories.plan(dlq=factories.queue("quarantine"), rate=10_000, waiting=MANY)
     assert len(first_tally(quarantine).lanes) == 1
 
 
 @pytest.mark.parametrize("rate", [0.1, 700, 10_000])
 @pytest.mark.parametrize("most", [None, 1, 3, 1000])
 def test_one_lane_has_the_rate_and_quota_of_all(rate, most):
-    (only,) = in_one_lane(first_tally(factories.plan(rate=rate, max_messages=most))).lanes
+    (only,) = in_one_lane(first_tally(factories.plan(rate=rate, max_messages=most, waiting=MANY))).lanes
     assert (only.lane, only.lanes, only.rate, only.quota) == (0, 1, pytest.approx(rate), most)
 
 
-def test_a_run_has_no_more_lanes_than_messages_that_it_may_take():
-    assert len(first_tally(factories.plan(rate=10_000, max_messages=3)).lanes) == 3
+@pytest.mark.parametrize(("most", "lanes"), [(3, 1), (LANE_MESSAGES + 1, 2), (MANY, MAX_LANES)])
+def test_a_run_has_no_more_lanes_than_the_messages_that_it_may_take_are_worth(most, lanes):
+    assert len(first_tally(factories.plan(rate=10_000, max_messages=most, waiting=2 * MANY)).lanes) == lanes
 
 
 def test_the_lanes_of_a_run_without_a_limit_have_no_quota():
-    assert {lane.quota for lane in first_tally(factories.plan(rate=1000)).lanes} == {None}
+    assert {lane.quota for lane in first_tally(factories.plan(rate=1000, waiting=MANY)).lanes} == {None}
 
 
 rates = st.floats(0.1, 10_000)
 
 
-@given(rates, st.integers(1, 1_000_000), st.integers(0, 1_000_000), st.integers(0, 1_000_000))
+@given(rates, st.integers(1, 1_000_000), st.integers(0, 1_000_000), st.integers(0, 1_000_000), st.integers(0, MANY))
 @settings(deadline=None)
-def test_quotas_add_up_to_what_remains_and_rates_to_the_rate(rate, limit, redriven, quarantined):
+def test_quotas_add_up_to_what_remains_and_rates_to_the_rate(rate, limit, redriven, quarantined, waiting):
     before = Tally(counts=Counts(redriven=redriven, quarantined=quarantined), rounds=4)
-    tally = after(MOVED, before=before, in_queue=9, rate=rate, max_messages=limit)
+    tally = after(MOVED, before=before, in_queue=waiting, rate=rate, max_messages=limit)
     remaining = limit - tally.counts.moved
     if remaining <= 0:
         assert (tally.next, tally.lanes) == (Next.CLEAN_UP, ())
@@ -111,7 +136,7 @@ def test_quotas_add_up_to_what_remains_and_rates_to_the_rate(rate, limit, redriv
 @given(rates)
 @settings(deadline=None)
 def test_lanes_are_numbered_and_know_their_round(rate):
-    tally = after(MOVED, before=Tally(rounds=4), rate=rate)
+    tally = after(MOVED, before=Tally(rounds=4), in_queue=MANY, rate=rate)
     assert [lane.lane for lane in tally.lanes] == list(range(len(tally.lanes)))
     assert {lane.round for lane in tally.lanes} == {5}
 
@@ -230,12 +255,12 @@ def test_a_lane_that_cannot_continue_ends_the_run_with_its_reason():
 
 @pytest.mark.parametrize("rate", [50, 2000, 10_000])
 def test_a_run_continues_in_a_new_execution_well_before_step_functions_ends_it(rate):
-    tally, written = first_tally(factories.plan(rate=rate)), 0
+    tally, written = first_tally(factories.plan(rate=rate, waiting=MANY)), 0
     while tally.next is not Next.CONTINUE:
         # Every lane's task fails once in every round.
         written += EVENTS_OF_A_ROUND + len(tally.lanes) * (EVENTS_OF_A_LANE + EVENTS_OF_A_RETRY)
         slices = [MOVED.model_copy(update={"retries": 1})] * len(tally.lanes)
-        tally = after(*slices, before=tally, in_queue=9, rate=rate)
+        tally = after(*slices, before=tally, in_queue=MANY, rate=rate)
     assert 5_000 < written < MAX_HISTORY_EVENTS
     assert tally.history_events == 0
     assert tally.lanes

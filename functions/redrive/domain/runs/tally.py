@@ -21,8 +21,10 @@ from redrive.domain.moving.transitions import HeldRecord
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.runs.rate_over_time import RatePoint
 
-# Messages per second that one lane gets at most: well below what one Lambda of this size moves.
+# Messages per second for which a run starts a lane: well below what one Lambda of this size moves.
 LANE_RATE = 500.0
+# Messages for which a run starts a lane: two seconds of work, about what it takes to start the lane's function.
+LANE_MESSAGES = 1000
 MAX_LANES = 20
 # A FIFO queue keeps its order only if one lane moves it, and messages of FIFO queues may be in quarantine.
 FIFO_LANES = 1
@@ -83,7 +85,7 @@ AnyTally = Annotated[Tally, WrapValidator(Tally.as_far_as_readable)]
 
 def first_tally(plan: RunPlan) -> Tally:
     """Return the tally of a run that hasn't moved anything yet, with the work of its first round."""
-    return Tally(lanes=_lanes(plan, Tally()))
+    return Tally(lanes=_lanes(plan, Tally(), plan.waiting))
 
 
 def in_one_lane(tally: Tally) -> Tally:
@@ -162,7 +164,7 @@ def tally_round(
             "waits": waits,
             "wait_seconds": WAIT_SECONDS if step is Next.WAIT else 0,
             "drained": drained,
-            "lanes": () if step is Next.CLEAN_UP else _lanes(plan, counted),
+            "lanes": () if step is Next.CLEAN_UP else _lanes(plan, counted, others),
             "history_events": 0 if step is Next.CONTINUE else counted.history_events,
             "successor": None,
         }
@@ -238,13 +240,23 @@ def _released(last: Iterable[SliceResult]) -> int:
     return sum(result.counts.released for result in last)
 
 
-def _lanes(plan: RunPlan, tally: Tally) -> tuple[LaneWork, ...]:
-    """Return the next round's work: as many lanes as the rate needs, with exact shares of the quota."""
+def _lanes(plan: RunPlan, tally: Tally, waiting: int) -> tuple[LaneWork, ...]:
+    """Return the next round's work: as many lanes as the rate and the queue need, with exact shares of the quota.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        The run.
+    tally : Tally
+        What it has done so far.
+    waiting : int
+        Messages in the queue that the run doesn't hold, approximately.
+    """
     limit = plan.request.max_messages
     remaining = None if limit is None else limit - tally.taken
-    number = FIFO_LANES if plan.dlq.fifo or plan.in_quarantine else min(MAX_LANES, math.ceil(plan.rate / LANE_RATE))
-    if remaining is not None:
-        number = min(number, max(1, remaining))
+    left = waiting if remaining is None else min(waiting, remaining)
+    wanted = min(MAX_LANES, math.ceil(plan.rate / LANE_RATE), math.ceil(left / LANE_MESSAGES))
+    number = FIFO_LANES if plan.dlq.fifo or plan.in_quarantine else max(1, wanted)
     quotas = [
         None if remaining is None else remaining // number + (lane < remaining % number) for lane in range(number)
     ]
