@@ -152,34 +152,43 @@ def _values_of(answer: Answer, operation: str) -> dict[str, Any] | None:
         return None
     try:
         values = json.loads(answer.body.decode())
-        return values if _is_plain(values, operation) else None
+        return values if _is_plain(values, operation, nulls=b"null" in answer.body) else None
     except (ValueError, TypeError, RecursionError):
         return None
 
 
-def _is_plain(values: Any, operation: str) -> bool:
-    """Return whether an answer has only documented keys, and no nulls. Decodes binary attributes."""
+def _is_plain(values: Any, operation: str, *, nulls: bool) -> bool:
+    """Return whether an answer has only documented keys, and no nulls. Decodes binary attributes.
+
+    Parameters
+    ----------
+    values : Any
+        The parsed answer.
+    operation : str
+        What it answers.
+    nulls : bool
+        Whether a null may be somewhere in it.
+    """
     lists = _KNOWN[operation]
     if type(values) is not dict or not values.keys() <= lists.keys():
         return False
     for name, entries in values.items():
         known = lists[name]
-        if type(entries) is not list or not all(_has_only(known, entry) for entry in entries):
+        if type(entries) is not list:
             return False
-    return all(_has_plain_attributes(message) for message in values.get("Messages", []))
+        for entry in entries:
+            if type(entry) is not dict or not entry.keys() <= known or (nulls and None in entry.values()):
+                return False
+    return all(_has_plain_attributes(message, nulls=nulls) for message in values.get("Messages", ()))
 
 
-def _has_plain_attributes(message: dict[str, Any]) -> bool:
+def _has_plain_attributes(message: dict[str, Any], *, nulls: bool) -> bool:
     attributes = message.get("MessageAttributes", {})
     if type(message.get("Attributes", {})) is not dict or type(attributes) is not dict:
         return False
     for attribute in attributes.values():
-        if not _has_only(_ATTRIBUTE, attribute):
+        if type(attribute) is not dict or not attribute.keys() <= _ATTRIBUTE or (nulls and None in attribute.values()):
             return False
         if "BinaryValue" in attribute:
             attribute["BinaryValue"] = b64decode(attribute["BinaryValue"])
     return True
-
-
-def _has_only(names: frozenset[str], entry: Any) -> bool:
-    return type(entry) is dict and entry.keys() <= names and None not in entry.values()

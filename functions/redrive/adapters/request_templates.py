@@ -110,10 +110,8 @@ class RequestTemplate:
     #: Request line and headers that are the same in all requests, as sent over HTTP.
     head: bytes
     path: str
-    #: The same headers by name, in lower case.
-    headers: dict[str, str]
-    #: Names of the headers that are signed, in order.
-    signed: tuple[str, ...]
+    #: What is signed of each header, in order: its name, and its line if it is the same in all requests.
+    signed: tuple[tuple[str, str | None], ...]
     #: Region, service, and `aws4_request`, separated by slashes.
     scope: str
 
@@ -138,7 +136,8 @@ class RequestTemplate:
         headers |= {"host": _host(request.url), "accept-encoding": "identity"}
         path = parts.path or "/"
         lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        template = cls(f"{parts.scheme}://{parts.netloc}", "\r\n".join(lines).encode(), path, headers, signed, scope)
+        to_sign = tuple((name, _canonical(name, headers[name]) if name in headers else None) for name in signed)
+        template = cls(f"{parts.scheme}://{parts.netloc}", "\r\n".join(lines).encode(), path, to_sign, scope)
         own = template.dynamic(cast(bytes, request.body), credentials, found[_DATE], found.get(_INVOCATION, ""))
         expected = {name: found[name] for name in own if name in found}
         if algorithm != _ALGORITHM or request.method != "POST" or parts.query or own != expected:
@@ -168,10 +167,9 @@ class RequestTemplate:
         own = {_DATE: timestamp, _INVOCATION: invocation, "content-length": str(len(body))}
         if credentials.token:
             own[_TOKEN] = credentials.token
-        values = self.headers | own
         # AWS Identity and Access Management, "Create a signed AWS API request".
-        canonical = "".join(f"{name}:{' '.join(values.get(name, '').split())}\n" for name in self.signed)
-        names = ";".join(self.signed)
+        canonical = "".join([line or _canonical(name, own.get(name, "")) for name, line in self.signed])
+        names = ";".join([name for name, _ in self.signed])
         digest = hashlib.sha256(body).hexdigest()
         hashed = hashlib.sha256(f"POST\n{self.path}\n\n{canonical}\n{names}\n{digest}".encode()).hexdigest()
         scope = f"{timestamp[:8]}/{self.scope}"
@@ -181,6 +179,11 @@ class RequestTemplate:
             f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
         )
         return own
+
+
+def _canonical(name: str, value: str) -> str:
+    """Return the line of a header as it is signed."""
+    return f"{name}:{' '.join(value.split())}\n"
 
 
 @lru_cache(maxsize=4)

@@ -2,8 +2,11 @@
 
 import datetime
 import json
+import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 import boto3
@@ -17,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redrive.adapters.batch_client import BatchClient
+from redrive.adapters.http_connections import _exchange
 from tests.support.scripted_server import Script, ScriptedServer, scripted_server
 
 MESSAGES = {"Messages": [{"MessageId": "m", "Body": "ü", "ReceiptHandle": "h"}]}
@@ -229,3 +233,89 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(certificate, monkeypat
                 assert [outcome(client) for client in pair(url)] == [MESSAGES] * 2
                 # The certificate is for localhost.
                 assert [outcome(client) for client in pair(f"https://127.0.0.1:{server.port}")] == ["SSLError"] * 2
+
+
+def read_by_http_client(answer: bytes) -> Any:
+    """Return status, headers, body, and whether the connection can be used again, or the kind of error."""
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        theirs.sendall(answer)
+        theirs.shutdown(socket.SHUT_WR)
+        response = HTTPResponse(ours, method="POST")
+        try:
+            response.begin()
+            pieces = []
+            while piece := response.read(7):
+                pieces.append(piece)
+        except (OSError, HTTPException) as error:
+            return isinstance(error, OSError), isinstance(error, HTTPException)
+        reusable = not response.length and not response.will_close
+        return response.status, dict(response.headers), b"".join(pieces), reusable
+
+
+def read_by_us(answer: bytes, arrives_in: list[int]) -> Any:
+    ours, theirs = socket.socketpair()
+
+    class Slowly:
+        """A connection on which an answer arrives in pieces of given lengths."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(ours, name)
+
+        def recv(self, most: int) -> bytes:
+            return ours.recv(min(most, arrives_in.pop() if arrives_in else most))
+
+    with closing(ours), closing(theirs):
+        theirs.sendall(answer)
+        theirs.shutdown(socket.SHUT_WR)
+        connection: Any = Slowly()
+        try:
+            found, reusable = _exchange(connection, b"")
+        except (OSError, HTTPException) as error:
+            return isinstance(error, OSError), isinstance(error, HTTPException)
+        return found.status, dict(found.headers), found.body, reusable
+
+
+STATUS_LINES = (
+    "HTTP/1.1 200 OK",
+    "HTTP/1.1 200 ",
+    "HTTP/1.1 204 No",
+    "HTTP/1.0 200 OK",
+    "HTTP/1.1 500 E",
+    "HTTP/2 200 OK",
+    "?",
+)
+NAMES = ("Content-Type", "x-amzn-RequestId", "Date", "CONTENT-LENGTH", "content-length", "Content-Encoding", "Bad Name")
+LINES = st.one_of(
+    st.builds(
+        "{}:{}{}".format, st.sampled_from(NAMES), st.sampled_from(("", " ", "  ")), st.text("a 0;=ü", max_size=6)
+    ),
+    st.sampled_from(
+        (
+            "Content-Length: 5",
+            "Content-Length: +5",
+            "Content-Length: 5, 5",
+            "Content-Length: 05",
+            "Content-Length: -1",
+            "Content-Length: 0",
+            "Connection: close",
+            "connection: keep-alive",
+            "Transfer-Encoding: chunked",
+            " folded",
+            "",
+        )
+    ),
+)
+
+
+@given(
+    st.sampled_from(STATUS_LINES) | st.just(STATUS_LINES[0]),
+    st.lists(LINES, max_size=4),
+    st.sampled_from(("\r\n", "\r\n", "\r\n", "\n")),
+    st.integers(-1, 12).map(lambda more: b"" if more < 0 else b"5\r\nabcde\r\n0\r\n\r\n"[:more]) | st.just(b"abcde"),
+    st.lists(st.integers(1, 60), max_size=6),
+)
+@settings(deadline=None, max_examples=400)
+def test_any_answer_in_any_pieces_is_read_as_http_client_reads_it(status, lines, end, body, arrives_in):
+    answer = end.join([status, *lines, "", ""]).encode("latin-1") + body
+    assert read_by_us(answer, arrives_in) == read_by_http_client(answer)
