@@ -20,7 +20,9 @@ MAX_ATTRIBUTES = 10
 
 # SQS API reference, SendMessage: characters that make SQS reject a message with InvalidMessageContents. The same hold
 # for the values and types of message attributes (SQS developer guide, "Amazon SQS message metadata").
-NOT_IN_SQS = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+# Lists those outside of "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF", because a negated
+# set of these takes Python ten times as long to compile.
+NOT_IN_SQS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # SQS developer guide, "Amazon SQS message metadata": names and types of message attributes; "a number can have up to 38
 # digits of precision, and it can be between 10^-128 and 10^+126". Zeros around it don't count: SQS removes them.
 _ATTRIBUTE_NAME = re.compile(r"(?!(?i:aws|amazon)\.)(?!\.)(?!.*\.\.)[A-Za-z0-9_.-]{1,256}(?<!\.)")

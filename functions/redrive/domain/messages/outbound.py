@@ -86,9 +86,11 @@ def is_sendable(message: ReceivedMessage, received: ReceivedMessage) -> bool:
 
     What a message has in common with the one that was received, SQS has taken before. Our attribute is replaced.
     """
+    if message is received:
+        return True
     before, after = received.attributes, {**message.attributes}
     after.pop(ATTRIBUTE, None)
-    return message is received or (
+    return (
         len(after) <= MAX_ATTRIBUTES
         and all(value is before.get(name) or is_attribute(name, value) for name, value in after.items())
         and (message.body is received.body or is_text(message.body))

@@ -91,6 +91,11 @@ TRANSITIONS: dict[tuple[Stage, Event], Stage] = {
 }
 
 
+# What leaves a message's attempts and its place in time as they are.
+_GOES_ON = frozenset({Event.TRIED_AGAIN, Event.SEEN_AGAIN, Event.TAKEN})
+_UNSENT = frozenset({Stage.BUFFERED, Stage.SENDING})
+
+
 class IllegalTransitionError(RuntimeError):
     """Something happened to a message that must not happen in its stage: a defect of the lane."""
 
@@ -128,7 +133,7 @@ class InHand:
     @property
     def unsent(self) -> bool:
         """Whether it is to be sent and its destination hasn't confirmed it."""
-        return self.stage in {Stage.BUFFERED, Stage.SENDING}
+        return self.stage in _UNSENT
 
     @property
     def handle(self) -> str:
@@ -154,7 +159,7 @@ class InHand:
         stage = TRANSITIONS.get((self.stage, event))
         if stage is None:
             raise IllegalTransitionError(f"{event} can't happen to a message that is {self.stage}")
-        if event not in {Event.TRIED_AGAIN, Event.SEEN_AGAIN, Event.TAKEN}:
+        if event not in _GOES_ON:
             self.attempts = 0
             self.since = now
         self.stage = stage
