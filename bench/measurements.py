@@ -34,6 +34,8 @@ _PACES = (5, 50, 200, 500, 2000)
 # Maximum messages per second of one lane.
 _LANE_RATE = 500
 _PACE_SECONDS = 20
+# Lanes are processes here. They don't begin and end at the same moment.
+_STARTING_SECONDS = 2.0
 _GROWTH = (1_000, 10_000, 50_000)
 _GROWTH_FULL = 230_000
 # The lowest rate at which a run doesn't time out, in messages per second.
@@ -154,8 +156,7 @@ def _pace(endpoint: Endpoint, rate: int) -> Results:
         run = move(tool, endpoint, queues, count, seconds=3 * _PACE_SECONDS, complete=False)
     sends = [(call.arrived, call.entries) for call in run.calls if call.operation == "SendMessageBatch"]
     sends.sort()
-    # Exclude the last batch, because its interval comes after it.
-    mean = sum(entries for _, entries in sends[:-1]) / (sends[-1][0] - sends[0][0])
+    mean = _mean_rate(sends, margin=_STARTING_SECONDS if lanes > 1 else 0.0)
     batch = int(run.finished.result["batch"])
     return {
         "mean_error": round(abs(mean / rate - 1), 4),
@@ -163,6 +164,14 @@ def _pace(endpoint: Endpoint, rate: int) -> Results:
         "allowed_window": rate + batch,
         "batch": batch,
     }
+
+
+def _mean_rate(sends: Sequence[tuple[float, int]], margin: float) -> float:
+    """Return the messages per second, without so many seconds at the beginning and at the end."""
+    first, last = sends[0][0] + margin, sends[-1][0] - margin
+    within = [(arrived, entries) for arrived, entries in sends if first <= arrived <= last]
+    # Exclude the last batch, because its interval comes after it.
+    return sum(entries for _, entries in within[:-1]) / (within[-1][0] - within[0][0])
 
 
 def _worst_window(sends: Sequence[tuple[float, int]]) -> int:
