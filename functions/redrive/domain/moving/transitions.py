@@ -91,8 +91,8 @@ TRANSITIONS: dict[tuple[Stage, Event], Stage] = {
 }
 
 
-# What leaves a message's attempts and its place in time as they are.
-_GOES_ON = frozenset({Event.TRIED_AGAIN, Event.SEEN_AGAIN, Event.TAKEN})
+# Events that leave alone how often a message was tried, and since when it waits.
+_MINOR_EVENTS = frozenset({Event.TRIED_AGAIN, Event.SEEN_AGAIN, Event.TAKEN})
 _UNSENT = frozenset({Stage.BUFFERED, Stage.SENDING})
 
 
@@ -159,7 +159,7 @@ class InHand:
         stage = TRANSITIONS.get((self.stage, event))
         if stage is None:
             raise IllegalTransitionError(f"{event} can't happen to a message that is {self.stage}")
-        if event not in _GOES_ON:
+        if event not in _MINOR_EVENTS:
             self.attempts = 0
             self.since = now
         self.stage = stage
