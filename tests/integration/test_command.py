@@ -295,10 +295,10 @@ def test_a_contract_that_cannot_be_used_is_refused_before_anything_is_received(c
 
 
 @pytest.mark.usefixtures("dlq")
-def test_an_unknown_queue_is_rejected_with_the_nearest_names(capsys):
+def test_an_unknown_queue_is_rejected_with_similar_names(capsys):
     assert run(["look", "order-dlq"]) == 4
     error = capsys.readouterr().err
-    assert "There is no queue order-dlq in us-east-1. The nearest: orders-dlq" in error
+    assert "There is no queue order-dlq in us-east-1. Did you mean orders-dlq" in error
 
 
 @pytest.mark.usefixtures("dlq")

@@ -18,7 +18,7 @@ from redrive.domain.plain_text import plain
 from redrive.domain.plan.lease import LEASE_TAG, Lease
 from tests.support.consumers import answer_with, deny, mapping
 from tests.support.moto_cloud import hook, moto_cloud
-from tests.support.moto_stack import MotoStack
+from tests.support.moto_stack import MotoStack, denied
 from tests.support.shell import words
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -105,7 +105,7 @@ def test_without_a_stack_it_says_what_it_cannot_check(capsys):
     [one] = of(found, "stack")
     assert one["severity"] == "unknown"
     assert "contracts, and topics can't be checked" in one["text"]
-    assert "deploy.md" in one["text"]
+    assert "sam deploy" in one["text"]
     assert of(found, "consumers", "ok")
     [one] = of(findings(capsys, "--stack", "other", exit_code=6), "stack")
     assert one["severity"] == "problem"
@@ -153,6 +153,17 @@ def test_a_missing_permission_is_named_with_what_needs_it(cloud, capsys, operati
     assert permission in one["text"]
     assert needs in one["text"]
     assert permission in one["remedy"]
+
+
+@pytest.mark.usefixtures("orders", "stack")
+def test_without_the_permission_to_list_queues_the_rest_is_checked(cloud, capsys):
+    cloud.answers["sqs.ListQueues"] = denied("ListQueues")
+    found = findings(capsys, exit_code=6)
+    [listing] = [finding for finding in found if "sqs:ListQueues" in finding["text"]]
+    assert (listing["severity"], listing["check"]) == ("warning", "permissions")
+    assert "sqs:ListQueues" in listing["remedy"]
+    # Nothing is said about queues that nobody has seen.
+    assert {finding["check"] for finding in found} == {"credentials", "permissions", "stack", "topics"}
 
 
 @pytest.mark.usefixtures("orders", "stack")

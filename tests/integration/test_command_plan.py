@@ -54,8 +54,8 @@ def test_an_empty_queue_is_said(capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        (["order-dlq"], 4, "There is no queue order-dlq in us-east-1. The nearest: orders-dlq"),
-        (["orders-dlq", "--destination", "order"], 4, "There is no queue order in us-east-1. The nearest: orders"),
+        (["order-dlq"], 4, "There is no queue order-dlq in us-east-1. Did you mean orders-dlq"),
+        (["orders-dlq", "--destination", "order"], 4, "There is no queue order in us-east-1. Did you mean orders"),
         (["orders"], 4, "redrive look orders-dlq"),
         ([], 2, "Name the dead-letter queue"),
         (["orders-dlq", "--rate", "0"], 2, "rate: expected a number from 0.1 to 10000, found 0"),

@@ -375,15 +375,15 @@ def test_a_queue_stands_for_its_latest_run(records, capsys):
         assert "Run          run-1\n" in capsys.readouterr().out
 
 
-def test_what_is_misspelled_gets_the_nearest_names(records, capsys):
+def test_what_is_misspelled_gets_similar_names(records, capsys):
     kept(records, plan("orders-after-incident-42", dlq="orders-dlq"), redriven=1)
     kept(records, plan("payouts", dlq="billing-dlq"), redriven=1)
     assert run(["report", "order-after-incident-42"]) == 1
-    assert "The nearest: orders-after-incident-42. List runs: redrive runs" in capsys.readouterr().err
+    assert "Did you mean orders-after-incident-42? List runs: redrive runs" in capsys.readouterr().err
     assert run(["report", "ordres-dlq"]) == 1
-    assert "The nearest: orders-dlq" in capsys.readouterr().err
+    assert "Did you mean orders-dlq" in capsys.readouterr().err
     assert run(["runs", "biling-dlq"]) == 0
-    assert "The nearest: billing-dlq" in capsys.readouterr().err
+    assert "Did you mean billing-dlq" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("denies", ["sqs.ListQueues", "dynamodb.Query"])
@@ -489,3 +489,38 @@ def test_what_a_rejected_input_says_cannot_act_on_a_terminal(records, capsys):
         assert not [sign for sign in signs if unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
     assert run(["report", "refused", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["record"]["input"]["rate"] == hostile
+
+
+def test_a_run_whose_execution_may_not_be_read_is_shown_as_its_record_says(stack, records, capsys):
+    records.keep(running_record(plan("on"), factories.tally(), now=NOW))
+    stack.cloud.answers["stepfunctions.DescribeExecution"] = denied("DescribeExecution")
+    assert run(["report", "on", "--quiet"]) == 0
+    found = capsys.readouterr()
+    assert "Redrive of orders-dlq: UNKNOWN" in found.out
+    assert "INC-42" in found.out
+    assert "ended without a report" not in found.out
+    assert "states:DescribeExecution" in found.err
+
+
+@pytest.mark.usefixtures("stack")
+def test_as_many_runs_are_listed_as_are_wanted_of_more_than_a_page_has(records, capsys):
+    record = running_record(plan("run"), factories.tally(), now=NOW)
+    records.keep(record)
+    table = boto3.resource("dynamodb").Table("runs")
+    [item] = [item for item in table.scan()["Items"] if item["pk"] == "runs#orders-dlq"]
+    begun = [NOW - timedelta(seconds=number) for number in range(2500)]
+    with table.batch_writer() as batch:
+        for number, time_ in enumerate(begun):
+            at = time_.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            more = {"sk": f"{at}#run-{number}", "runId": f"run-{number}", "startedAt": at, "day": f"{time_:%Y-%m-%d}"}
+            # Larger than a page of 1 MB in all.
+            batch.put_item(Item={**item, **more, "status": "SUCCEEDED", "because": "x" * 450})
+    for arguments in (["orders-dlq"], []):
+        assert run(["runs", *arguments, "--limit", "1000", "--json"]) == 0
+        listed = [each["run"] for each in json.loads(capsys.readouterr().out)["runs"]]
+        assert [name for name in listed if name != "run"] == [
+            f"run-{number}" for number in range(1000 - listed.count("run"))
+        ]
+        assert len(listed) == 1000
+    assert run(["runs", "--limit", "1000"]) == 0
+    assert "There may be more." in capsys.readouterr().err

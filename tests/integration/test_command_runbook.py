@@ -7,7 +7,7 @@ import pytest
 
 from redrive.command.main import run
 from tests.support.consumers import answer_with, deny, mapping
-from tests.support.moto_stack import MotoStack
+from tests.support.moto_stack import MotoStack, denied
 from tests.support.shell import words
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -86,7 +86,9 @@ def test_what_may_not_be_read_is_missing_and_said(cloud, capsys):
 
 
 @pytest.mark.usefixtures("orders")
-@pytest.mark.parametrize(("name", "expected"), [("orders", "redrive runbook orders-dlq"), ("order-dlq", "nearest")])
+@pytest.mark.parametrize(
+    ("name", "expected"), [("orders", "redrive runbook orders-dlq"), ("order-dlq", "Did you mean orders-dlq")]
+)
 def test_another_queue_is_refused_with_what_was_meant(capsys, name, expected):
     assert run(["runbook", name]) == 4
     assert expected in capsys.readouterr().err
@@ -117,3 +119,15 @@ def test_the_commands_lead_whoever_reads_the_page_to_the_queue(cloud, orders, ca
         assert ("--stack" in command) == needs_stack
         assert not needs_stack or command[command.index("--stack") + 1] == "other"
     assert "--region us-east-1" in json.loads(page(capsys, "--json"))["markdown"]
+
+
+@pytest.mark.usefixtures("orders")
+def test_without_the_permission_to_find_stacks_the_page_says_that_it_knows_none(cloud, capsys):
+    cloud.answers["cloudformation.DescribeStacks"] = denied("DescribeStacks")
+    for arguments in ([], ["--stack", "other"]):
+        assert run(["runbook", "orders-dlq", "--quiet", *arguments]) == 0
+        found = capsys.readouterr()
+        assert "unknown, because `cloudformation:DescribeStacks` was denied" in found.out
+        assert "none covers" not in found.out
+        assert "redrive move orders-dlq" in found.out
+        assert "don't allow cloudformation:DescribeStacks" in found.err

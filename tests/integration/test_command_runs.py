@@ -181,9 +181,9 @@ def test_the_lock_of_a_dead_run_holds_nobody_back(dlq, stack, scenes):
 
 
 @pytest.mark.usefixtures("dlq", "stack")
-def test_an_unknown_queue_is_said_with_the_nearest_names(capsys):
+def test_an_unknown_queue_is_said_with_similar_names(capsys):
     assert run(["start", "order-dlq", "--yes"]) == 4
-    assert "The nearest: orders-dlq" in capsys.readouterr().err
+    assert "Did you mean orders-dlq" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("dlq")

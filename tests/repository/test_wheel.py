@@ -112,5 +112,5 @@ def test_the_command_lists_its_commands_and_looks_for_a_queue(installed, tmp_pat
     looked = run(installed, tmp_path, command, "look", "nope", **settings, **keys)
     assert looked.returncode == 4, looked.stderr
     assert looked.stderr.splitlines() == [
-        "redrive: There is no queue nope in us-east-1. The nearest: note. List them: redrive queues --all"
+        "redrive: There is no queue nope in us-east-1. Did you mean note? List them: redrive queues --all"
     ]

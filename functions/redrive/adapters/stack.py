@@ -89,7 +89,8 @@ def find_stack(account: Account, name: str) -> Stack:
     if found is None:
         others = _others(account.client("cloudformation"))
         raise StackNotFoundError(
-            f"There is no stack {name} in {account.region}. {others} To deploy one: docs/guides/deploy.md"
+            f"There is no stack {name} in {account.region}. {others} To deploy one, run sam build && sam deploy "
+            "--guided in a clone of the sqs-redrive repository."
         )
     return found
 
@@ -209,7 +210,7 @@ def _check_version(name: str, outputs: Mapping[str, str]) -> None:
         )
     raise StackError(
         f"The stack {name} is older ({version}) than this command ({VERSION}). Update the stack: sam build && sam "
-        "deploy (docs/guides/deploy.md). Or install the command of that version."
+        "deploy. Or install the command of that version."
     )
 
 

@@ -25,7 +25,6 @@ from redrive.adapters.table import Table
 from redrive.domain.errors import RejectedError
 from redrive.domain.moving.results import SliceResult, Totals
 from redrive.domain.names import display_name, is_hash
-from redrive.domain.plain_text import shell_word
 from redrive.domain.runs.continuation import RunProgress
 from redrive.domain.runs.record import RunRecord
 
@@ -69,8 +68,8 @@ class Execution:
 
     @property
     def reference(self) -> str:
-        """How commands refer to the run: by its id or, if that is a hash, by its ARN, quoted for a shell."""
-        return shell_word(self.arn) if is_hash(self.run_id) else self.run_id
+        """How commands refer to the run: by its id or, if that is a hash, by its ARN."""
+        return self.arn if is_hash(self.run_id) else self.run_id
 
     @property
     def is_on(self) -> bool:

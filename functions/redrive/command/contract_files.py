@@ -97,7 +97,7 @@ class Contracts:
     def say_unused(self, output: Output) -> None:
         """Name the contracts that no message was judged with."""
         for name in sorted(self._unused):
-            output.say(f"No message would go to {name}, so its contract wasn't used.")
+            output.warn(f"No message would go to {name}, so its contract wasn't used.")
 
 
 def _contract(file: ContractFile) -> MessageContract:

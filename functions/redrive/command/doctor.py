@@ -8,11 +8,12 @@ from datetime import timedelta
 import click
 from click.core import ParameterSource
 
-from redrive.adapters.account import Account, Caller
+from redrive.adapters.account import Account, Caller, ListedQueue
 from redrive.adapters.checkup import Checkup
+from redrive.adapters.error_codes import DENIED, error_code
 from redrive.adapters.stack import Stack, StackError, StackNotFoundError, find_stack
 from redrive.command import doctor_queues, doctor_stack
-from redrive.command.doctor_findings import Finding, Severity, document_of, print_findings
+from redrive.command.doctor_findings import Finding, Severity, ask_for, document_of, print_findings
 from redrive.command.doctor_queues import Setup
 from redrive.command.doctor_stack import couldnt_be_checked, guarded
 from redrive.command.exits import Exit
@@ -41,12 +42,14 @@ def command(context: click.Context, *, stack_name: str) -> int:
     account.use()
     caller = account.caller()
     output.say("Checking the account ...")
-    queues = account.listed()
+    queues, unlisted = _queues(account)
     checkup = Checkup(account)
     stack, findings = _stack(context, account, stack_name)
     setup = Setup(output, account, checkup, queues, stack)
-    output.say(f"Dead-letter queues to check: {len(setup.dlqs):,} ...")
-    findings = [*_credentials(account, caller), *findings, *_checks(setup)]
+    if not unlisted:
+        output.say(f"Dead-letter queues to check: {len(setup.dlqs):,} ...")
+    checks = _checks_of_stack(setup) if unlisted else _checks(setup)
+    findings = [*_credentials(account, caller), *unlisted, *findings, *checks]
     if output.as_json:
         output.document(
             account=caller.account_id,
@@ -65,6 +68,17 @@ def command(context: click.Context, *, stack_name: str) -> int:
         + (f" Not checked: {unknown:,}." if unknown else "")
     )
     return Exit.LEFT if wrong else Exit.DONE
+
+
+def _queues(account: Account) -> tuple[list[ListedQueue], list[Finding]]:
+    """Return the queues, or a finding if they can't be listed."""
+    try:
+        return account.listed(), []
+    except Exception as error:
+        if error_code(error) not in DENIED:
+            raise
+    text = "sqs:ListQueues is denied, so queues, keys, and consumers can't be checked; queues needs it."
+    return [], [Finding(Severity.WARNING, "permissions", text, ask_for("sqs:ListQueues"))]
 
 
 def _credentials(account: Account, caller: Caller) -> Iterator[Finding]:
@@ -93,6 +107,13 @@ def _stack(context: click.Context, account: Account, name: str) -> tuple[Stack |
         return None, [Finding(Severity.PROBLEM, "stack", str(error))]
     except Exception as error:  # noqa: BLE001 -- an unknown one is raised again
         return None, [couldnt_be_checked("stack", error)]
+
+
+def _checks_of_stack(setup: Setup) -> Iterator[Finding]:
+    """Check what can be checked without knowing the queues."""
+    if setup.stack is not None:
+        yield from guarded("stack", doctor_stack.state(setup, setup.stack))
+        yield from guarded("topics", doctor_stack.topics(setup, setup.stack))
 
 
 def _checks(setup: Setup) -> Iterator[Finding]:

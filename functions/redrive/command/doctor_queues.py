@@ -21,7 +21,7 @@ from redrive.command.shared import again, aws
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueAddress
 from redrive.domain.names import display_name
-from redrive.domain.plain_text import shell_word
+from redrive.domain.plain_text import redrive_command, shell_word
 from redrive.domain.plan.lease import LEASE_TAG, lease_in
 
 # Permissions are tested on at most this many dead-letter queues; the others most likely have the same ones.
@@ -37,7 +37,7 @@ _MOST_ALLOWED = 10
 
 @dataclass(frozen=True)
 class Setup:
-    """What the doctor checks."""
+    """What the doctor checks. Without the permission to list queues, there are none in it."""
 
     output: Output
     account: Account
@@ -127,7 +127,7 @@ def leases(setup: Setup) -> Iterator[Finding]:
                 "runs",
                 f"{run}, a run of `redrive move` on {host}, was interrupted, and {queue.name} still has its tag "
                 f"{LEASE_TAG}. Resume it on {host}, or start another run.",
-                again(f"redrive move {queue.name} --resume"),
+                again(redrive_command("move", queue.name, "--resume")),
             )
 
 

@@ -19,7 +19,7 @@ from redrive.contracts.registry import PYTHON, ContractMapping
 from redrive.contracts.wildcards import matches
 from redrive.domain.errors import RejectedError, UnavailableError
 from redrive.domain.messages.arns import arn_name
-from redrive.domain.plain_text import shell_word
+from redrive.domain.plain_text import redrive_command, shell_word
 
 # QueueNamePattern's limit.
 _MOST_PATTERNS = 8
@@ -101,7 +101,7 @@ def runs(setup: Setup, stack: Stack) -> Iterator[Finding]:
             continue
         execution = stack_runs.described(lock.execution_arn)
         if execution is not None and execution.is_on:
-            watch = again(f"redrive watch {execution.reference}")
+            watch = again(redrive_command("watch", execution.reference))
             yield Finding(Severity.OK, "runs", f"The run {lock.run_id} is moving messages of {queue.name}.", watch)
             continue
         yield Finding(
@@ -109,7 +109,7 @@ def runs(setup: Setup, stack: Stack) -> Iterator[Finding]:
             "runs",
             f"The run {lock.run_id} has ended and still holds {queue.name}: something kept it from cleaning up. "
             "Messages that it held may be invisible for a while. The next run takes over.",
-            again(f"redrive report {lock.run_id}"),
+            again(redrive_command("report", lock.run_id)),
         )
     if not any(holders):
         yield Finding(Severity.OK, "runs", f"No run of {stack.name} holds a dead-letter queue.")

@@ -153,7 +153,7 @@ def dry_run(
     except RejectedError as error:
         raise unroutable(error, plan.dlq.name) from None
     for text in errors[:10]:
-        output.say(f"Message {text} (unexpected error)")
+        output.warn(f"Message {text} (unexpected error)")
     facts = account.queues.readable_facts(plan.dlq)
     return make_report(
         given=given,

@@ -15,12 +15,12 @@ from redrive.command.contract_files import with_contracts
 from redrive.command.dry_run import Seen
 from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output
-from redrive.command.shared import queue_names, shared
+from redrive.command.shared import shared, subject
 from redrive.command.wanted import find_messages, readable, with_wanted
 
 
 @click.command("export", short_help="Write messages to a file, unmasked.")
-@click.argument("queue", shell_complete=queue_names)
+@subject("queue")
 @click.option("--to", "file", required=True, metavar="FILE", help="A new file, or - for standard output.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @with_wanted
@@ -57,7 +57,7 @@ def command(
         output.document(file=file, messages=written, complete=all_found)
     output.say(f"{written:,} messages are in {where}, unmasked: they may contain personal data or secrets.")
     if not all_found:
-        output.say(
+        output.warn(
             f"Not all of the {len(set(ids)):,} were among the {looked_at:,} visible messages."
             if ids
             else f"{looked_at:,} messages were looked at. More are in flight, or wait in their FIFO groups."

@@ -271,7 +271,7 @@ class LocalRun:
     def _name(self, message_id: str, error: str) -> None:
         if message_id not in self._named and len(self._named) < _MOST_NAMED:
             self._named.add(message_id)
-            self._output.say(f"Message {message_id}: {error} (unexpected error)")
+            self._output.warn(f"Message {message_id}: {error} (unexpected error)")
 
 
 def trusted_in(request: RedriveRequest) -> DeliveryPolicy:

@@ -18,13 +18,13 @@ from redrive.command.dry_run import SAMPLE, Seen, dry_run
 from redrive.command.look_text import advise, arrivals, print_look
 from redrive.command.output import Output
 from redrive.command.report_text import exit_of
-from redrive.command.shared import queue_names, shared
+from redrive.command.shared import shared, subject
 from redrive.domain.messages.queues import QueueAddress
 from redrive.domain.plain_text import shell_word
 
 
 @click.command("look", short_help="Show what is in a dead-letter queue, without moving anything.")
-@click.argument("queue", shell_complete=queue_names)
+@subject("queue")
 @click.option(
     "--sample",
     "size",
@@ -54,8 +54,6 @@ def command(
     """
     if full and size is not None:
         raise click.UsageError("--full looks at all messages and --sample at some. Pass one of them.")
-    if not queue:
-        raise click.UsageError("Expected the name, ARN, or URL of a queue, found an empty text.")
     known = Contracts(read_contracts(contracts))
     account = Account(output.profile, output.region)
     account.use()

@@ -9,6 +9,7 @@ from typing import Any
 from redrive.command.output import Output, ago, bars, messages
 from redrive.command.report_text import REASONS, print_groups, verdict_of
 from redrive.command.shared import again
+from redrive.domain.plain_text import redrive_command
 from redrive.domain.runs.report import Report
 
 _COLUMNS = 48
@@ -41,7 +42,7 @@ def print_look(output: Output, report: Report, sent: list[int]) -> None:
         output.text(f"One that is {verdict_of(problems_first[0])}, masked:", style="bold")
         output.text(json.dumps(example.body, ensure_ascii=False))
     for sentence in sample.explanations:
-        output.say(sentence)
+        output.warn(sentence)
 
 
 def _ages(report: Report) -> str:
@@ -69,9 +70,9 @@ def advise(output: Output, report: Report, options: list[str], *, full: bool) ->
             "SQS returns no more of a FIFO group while one of its messages is in flight, so not all can be seen."
         )
     elif not sample.complete and not full:
-        output.say(f"Look at all of them: {again(' '.join(['redrive look', str(report.dlq), *options, '--full']))}")
+        output.say(f"Look at all of them: {again(redrive_command('look', str(report.dlq), *options, '--full'))}")
     else:
-        output.say(f"See what a run would do: {again(' '.join(['redrive plan', str(report.dlq), *options]))}")
+        output.say(f"See what a run would do: {again(redrive_command('plan', str(report.dlq), *options))}")
 
 
 def arrivals(sent: list[int]) -> dict[str, Any] | None:

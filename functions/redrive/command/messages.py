@@ -12,16 +12,16 @@ from redrive.command.contract_files import with_contracts
 from redrive.command.dry_run import Seen
 from redrive.command.exits import Exit
 from redrive.command.output import Output, ago, moment
-from redrive.command.shared import again, queue_names, shared
+from redrive.command.shared import again, shared, subject
 from redrive.command.wanted import find_messages, readable, with_wanted
 from redrive.domain.judging.verdicts import Reason
 from redrive.domain.messages.provenance import ATTRIBUTE
-from redrive.domain.plain_text import shell_word
+from redrive.domain.plain_text import redrive_command
 from redrive.domain.sampling.summary import example_of
 
 
 @click.command("messages", short_help="Show individual messages, masked or unmasked.")
-@click.argument("queue", shell_complete=queue_names)
+@subject("queue")
 @with_wanted
 @click.option(
     "--limit",
@@ -81,14 +81,14 @@ def command(
     missing = [each for each in ids if each not in {document["messageId"] for document in documents}]
     if missing:
         found = "It may be" if len(missing) == 1 else "They may be"
-        output.say(f"Not among the visible messages: {', '.join(missing)}. {found} in flight, moved, or gone.")
+        output.warn(f"Not among the visible messages: {', '.join(missing)}. {found} in flight, moved, or gone.")
     elif not documents and group is None:
-        output.say("No message is visible.")
+        output.warn("No message is visible.")
     elif not documents:
-        look = again(f"redrive look {shell_word(queue)}")
-        output.say(f"No visible message is in the group {group}. List the groups: {look}")
+        look = again(redrive_command("look", queue))
+        output.warn(f"No visible message is in the group {group}. List the groups: {look}")
     if has_own_attribute:
-        there = again(f"redrive start {shell_word(queue)} --dry-run")
+        there = again(redrive_command("start", queue, "--dry-run"))
         output.say(
             f"The attribute {ATTRIBUTE} may say where a message belongs, but only the stack whose run wrote it trusts "
             f"it. See what that stack would do: {there}"

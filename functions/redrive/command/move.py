@@ -41,10 +41,10 @@ from redrive.command.plan_text import print_plan, seconds_needed
 from redrive.command.refusals import find_dlq
 from redrive.command.report_text import exit_of, print_report
 from redrive.command.run_options import read_input, started_by, with_input
-from redrive.command.shared import again, queue_names, shared, with_stack
+from redrive.command.shared import again, shared, subject, with_stack
 from redrive.domain.errors import RedriveError, RejectedError, StateFileError, SuspendedError
 from redrive.domain.messages.queues import QueueRef
-from redrive.domain.plain_text import shell_word
+from redrive.domain.plain_text import redrive_command, shell_word
 from redrive.domain.plan.planning import find_queue
 from redrive.domain.plan.request import OnInvalid, parse_request
 from redrive.domain.plan.run_plan import Execution
@@ -55,11 +55,11 @@ from redrive.workflow.whole_run import ContractFile, RunState
 
 # Seconds of a run from which on a stack is recommended.
 _LONG = 900.0
-_STACK = "A stack does that without this computer, and for a whole team: docs/guides/deploy.md"
+_STACK = "A stack runs without this computer, and for a whole team."
 
 
 @click.command("move", short_help="Move messages from this computer, without a stack.")
-@click.argument("queue", required=False, shell_complete=queue_names)
+@subject("queue", required=False)
 @click.option("--resume", is_flag=True, help="Resume the run on QUEUE that was interrupted on this computer.")
 @click.option("--quarantine", metavar="QUEUE", help="Where invalid messages go. Without it, they stay.")
 @click.option("--create-quarantine", "creates", is_flag=True, help=f"Send them to the queue {NAME}, created if needed.")
@@ -101,22 +101,20 @@ def command(
     """
     if quarantine is not None and creates:
         raise click.UsageError("Pass --quarantine or --create-quarantine, not both.")
-    account = Account(output.profile, output.region)
-    account.use()
     place = Path(state_file) if state_file else default_state_file()
     if resume:
         if file or quarantine or creates or contracts or any(options.values()):
             raise click.UsageError("A resumed run keeps its options, so pass none of them with --resume.")
         if queue is None:
             raise click.UsageError(f"Name the queue whose run to resume: {again('redrive move QUEUE --resume')}")
-        return _show(output, _resume(account, queue, _opened(place), output), page)
+        return _show(output, _resume(_account(output), queue, _opened(place), output), page)
     given = read_input(queue, file, options)
     if not yes:
         check_terminal(file)
     if given.get("dryRun"):
         raise click.UsageError(f"move moves messages. To see what it would do: {again('redrive plan')}")
     files = read_contracts(contracts)
-    table = _opened(place)
+    account, table = _account(output), _opened(place)
     dlq = find_dlq(account, given["dlq"])
     _say_earlier(output, table, dlq)
     if not without_stack:
@@ -144,6 +142,12 @@ def command(
     if creates:
         target = create_quarantine(account)
     return _show(output, _play(account, table, _begun(account, given, files, target), output), page)
+
+
+def _account(output: Output) -> Account:
+    account = Account(output.profile, output.region)
+    account.use()
+    return account
 
 
 def _opened(file: Path) -> LocalTable:
@@ -178,9 +182,9 @@ def _say_earlier(output: Output, table: LocalTable, dlq: QueueRef) -> None:
         )
     done = outcome(table, earlier)
     twice = f", and up to {done.duplicates_possible:,} may arrive twice" if done.duplicates_possible else ""
-    output.say(
+    output.warn(
         f"The run {earlier.run_id} was interrupted: {done.counts.moved:,} messages are known to have moved{twice}. "
-        f"This run replaces it. To resume that one instead: {again(f'redrive move {dlq.name} --resume')}"
+        f"This run replaces it. To resume that one instead: {again(redrive_command('move', dlq.name, '--resume'))}"
     )
 
 
@@ -197,7 +201,7 @@ def _check_stack(account: Account, name: str, dlq: QueueRef, output: Output) -> 
         ) from None
     for stack in stacks:
         if stack.covers(dlq.name):
-            start = again(f"redrive start {dlq.name}", replace(output, stack=stack.name))
+            start = again(redrive_command("start", dlq.name), replace(output, stack=stack.name))
             raise CommandError(
                 f"The stack {stack.name} covers {dlq.name}. move doesn't see that stack's runs, and together they "
                 f"could exceed max rates. Start a run there: {start}",
@@ -227,7 +231,7 @@ def _quarantine(account: Account, dlq: QueueRef, name: str | None, output: Outpu
         )
     days = account.queues.facts(found).retention / 86_400
     if days < 14:
-        output.say(f"{found.name} keeps messages for {days:g} days only. SQS allows 14.")
+        output.warn(f"{found.name} keeps messages for {days:g} days only. SQS allows 14.")
     return found
 
 
@@ -254,7 +258,7 @@ def _recommend_stack(output: Output, report: Report, given: Mapping[str, Any]) -
     if (report.rate.requested or 0) > LANE_RATE:
         output.say(
             "One computer's speed depends on its processor and its distance to AWS. A stack spreads a run over up "
-            "to 20 functions next to the queue: docs/guides/deploy.md"
+            "to 20 functions next to the queue."
         )
 
 
@@ -280,7 +284,7 @@ def _resume(account: Account, queue: str, table: LocalTable, output: Output) -> 
     if state is None:
         raise CommandError(
             f"No run on {dlq.name} was interrupted on this computer, as far as {table.file} says. Start one: "
-            f"{again(f'redrive move {dlq.name}')}",
+            f"{again(redrive_command('move', dlq.name))}",
             Exit.REJECTED,
         )
     output.say(f"Resuming the run {state.run_id}, started at {moment(state.execution.started_at)}.")
@@ -291,7 +295,7 @@ def _play(account: Account, table: LocalTable, state: RunState, output: Output, 
     """Play a run to its end, and return what is known of it then."""
     stop = Event()
     elsewhere = "" if table.file == default_state_file() else f" --state {shell_word(str(table.file))}"
-    resume = again(f"redrive move {_name_of(state)} --resume{elsewhere}")
+    resume = again(redrive_command("move", _name_of(state), f"--resume{elsewhere}"))
     with Display(output) as display:
         run = LocalRun(account, table, state, output, stop=stop, progress=MoveProgress(display))
         living = LivingRun(table.file, state.run_id).take()

@@ -134,7 +134,11 @@ class Output:
     def say(self, text: str) -> None:
         """Tell the operator something that isn't part of the result: progress, advice, what to run next."""
         if not self.quiet:
-            click.echo(plain(text), err=True)
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """Tell the operator what the result lacks, or what may be lost or arrive twice, even if they want no talk."""
+        click.echo(plain(text), err=True)
 
 
 def _listed(values: Iterable[str]) -> list[str | None]:

@@ -14,12 +14,13 @@ from redrive.command.output import Output
 from redrive.command.plan_text import print_plan, seconds_needed
 from redrive.command.report_text import exit_of
 from redrive.command.run_options import read_input, with_input
-from redrive.command.shared import again, queue_names, shared
+from redrive.command.shared import again, shared, subject
+from redrive.domain.plain_text import redrive_command
 from redrive.domain.plan.input_options import as_options
 
 
 @click.command("plan", short_help="Show what a run would do, without moving anything.")
-@click.argument("queue", required=False, shell_complete=queue_names)
+@subject("queue", required=False)
 @partial(with_input, shows_dry_run=False)
 @with_contracts
 @shared
@@ -42,9 +43,9 @@ def command(
         print_plan(output, report, given)
     known.say_unused(output)
     output.say("")
-    given_options = [str(report.dlq), *as_options({**given, "dryRun": False})]
-    start = again(" ".join(["redrive start", *given_options]))
+    dlq, given_options = str(report.dlq), as_options({**given, "dryRun": False})
+    start = again(redrive_command("start", dlq, *given_options))
     output.say(f"Start it in a stack: {start}")
-    move = again(" ".join(["redrive move", *given_options, *contract_options(contracts)]))
+    move = again(redrive_command("move", dlq, *given_options, *contract_options(contracts)))
     output.say(f"Or move the messages from this computer: {move}")
     return exit_of(report)

@@ -18,7 +18,7 @@ from redrive.command.display import Display
 from redrive.command.exits import CommandError, Exit, explained
 from redrive.command.output import Output, ago, names
 from redrive.command.shared import again, shared_in_places, with_stack
-from redrive.domain.plain_text import plain
+from redrive.domain.plain_text import plain, redrive_command
 
 # Accounts and Regions to read in parallel; each has its own request limits.
 _PLACES = 8
@@ -131,7 +131,7 @@ def command(output: Output, *, every: bool, peek: bool, stack_name: str) -> int:
         output.table(_TITLES, (_row(queue, place, places) for queue, place in found), numbers=_NUMBERS)
     for place in places:
         for note in place.notes:
-            output.say(note if len(places) == 1 else f"{place.name}: {note}")
+            output.warn(note if len(places) == 1 else f"{place.name}: {note}")
     failed = [place for place in places if place.error]
     for place in failed:
         click.echo(plain(f"redrive: {place.name}: {place.error}"), err=True)
@@ -178,7 +178,7 @@ def _advise(output: Output, places: list[_Place], found: list[tuple[ListedQueue,
         profile, region = output.places[0] if len(places) == 1 else (place.profile, place.region)
         there = replace(output, profile=profile, region=region, profiles=(), regions=())
         output.say("")
-        output.say(f"Look into the first one: {again(f'redrive look {queue.name}', there)}")
+        output.say(f"Look into the first one: {again(redrive_command('look', queue.name), there)}")
 
 
 def _expire(account: Account, queues: list[ListedQueue], now: datetime) -> dict[str, float]:

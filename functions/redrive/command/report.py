@@ -9,16 +9,18 @@ import click
 from pydantic import ValidationError
 
 from redrive.adapters.account import Account
+from redrive.adapters.error_codes import DENIED, error_code
 from redrive.adapters.stack import Stack, find_stack
 from redrive.adapters.stack_runs import Execution, StackRuns
 from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output, moment
 from redrive.command.page_file import with_page, write_page
-from redrive.command.refusals import nearest
+from redrive.command.refusals import did_you_mean
 from redrive.command.report_text import print_facts, print_report, record_facts
-from redrive.command.shared import again, queue_names, shared, with_stack
+from redrive.command.shared import again, shared, subject, with_stack
 from redrive.command.watching import report_in
 from redrive.domain.names import display_name, short_name
+from redrive.domain.plain_text import redrive_command
 from redrive.domain.runs.record import RunRecord
 from redrive.domain.runs.report import Report
 
@@ -28,10 +30,12 @@ class _Found(NamedTuple):
 
     record: RunRecord | None
     execution: Execution | None
+    #: These credentials may not read the execution.
+    denied: bool = False
 
 
 @click.command("report", short_help="Show what a run did, who started it, and why.")
-@click.argument("run", shell_complete=queue_names)
+@subject("run")
 @with_page
 @with_stack
 @shared
@@ -102,7 +106,14 @@ def _named(runs: StackRuns, name: str) -> _Found | None:
 
 
 def _recorded(runs: StackRuns, record: RunRecord) -> _Found:
-    return _Found(record, None if record.report is not None else runs.described(record.known_as))
+    if record.report is not None:
+        return _Found(record, None)
+    try:
+        return _Found(record, runs.described(record.known_as))
+    except Exception as error:
+        if error_code(error) not in DENIED:
+            raise
+        return _Found(record, None, denied=True)
 
 
 def _unknown(runs: StackRuns, name: str) -> CommandError:
@@ -110,7 +121,7 @@ def _unknown(runs: StackRuns, name: str) -> CommandError:
     days = runs.stack.parameters.get("RecordDays", "90")
     return CommandError(
         f"The stack {runs.stack.name} has no run {name}, and no run on a queue of that name. Records are kept for "
-        f"{days} days, and Step Functions keeps executions for 90.{nearest(name, runs.names())} "
+        f"{days} days, and Step Functions keeps executions for 90.{did_you_mean(name, runs.names())} "
         f"List runs: {again('redrive runs')}"
     )
 
@@ -136,13 +147,15 @@ def _as_stored(found: _Found, report: Report | None) -> object:
 
 def _print_unfinished(output: Output, found: _Found) -> None:
     """Print what is known about a run that is in progress or ended without a report."""
-    record, execution = found
+    record, execution, denied = found
     if record is None:
         assert execution is not None  # one of the two is known
         _no_report(execution)
     status = f"ended without a report ({execution.status if execution else 'unknown'})"
     if execution is not None and execution.is_on:
         status = "RUNNING"
+    elif denied:
+        status = "UNKNOWN"
     output.text(f"Redrive of {record.dlq or 'an unnamed queue'}: {status}", style="bold")
     counts = record.counts
     print_facts(
@@ -157,17 +170,17 @@ def _print_unfinished(output: Output, found: _Found) -> None:
     )
     output.say("")
     if execution is not None and execution.is_on:
-        output.say(f"Watch it: {again(f'redrive watch {execution.reference}')}")
-    else:
+        output.say(f"Watch it: {again(redrive_command('watch', execution.reference))}")
+    elif not denied:
         output.say(
             "Messages that it didn't move are still in the queue, but may be invisible. Start another run, which makes "
-            f"them visible again: {again(f'redrive start {record.dlq or "QUEUE"}')}"
+            f"them visible again: {again(redrive_command('start', record.dlq or 'QUEUE'))}"
         )
 
 
 def _no_report(execution: Execution) -> NoReturn:
     if execution.is_on:
-        watch = again(f"redrive watch {execution.reference}")
+        watch = again(redrive_command("watch", execution.reference))
         raise CommandError(
             f"The run {execution.run_id} is in progress, and has no report or record yet. Watch it: {watch}"
         )
@@ -178,13 +191,19 @@ def _no_report(execution: Execution) -> NoReturn:
 
 
 def _say_source(output: Output, found: _Found, report: Report | None, stack: Stack) -> None:
+    if found.denied:
+        output.warn(
+            "These credentials don't allow states:DescribeExecution, so it isn't known whether this run is in progress "
+            "or has ended. This is what its record says. Ask for that permission on the executions of the stack "
+            f"{stack.name}."
+        )
     if found.record is None:
         days = stack.parameters.get("RecordDays", "90")
-        output.say(
+        output.warn(
             f"There is no record of this run, perhaps because it is older than {days} days (RecordDays). This is the "
             "report that Step Functions has. The input of its execution may say who started it, and why."
         )
     elif found.record.report is None and report is not None:
-        output.say("The record of this run has no report, so this is the one that Step Functions has.")
+        output.warn("The record of this run has no report, so this is the one that Step Functions has.")
     if found.record is not None and found.record.cut:
-        output.say(f"Too large for the record: {', '.join(found.record.cut)}")
+        output.warn(f"Too large for the record: {', '.join(found.record.cut)}")

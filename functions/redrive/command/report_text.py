@@ -33,7 +33,7 @@ _EXITS = {
 # Longer inputs are cut to this many characters.
 _MAX_INPUT = 1_000
 #: Where an operator reads on.
-REASONS = "docs/reference/reasons.md says what the reasons mean and what to do."
+REASONS = "For what each reason means and what to do, see docs/reference/reasons.md in the sqs-redrive repository."
 
 
 def exit_of(report: Report) -> Exit:

@@ -11,21 +11,23 @@ from click.core import ParameterSource
 from redrive.adapters.account import Account
 from redrive.adapters.consumers import ConsumerDirectory
 from redrive.adapters.contract_store import ContractStore
+from redrive.adapters.error_codes import DENIED, error_code
 from redrive.adapters.stack import Stack, StackError, StackNotFoundError, find_stack, judging_of
 from redrive.command.consumers_text import placed
 from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output
 from redrive.command.refusals import find_dlq
-from redrive.command.runbook_text import Runbook
-from redrive.command.shared import again, queue_names, shared, with_stack
+from redrive.command.runbook_text import DESCRIBE_STACKS, Runbook
+from redrive.command.shared import again, shared, subject, with_stack
 from redrive.domain.errors import RejectedError, UnavailableError
 from redrive.domain.messages.arns import arn_name
 from redrive.domain.messages.queues import QueueRef
+from redrive.domain.plain_text import redrive_command
 from redrive.domain.plan.rates import declared_max_rate
 
 
 @click.command("runbook", short_help="Print a runbook for a dead-letter queue, as Markdown.")
-@click.argument("queue", shell_complete=queue_names)
+@subject("queue")
 @with_stack
 @shared
 @click.pass_context
@@ -43,15 +45,13 @@ def command(context: click.Context, *, queue: str, stack_name: str) -> None:
     facts = account.queues.facts(dlq)
     if not sources and facts.has_redrive_policy:
         other = arn_name(facts.dead_letter_queue) or "QUEUE"
-        raise CommandError(
-            f"{dlq.name} isn't a dead-letter queue; it has one. Its runbook: {again(f'redrive runbook {other}')}",
-            Exit.REJECTED,
-        )
+        there = again(redrive_command("runbook", other))
+        raise CommandError(f"{dlq.name} isn't a dead-letter queue; it has one. Its runbook: {there}", Exit.REJECTED)
     # Others read the page later, in other environments.
     output.region, output.elsewhere = account.region, True
     directory = ConsumerDirectory(account)
     unread: set[str] = set()
-    stack = _stack(context, account, stack_name, dlq)
+    stack = _stack(context, account, stack_name, dlq, unread)
     page = str(
         Runbook(
             dlq=dlq,
@@ -69,11 +69,13 @@ def command(context: click.Context, *, queue: str, stack_name: str) -> None:
         output.document(queue=dlq.name, markdown=page)
     else:
         click.echo(page, nl=False)
-    output.say(f"Save it where your team keeps its runbooks: {again(f'redrive runbook {dlq.name}')} > {dlq.name}.md")
+    output.say(
+        f"Save it where your team keeps its runbooks: {again(redrive_command('runbook', dlq.name))} > {dlq.name}.md"
+    )
 
 
-def _stack(context: click.Context, account: Account, name: str, dlq: QueueRef) -> Stack | None:
-    """Return the stack if it covers the queue. A missing stack is an error only if the operator named it."""
+def _stack(context: click.Context, account: Account, name: str, dlq: QueueRef, unread: set[str]) -> Stack | None:
+    """Return the stack if it covers the queue and can be read; it must exist only if the operator named it."""
     output = context.ensure_object(Output)
     try:
         stack = find_stack(account, name)
@@ -82,10 +84,16 @@ def _stack(context: click.Context, account: Account, name: str, dlq: QueueRef) -
             raise
         return None
     except StackError as error:
-        output.say(str(error))
+        output.warn(str(error))
+        return None
+    except Exception as error:
+        if error_code(error) not in DENIED:
+            raise
+        unread.add(DESCRIBE_STACKS)
+        output.warn(f"These credentials don't allow {DESCRIBE_STACKS}, so the page doesn't say what a stack does here.")
         return None
     if not stack.covers(dlq.name):
-        output.say(
+        output.warn(
             f"The stack {stack.name} doesn't cover {dlq.name}, so the page says how to redrive it without a stack."
         )
         return None

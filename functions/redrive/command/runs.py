@@ -12,9 +12,10 @@ from redrive.adapters.account import Account
 from redrive.adapters.stack import find_stack
 from redrive.adapters.stack_runs import DAYS, StackRuns
 from redrive.command.output import Output
-from redrive.command.refusals import nearest
-from redrive.command.shared import again, queue_names, shared, with_stack
+from redrive.command.refusals import did_you_mean
+from redrive.command.shared import again, shared, subject, with_stack
 from redrive.domain.names import short_name
+from redrive.domain.plain_text import redrive_command
 from redrive.domain.runs.record import RunRecord
 
 _MOST = 20
@@ -23,7 +24,7 @@ _WIDE, _NARROW = 100, 60
 
 
 @click.command("runs", short_help="List runs of a stack, newest first.")
-@click.argument("queue", required=False, shell_complete=queue_names)
+@subject("queue", required=False)
 @click.option(
     "--day",
     type=click.DateTime(["%Y-%m-%d"]),
@@ -41,8 +42,6 @@ def command(output: Output, *, queue: str | None, day: datetime | None, limit: i
 
     Who started a run, and why, comes from the run's input.
     """
-    if queue == "":
-        raise click.UsageError("Expected the name, ARN, or URL of a queue, found an empty text.")
     account = Account(output.profile, output.region)
     stack = find_stack(account, stack_name)
     runs = StackRuns(account, stack)
@@ -62,12 +61,12 @@ def command(output: Output, *, queue: str | None, day: datetime | None, limit: i
         where = f"on {name}" if name else f"in the stack {stack.name}"
         days = stack.parameters.get("RecordDays", "90")
         when = f"that started on {on} (UTC)" if on else f"from the last {days if name else min(int(days), DAYS)} days"
-        meant = nearest(name, runs.names()) if name else ""
+        meant = did_you_mean(name, runs.names()) if name else ""
         output.say(f"There is no record of a run {where} {when}.{meant}")
         return
     _print(output, found, statuses, with_queue=name is None)
     output.say("")
-    output.say(f"See one: {again(f'redrive report {found[0].run_id}')}")
+    output.say(f"See one: {again(redrive_command('report', found[0].run_id))}")
     if len(found) == limit:
         output.say("There may be more. Pass a higher --limit, a --day, or a queue.")
     elif name is None and on is None and int(stack.parameters.get("RecordDays", "90")) > DAYS:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from redrive.command.output import Output
-from redrive.domain.plain_text import shell_word
+from redrive.domain.plain_text import shell_word, with_options
 
 #: As in samconfig.toml.
 DEFAULT_STACK = "sqs-redrive"
@@ -43,7 +43,7 @@ def shared_in_places[F: Callable[..., Any]](function: F) -> F:
 
 def _with[F: Callable[..., Any]](function: F, *places: Callable[[F], F]) -> F:
     as_json = _option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
-    quiet = _option("--quiet", "-q", is_flag=True, help="Print results only: no progress, no advice.")
+    quiet = _option("--quiet", "-q", is_flag=True, help="Print results and warnings only: no progress, no advice.")
     for option in reversed([*places, as_json, quiet]):
         function = option(function)
     return function
@@ -86,7 +86,7 @@ def _current() -> Output:
 
 
 def _with_options(command: str, options: Mapping[str, str]) -> str:
-    return " ".join([command, *(f"{name} {shell_word(value)}" for name, value in options.items())])
+    return with_options(command, *(f"{name} {shell_word(value)}" for name, value in options.items()))
 
 
 def _keep_stack(ctx: click.Context, _option: click.Parameter, value: str) -> str:
@@ -94,6 +94,21 @@ def _keep_stack(ctx: click.Context, _option: click.Parameter, value: str) -> str
     if not _STACK.fullmatch(value):
         raise click.BadParameter("expected the name or ARN of a stack. Or leave it out.")
     ctx.ensure_object(Output).stack = value
+    return value
+
+
+def subject[F: Callable[..., Any]](name: str, *, required: bool = True, metavar: str | None = None) -> Callable[[F], F]:
+    """Return a decorator that adds the argument that says what a command works on: a queue, a run, or either."""
+    option: Callable[[F], F] = click.argument(
+        name, required=required, metavar=metavar, shell_complete=queue_names, callback=_not_empty
+    )
+    return option
+
+
+def _not_empty(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        what = "the name, ARN, or URL of a queue" if parameter.name == "queue" else "a run or a queue"
+        raise click.UsageError(f"Expected {what}, found an empty text.")
     return value
 
 

@@ -23,12 +23,13 @@ from redrive.command.output import Output, moment
 from redrive.command.plan_text import print_plan
 from redrive.command.refusals import find_dlq
 from redrive.command.run_options import read_input, started_by, with_input
-from redrive.command.shared import again, queue_names, shared, with_stack
+from redrive.command.shared import again, shared, subject, with_stack
 from redrive.command.watching import Watch, show_end
 from redrive.contracts.contract import MessageContract
 from redrive.contracts.registry import PYTHON
 from redrive.domain.errors import RejectedError, UnavailableError
 from redrive.domain.messages.destinations import DeliveryPolicy, unqualified
+from redrive.domain.plain_text import redrive_command
 from redrive.domain.plan.input_options import STARTED_BY
 
 # Step Functions API reference, StartExecution: up to 80 characters, of which these are safe everywhere.
@@ -37,7 +38,7 @@ _MAX_QUEUE_IN_NAME = 50
 
 
 @click.command("start", short_help="Start a run in a stack, after showing its plan.")
-@click.argument("queue", required=False, shell_complete=queue_names)
+@subject("queue", required=False)
 @with_input
 @click.option("--name", metavar="RUN", help="ID of the run. Default: the queue's name and the time.")
 @click.option("--yes", "-y", is_flag=True, help="Start without asking. Required without a terminal.")
@@ -92,7 +93,7 @@ def command(
         output.document(run=name, executionArn=arn)
     else:
         output.text(name)
-    output.say(f"Watch it: {again(f'redrive watch {name}')}  Stop it: {again(f'redrive stop {name}')}")
+    output.say(f"Watch it: {again(redrive_command('watch', name))}  Stop it: {again(redrive_command('stop', name))}")
     return Exit.DONE
 
 
@@ -110,7 +111,7 @@ def _free_queue(account: Account, runs: StackRuns, given: Mapping[str, Any]) -> 
     if lock is not None and holder is not None and holder.is_on:
         who = holder.given.get(STARTED_BY)
         by = f" by {who}" if isinstance(who, str) else ""
-        watch, stop = (again(f"redrive {verb} {holder.reference}") for verb in ("watch", "stop"))
+        watch, stop = (again(redrive_command(verb, holder.reference)) for verb in ("watch", "stop"))
         raise CommandError(
             f"The run {lock.run_id}, started{by} at {moment(lock.started_at)}, is moving messages of {queue.name}. "
             f"Nothing was started. Watch it: {watch}  Stop it: {stop}",
@@ -127,7 +128,7 @@ def _check_reason(stack: Stack, given: Mapping[str, Any]) -> None:
 def _show_plan(account: Account, stack: Stack, output: Output, given: Mapping[str, Any]) -> None:
     known = judging_of(account, stack)
     if known is None:
-        output.say(
+        output.warn(
             "These credentials don't allow lambda:GetFunctionConfiguration or cloudformation:DescribeStackResource, so "
             "this plan doesn't know all contracts of the stack, nor what its earlier runs wrote into messages."
         )
@@ -140,8 +141,8 @@ def _show_plan(account: Account, stack: Stack, output: Output, given: Mapping[st
             return store.find(name)
         except (RejectedError, UnavailableError):
             if name not in unread:
-                dry_run_there = again(f"redrive start {given['dlq']} --dry-run")
-                output.say(
+                dry_run_there = again(redrive_command("start", given["dlq"], "--dry-run"))
+                output.warn(
                     f"The contract of {name} {_why_unread(store, name)}, so this plan judges its messages without it. "
                     f"To let the stack judge them, without moving any: {dry_run_there}"
                 )

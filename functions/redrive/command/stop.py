@@ -9,13 +9,14 @@ from redrive.adapters.stack import find_stack
 from redrive.adapters.stack_runs import Execution, StackRuns
 from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output
-from redrive.command.shared import again, queue_names, shared, with_stack
+from redrive.command.shared import again, shared, subject, with_stack
 from redrive.command.watching import Watch, find_run, queue_of, show_end
+from redrive.domain.plain_text import redrive_command
 from redrive.domain.runs.ending import Status
 
 
 @click.command("stop", short_help="Stop a run.")
-@click.argument("target", metavar="QUEUE|RUN", shell_complete=queue_names)
+@subject("target", metavar="QUEUE|RUN")
 @click.option(
     "--wait/--no-wait", default=True, help="Wait until the run has ended, and show its report. Default: --wait."
 )
@@ -44,7 +45,7 @@ def command(output: Output, *, target: str, wait: bool, stack_name: str) -> int:
             output.document(run=run_id, executionArn=runs.stack.execution_arn(run_id))
         else:
             output.text(run_id)
-        output.say(f"Watch it: {again(f'redrive watch {run_id}')}")
+        output.say(f"Watch it: {again(redrive_command('watch', run_id))}")
         return Exit.DONE
     ended, report = Watch(output, account, runs).until_ended(execution)
     code = show_end(output, run_id, ended, report)
@@ -64,7 +65,7 @@ def _running(account: Account, runs: StackRuns, run: str) -> Execution:
     lock = None if queue is None else runs.holder(queue.arn)
     if lock is None or lock.run_id != execution.run_id:
         why = "isn't moving messages yet; try again in a moment" if execution.is_on else "has ended"
-        report = again(f"redrive watch {execution.reference}")
+        report = again(redrive_command("watch", execution.reference))
         raise CommandError(f"The run {execution.run_id} {why}. Watch it: {report}", Exit.REJECTED)
     return execution
 

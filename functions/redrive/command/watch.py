@@ -9,12 +9,13 @@ from redrive.adapters.stack import find_stack
 from redrive.adapters.stack_runs import Execution, StackRuns
 from redrive.command.exits import CommandError, Exit
 from redrive.command.output import Output, moment
-from redrive.command.shared import again, queue_names, shared, with_stack
+from redrive.command.shared import again, shared, subject, with_stack
 from redrive.command.watching import Watch, find_run, show_end
+from redrive.domain.plain_text import redrive_command
 
 
 @click.command("watch", short_help="Show a run's progress, and its report at the end.")
-@click.argument("run", required=False, shell_complete=queue_names)
+@subject("run", required=False)
 @with_stack
 @shared
 @click.pass_obj
@@ -55,5 +56,5 @@ def _only(output: Output, runs: StackRuns) -> Execution | None:
     rows = ((each.run_id, str(each.given.get("dlq", "")), moment(each.started_at)) for each in found)
     output.table(("RUN", "QUEUE", "STARTED"), rows)
     output.say("")
-    output.say(f"Watch one: {again(f'redrive watch {found[0].reference}')}")
+    output.say(f"Watch one: {again(redrive_command('watch', found[0].reference))}")
     return None

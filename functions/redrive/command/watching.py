@@ -24,6 +24,7 @@ from redrive.command.shared import again
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.results import Totals, smallest
+from redrive.domain.plain_text import redrive_command
 from redrive.domain.plan.request import RedriveRequest, parse_request
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.runs.report import Report
@@ -172,7 +173,7 @@ class Watch:
         return report
 
     def _still_running(self, execution: Execution, text: str, code: int) -> CommandError:
-        watch, stop = (again(f"redrive {verb} {execution.reference}") for verb in ("watch", "stop"))
+        watch, stop = (again(redrive_command(verb, execution.reference)) for verb in ("watch", "stop"))
         return CommandError(f"{text} Watch it: {watch}  Stop it: {stop}", code)
 
 
@@ -213,7 +214,7 @@ def show_end(output: Output, run_id: str, execution: Execution, report: Report) 
     else:
         print_report(output, report, given=execution.given)
     if execution.error == "Redrive.NotPublished":
-        output.say("SNS rejected the report, so subscribers didn't get it.")
+        output.warn("SNS rejected the report, so subscribers didn't get it.")
     return exit_of(report)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from redrive.domain.names import is_hash, short_name
-from redrive.domain.plain_text import shell_word
+from redrive.domain.plain_text import redrive_command, with_options
 from redrive.domain.plan.input_options import as_options
 from redrive.domain.runs.ending import Status
 from redrive.domain.runs.report import Report
@@ -69,7 +69,7 @@ def next_commands(report: Report, request: Mapping[str, Any] | None) -> tuple[Co
     commands = []
     if report.counts.remaining and report.status is not Status.DRY_RUN:
         commands.append(
-            Command("See what is left, and why; nothing moves:", f"redrive look {shell_word(short_name(queue))}")
+            Command("See what is left, and why; nothing moves:", redrive_command("look", short_name(queue)))
         )
     if report.counts.remaining and request is not None and (start := _start(report, request)):
         dry = report.status is Status.DRY_RUN
@@ -88,11 +88,11 @@ def anywhere(command: Command, report: Report) -> str:
         return command.text
     region, machine = execution.groups()
     stack = _STACK.fullmatch(machine) if command.text.startswith("redrive start ") else None
-    return f"{command.text} --region {region}" + (f" --stack {stack[1]}" if stack else "")
+    return with_options(command.text, f"--region {region}", *([f"--stack {stack[1]}"] if stack else []))
 
 
 def _start(report: Report, request: Mapping[str, Any]) -> str | None:
     kept = {key: value for key, value in request.items() if key not in _OF_ONE_RUN}
     verb = "start" if _EXECUTION.fullmatch(report.execution_arn) else "move"
-    text = " ".join([f"redrive {verb}", shell_word(request["dlq"]), *as_options(kept)])
+    text = redrive_command(verb, request["dlq"], *as_options(kept))
     return text if len(text) <= _MAX_INPUT else None
