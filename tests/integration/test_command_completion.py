@@ -1,12 +1,22 @@
 """What `redrive` returns to a shell while an operator types."""
 
 import json
+import os
+import shlex
+import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from redrive.command.main import COMMANDS, run
+from tests.support.moto_endpoint import moto_endpoint
+from tests.support.terminal import Terminal, environment
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -67,3 +77,67 @@ def test_a_script_is_printed_for_each_shell(capsys, shell):
 def test_another_shell_is_wrong_usage(capsys):
     assert run(["completion", "tcsh"]) == 2
     assert "bash" in capsys.readouterr().err
+
+
+@pytest.fixture
+def operator_of(tmp_path) -> Iterator[Any]:
+    """An operator of the account, who has the program `redrive`, as a terminal needs to know one."""
+    program = tmp_path / "redrive"
+    program.write_text(f"#!{sys.executable}\nfrom redrive.command.main import main\nmain()\n")
+    program.chmod(0o755)
+    with moto_endpoint() as endpoint:
+        variables = {
+            **{"AWS_ENDPOINT_URL": endpoint.url, "AWS_REGION": "us-east-1", "HOME": str(tmp_path)},
+            **{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"},
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        }
+        yield SimpleNamespace(cloud=SimpleNamespace(environment=variables))
+
+
+def shell(name: str) -> str:
+    """Return a shell's program, or skip the test."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} isn't installed, so its completion isn't tested: apt-get install {name}")
+    return found
+
+
+@pytest.mark.usefixtures("dlq")
+def test_fish_completes_commands_options_and_queues(operator_of):
+    def asked(typed: str) -> list[str]:
+        script = f"redrive completion fish | source; complete -C {shlex.quote(typed)}"
+        done = subprocess.run(
+            [shell("fish"), "--no-config", "-c", script],
+            env=environment(operator_of),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return [line.partition("\t")[0] for line in done.stdout.splitlines()]
+
+    assert asked("redrive qu") == ["queues"]
+    assert asked("redrive look --fu") == ["--full"]
+    # On a busy machine, SQS may not answer the first attempts in time.
+    assert any("orders-dlq" in asked("redrive look orders-d") for _ in range(5))
+
+
+@pytest.mark.usefixtures("dlq")
+def test_zsh_completes_commands_options_and_queues(operator_of):
+    terminal = Terminal(operator_of, columns=160, command=[shell("zsh"), "-f", "-i"])
+    terminal.type('PS1="$ "; autoload -Uz compinit; compinit -u -D; eval "$(redrive completion zsh)"; echo ready "now"')
+    terminal.until("ready now")
+    for typed, completed in [("redrive qu", "redrive queues "), ("redrive look --fu", "redrive look --full ")]:
+        terminal.press(f"{typed}\t")
+        terminal.until(completed)
+        terminal.press("\x15")
+    terminal.press("redrive look orders-d")
+    for _ in range(5):
+        terminal.press("\t")
+        with suppress(AssertionError):
+            terminal.until("redrive look orders-dlq ", seconds=6)
+            break
+    else:
+        terminal.until("redrive look orders-dlq ")
+    terminal.press("\x15")
+    terminal.type("exit")
+    assert terminal.ended()[0] == 0
