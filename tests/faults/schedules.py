@@ -190,7 +190,7 @@ def draw(seed: int) -> Schedule:
     stops = scenario in {Scenario.STOP, Scenario.STOP_EXECUTION}
     rate = rng.choice([8, 15]) if stops else rng.choice([40, 100, 600])
     number = rng.randint(*_NUMBERS.get(scenario, (20, 50)))
-    two_lanes = rate > LANE_RATE and not fifo and scenario not in _NUMBERS
+    two_lanes = rate > LANE_RATE and not fifo and scenario not in {*_NUMBERS, Scenario.STATE_MACHINE}
     messages = draw_messages(
         rng,
         f"{PREFIX}{seed}",
