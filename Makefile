@@ -39,10 +39,12 @@ lock: setup ## lock requirements/*.in, with hashes: make lock ARGS='--upgrade-pa
 	@$(PYTHON) -m local.install uv
 	@$(DEV) -m tools.lock $(ARGS)
 ARCHITECTURE ?= arm64
-package: setup-cloud ## sam build, compared with the locked hashes: make package ARCHITECTURE=x86_64
+package: python ## what sam deploy deploys: sam build, compared with the locked hashes, with bytecode (ARCHITECTURE=x86_64)
+	@$(PYTHON) -m local.install sam
 	@.venvs/sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(PYTHON) -m tools.verify_package
-verify-package: python ## compare what sam build made with the locked hashes, file by file
+	@$(PYTHON) -m tools.bytecode
+verify-package: python ## compare what package or sam build made with the locked hashes, file by file
 	@$(PYTHON) -m tools.verify_package
 sbom: setup ## list what Lambda gets, with licenses, and write SBOMs (CycloneDX) to build/
 	@$(DEV) -m tools.sbom

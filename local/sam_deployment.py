@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from local.workspace import STATE_DIRECTORY, EmbeddedCloudError, find_program, program_path
+from local.workspace import ROOT, STATE_DIRECTORY, EmbeddedCloudError, find_program, program_path
 
 CONFIG_ENVIRONMENT = "local"
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
@@ -56,7 +56,7 @@ def deploy(cloud_environment: dict[str, str], stack_name: str, parameters: dict[
         command += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--use-json"]
         if overrides := _overrides(template, parameters):
             command += ["--parameter-overrides", *(_override(name, value) for name, value in overrides.items())]
-        _run(command, template.parent, variables)
+        _run("sam deploy", command, template.parent, variables)
 
 
 def build(template: Path) -> Path:
@@ -72,8 +72,12 @@ def build(template: Path) -> Path:
         return _built(sam, template, directory, _variables({"AWS_REGION": "us-east-1"}, directory)).parent
 
 
+def _python() -> str:
+    return find_program("python3.13", "install Python 3.13, which the functions are built with, and put it on PATH")
+
+
 def _sam() -> str:
-    find_program("python3.13", "install Python 3.13, which the functions are built with, and put it on PATH")
+    _python()
     return find_program("sam", "run `make setup`, or `pip install aws-sam-cli`")
 
 
@@ -106,7 +110,9 @@ def _built(sam: str, template: Path, directory: Path, variables: dict[str, str])
         options = [*_config_options(template), "--template-file", str(template), "--build-dir", str(output)]
         if architecture := _architecture_override(template):
             options += ["--parameter-overrides", *(f"{key}={value}" for key, value in architecture.items())]
-        _run([sam, "build", *options], template.parent, variables)
+        _run("sam build", [sam, "build", *options], template.parent, variables)
+        # As in `make package`.
+        _run("tools.bytecode", [_python(), "-m", "tools.bytecode", str(output)], ROOT, variables)
         _pack(directory, output / "template.yaml")
         stamp_file.write_text(stamp)
     return output / "template.yaml"
@@ -133,8 +139,9 @@ def _pack(directory: Path, built: Path) -> None:
 
 
 def _stamp(template: Path) -> str:
-    """Return a digest of what a build depends on: the template and its code."""
+    """Return a digest of what a build depends on: the template, its code, and how bytecode is added."""
     digest = hashlib.sha256(platform.machine().encode())
+    digest.update((ROOT / "tools" / "bytecode.py").read_bytes())
     digest.update(template.read_bytes())
     for code in sorted(set(_CODE_PATH.findall(template.read_text()))):
         for path in sorted((template.parent / code).rglob("*")):
@@ -200,7 +207,7 @@ def tool_environment(cloud_environment: dict[str, str]) -> dict[str, str]:
     return variables
 
 
-def _run(command: list[str], directory: Path, variables: dict[str, str]) -> None:
+def _run(name: str, command: list[str], directory: Path, variables: dict[str, str]) -> None:
     # In a separate session: Ctrl-C reaches this process only, which then ends sam and whatever sam started.
     process = subprocess.Popen(
         command,
@@ -219,4 +226,4 @@ def _run(command: list[str], directory: Path, variables: dict[str, str]) -> None
         process.wait()
         raise
     if process.returncode != 0:
-        raise EmbeddedCloudError(f"`sam {command[1]}` failed with status {process.returncode}:\n{output}")
+        raise EmbeddedCloudError(f"`{name}` failed with status {process.returncode}:\n{output}")

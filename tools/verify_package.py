@@ -3,6 +3,7 @@
 For another architecture than the machine's, the SAM CLI downloads wheels by name and version, without their hashes
 (`download_manylinux_wheels` in aws_lambda_builders/workflows/python_pip/packager.py). So this looks at the result: each
 file of each function must be the one in the locked wheel for the function's architecture, or the one in functions/.
+Bytecode, if there is any, must be what this Python compiles these files to.
 
 It needs only the standard library and pip, like `sam build`.
 """
@@ -16,13 +17,14 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
 from local.workspace import ROOT
+from tools.bytecode import BUILD, BytecodeError, add_bytecode
 from tools.wheels import WheelError, locked_wheels, sha256
 
 SOURCE = ROOT / "functions"
-BUILD = ROOT / ".aws-sam" / "build"
 
 
 class BuildError(RuntimeError):
@@ -52,24 +54,48 @@ def built_functions(build: Path) -> dict[str, list[Path]]:
 
 def expected_files(wheels: Iterable[Path], source: Path = SOURCE) -> dict[str, str]:
     """Return the SHA-256 of each file that a function consists of, by its path in the function."""
-    expected = {path: sha256(source / path) for path in _source_files(source)}
+    return {path: hashlib.sha256(content).hexdigest() for path, content in _contents(wheels, source)}
+
+
+def expected_bytecode(wheels: Iterable[Path], source: Path = SOURCE) -> dict[str, str]:
+    """Return the SHA-256 of the bytecode of each file that a function consists of, by its path in the function.
+
+    Raises
+    ------
+    BytecodeError
+        This Python can't compile it.
+    """
+    with TemporaryDirectory() as name:
+        function = Path(name).resolve()
+        for path, content in _contents(wheels, source):
+            if path.endswith(".py"):
+                (function / path).parent.mkdir(parents=True, exist_ok=True)
+                (function / path).write_bytes(content)
+        add_bytecode([function])
+        return {path: sha256(function / path) for path in _files(function) if path.endswith(".pyc")}
+
+
+def differences(function: Path, expected: Mapping[str, str], bytecode: Mapping[str, str]) -> list[str]:
+    """Return a line for each file of a built function that is altered, missing, or extra; bytecode may be missing."""
+    packaged = set(_files(function))
+    lines = [f"missing: {path}" for path in expected.keys() - packaged]
+    for path in packaged:
+        hash_of_path = expected.get(path) or bytecode.get(path)
+        if hash_of_path is None:
+            lines.append(f"extra: {path}")
+        elif (function / path).is_symlink() or sha256(function / path) != hash_of_path:
+            lines.append(f"altered: {path}")
+    return sorted(lines)
+
+
+def _contents(wheels: Iterable[Path], source: Path) -> Iterator[tuple[str, bytes]]:
+    for path in _source_files(source):
+        yield path, (source / path).read_bytes()
     for wheel in wheels:
         with ZipFile(wheel) as archive:
             for member in archive.infolist():
                 if not member.is_dir():
-                    expected[_extracted_path(member.filename)] = hashlib.sha256(archive.read(member)).hexdigest()
-    return expected
-
-
-def differences(function: Path, expected: Mapping[str, str]) -> list[str]:
-    """Return a line for each file of a built function that is altered, missing, or extra."""
-    packaged = set(_files(function))
-    lines = [f"missing: {path}" for path in expected.keys() - packaged]
-    lines += [f"extra: {path}" for path in packaged - expected.keys()]
-    for path in packaged & expected.keys():
-        if (function / path).is_symlink() or sha256(function / path) != expected[path]:
-            lines.append(f"altered: {path}")
-    return sorted(lines)
+                    yield _extracted_path(member.filename), archive.read(member)
 
 
 def _extracted_path(member: str) -> str:
@@ -98,14 +124,20 @@ def main(build: Path) -> int:
     try:
         for architecture, functions in built_functions(build).items():
             wheels = locked_wheels(architecture)
-            expected = expected_files(wheels)
-            lines += [f"{function.name}: {line}" for function in functions for line in differences(function, expected)]
-            summary.append(f"{len(functions)} functions for {architecture}: functions/ and {len(wheels)} locked wheels")
-    except (BuildError, WheelError) as error:
+            compiled = any(path.endswith(".pyc") for function in functions for path in _files(function))
+            expected, bytecode = expected_files(wheels), expected_bytecode(wheels) if compiled else {}
+            for function in functions:
+                lines += [f"{function.name}: {line}" for line in differences(function, expected, bytecode)]
+            summary.append(
+                f"{len(functions)} functions for {architecture}: functions/ and {len(wheels)} locked wheels"
+                + (", and their bytecode" if compiled else "")
+            )
+    except (BuildError, BytecodeError, WheelError) as error:
         print(error, file=sys.stderr)
         return 2
     if lines:
-        print("Expected only functions/ and the locked wheels. If functions/ has changed since the build, build again.")
+        print("Expected only functions/ and the locked wheels, with bytecode as this Python compiles it.")
+        print("If functions/ or Python has changed since the build, build again: make package.")
         print("Otherwise don't deploy it before you know where these files come from:")
     print("\n".join(lines or summary))
     return 1 if lines else 0

@@ -100,7 +100,7 @@ def test_parameters_come_from_samconfig_the_machine_and_the_caller_in_that_order
     app.deploy(SliceSeconds="5")
 
     architecture = ARCHITECTURES[platform.machine().lower()]
-    build, deployment = app.calls
+    build, _bytecode, deployment = app.calls
     assert build.startswith("build --config-file")
     assert overrides(build) == {"Architecture": architecture}
     assert "--config-env local" in deployment
@@ -116,7 +116,7 @@ def test_a_parameter_that_holds_json_is_quoted_as_sam_reads_it(app):
 def test_functions_of_the_same_code_are_deployed_with_one_package(app):
     app.deploy()
 
-    built = Path(re.search(r"--template-file (\S+)", app.calls[1])[1])
+    built = Path(re.search(r"--template-file (\S+)", app.calls[-1])[1])
     resources = json.loads(built.read_text())["Resources"]
     assert [resource["Properties"]["CodeUri"] for resource in resources.values()] == ["First.zip", "First.zip"]
     assert zipfile.ZipFile(built.parent / "First.zip").namelist() == ["code.py"]
@@ -129,7 +129,12 @@ def test_an_app_is_built_again_only_when_one_of_its_files_has_changed(app):
     (app.directory / "functions" / "handler.py").write_text("changed")
     app.deploy()
 
-    assert [call.split()[0] for call in app.calls] == ["build", "deploy", "deploy", "build", "deploy"]
+    bytecode = f"-m tools.bytecode {next(app.directory.parent.glob('state/build/*/output'))}"
+    assert [call if "bytecode" in call else call.split()[0] for call in app.calls] == [
+        *("build", bytecode, "deploy"),
+        "deploy",
+        *("build", bytecode, "deploy"),
+    ]
 
 
 def test_sam_gets_the_settings_of_the_embedded_cloud_and_none_of_the_callers(app, monkeypatch):

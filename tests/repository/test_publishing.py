@@ -98,7 +98,7 @@ def test_every_check_runs_on_every_change():
 
 def test_the_deployment_is_verified_where_it_was_deployed():
     package, deploy, verify = [step["run"] for step in steps(DEPLOY) if "run" in step]
-    assert package == "make package"
+    assert package == "make package setup-cloud"
     assert "sam deploy" in deploy
     assert '-m verify "$STACK" --yes' in verify
 

@@ -1,7 +1,10 @@
 """What `sam build` packages: only the source and the locked wheels, under licenses that are allowed."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,7 @@ def test_the_build_has_only_what_is_locked(build, capsys):
     output = capsys.readouterr().out
     assert status == 0, output
     assert f"{len(functions())} functions" in output
+    assert "and their bytecode" in output
 
 
 def test_tampered_files_of_a_build_are_found(build, tmp_path, capsys):
@@ -38,12 +42,42 @@ def test_tampered_files_of_a_build_are_found(build, tmp_path, capsys):
     library.write_bytes(library.read_bytes()[:-1] + b"!")
     (function / "sitecustomize.py").write_text("import os\n")
     (function / "jsonpatch.py").unlink()
+    bytecode = function / "redrive" / "__pycache__"
+    shutil.copy(bytecode / "package_mismatch.cpython-313.pyc", bytecode / "__init__.cpython-313.pyc")
+    shutil.copy(bytecode / "__init__.cpython-313.pyc", function / "usercustomize.pyc")
     assert verify_package.main(tmp_path / "build") == 1
-    assert capsys.readouterr().out.splitlines()[2:] == [
+    assert capsys.readouterr().out.splitlines()[3:] == [
         f"MoverFunction: altered: pydantic_core/{library.name}",
+        "MoverFunction: altered: redrive/__pycache__/__init__.cpython-313.pyc",
         "MoverFunction: extra: sitecustomize.py",
+        "MoverFunction: extra: usercustomize.pyc",
         "MoverFunction: missing: jsonpatch.py",
     ]
+
+
+IMPORT_HANDLERS = """
+import importlib, importlib.machinery, sys
+def compiled_again(loader, data, path, **options):
+    raise AssertionError(path)
+importlib.machinery.SourceFileLoader.source_to_code = compiled_again
+function, *handlers = sys.argv[1:]
+sys.path.insert(0, function)
+for handler in handlers:
+    importlib.import_module(handler)
+"""
+
+
+def test_handlers_are_imported_from_bytecode_though_files_are_as_of_1980(build, tmp_path):
+    function = shutil.copytree(build / "MoverFunction", tmp_path / "function")
+    for path in function.rglob("*.py"):
+        # What `sam deploy` zips: see tools/bytecode.py.
+        os.utime(path, (315532800, 315532800))
+    handlers = {f"redrive.handlers.{path.stem}" for path in function.glob("redrive/handlers/[a-z]*.py")}
+    command = [sys.executable, "-B", "-c", IMPORT_HANDLERS, str(function), *handlers]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    (function / "redrive" / "__pycache__" / "__init__.cpython-313.pyc").unlink()
+    assert "redrive/__init__.py" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 
 def test_only_wheels_with_locked_hashes_are_downloaded(tmp_path, monkeypatch):

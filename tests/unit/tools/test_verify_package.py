@@ -1,6 +1,7 @@
 """Built functions are compared with wheels and source, here with small ones that are drawn and tampered with."""
 
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.verify_package import BuildError, built_functions, differences, expected_files, main
+from tools.bytecode import add_bytecode
+from tools.verify_package import BuildError, built_functions, differences, expected_bytecode, expected_files, main
 
 NAMES = st.sampled_from(["a", "b", "c"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda parts: "/".join(parts) + ".py")
@@ -45,6 +47,9 @@ def test_every_file_that_differs_is_found_and_no_other(files, data):
     missing = data.draw(st.sets(st.sampled_from(sorted(function)))) - altered
     linked = data.draw(st.sets(st.sampled_from(sorted(function)))) - altered - missing
     extra = {f"extra/{path}" for path in data.draw(st.sets(PATHS))}
+    bytecode = data.draw(st.dictionaries(PATHS.map(lambda path: f"own/__pycache__/{path}c"), st.binary(max_size=8)))
+    left_out = data.draw(st.sets(st.sampled_from(sorted(bytecode)))) if bytecode else set()
+    forged = data.draw(st.sets(st.sampled_from(sorted(bytecode)))) - left_out if bytecode else set()
     with TemporaryDirectory() as name:
         root = Path(name)
         with ZipFile(root / "w-1-py3-none-any.whl", "w") as archive:
@@ -54,18 +59,34 @@ def test_every_file_that_differs_is_found_and_no_other(files, data):
         write(root / "source", {"__pycache__/own.pyc": b"", ".cache/x": b""})
         built = write(root / "built", function | {path: function[path] + b"!" for path in altered})
         write(built, dict.fromkeys(extra, b""))
+        write(built, {path: content for path, content in bytecode.items() if path not in left_out})
+        write(built, {path: bytecode[path] + b"!" for path in forged})
         for path in missing | linked:
             (built / path).unlink()
         for path in linked:
             original = write(root / "elsewhere", {path: function[path]}) / path
             (built / path).symlink_to(original)
         expected = expected_files([root / "w-1-py3-none-any.whl"], root / "source")
-        found = differences(built, expected)
+        found = differences(built, expected, {path: sha256(content).hexdigest() for path, content in bytecode.items()})
     assert found == sorted(
-        [f"altered: {path}" for path in altered | linked]
+        [f"altered: {path}" for path in altered | linked | forged]
         + [f"missing: {path}" for path in missing]
         + [f"extra: {path}" for path in extra]
     )
+
+
+def test_bytecode_is_expected_as_it_is_added_to_a_function(tmp_path):
+    source, library = {"own/x.py": b"X = {'a', 'b'}\n", "own/x.txt": b""}, {"wheel/y.py": b"class Y: ...\n"}
+    with ZipFile(tmp_path / "w-1-py3-none-any.whl", "w") as archive:
+        for member, content in library.items():
+            archive.writestr(f"w-1.data/purelib/{member}", content)
+    function = write(tmp_path / "function", source | library)
+    add_bytecode([function])
+    bytecode = expected_bytecode([tmp_path / "w-1-py3-none-any.whl"], write(tmp_path / "source", source))
+    assert bytecode == {
+        f"{path}.cpython-313.pyc": sha256((function / f"{path}.cpython-313.pyc").read_bytes()).hexdigest()
+        for path in ("own/__pycache__/x", "wheel/__pycache__/y")
+    }
 
 
 BUILD_TOML = """\
