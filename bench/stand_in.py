@@ -12,6 +12,7 @@ import re
 import socket
 import sys
 import time
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,9 +125,15 @@ class Connection(asyncio.Protocol):
     def _answer(self, call: Call, head: bytes, answer: dict[str, Any]) -> None:
         body = json.dumps(answer).encode()
         call.answered = time.monotonic()
-        self._transport.write(
-            b"%bContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+        # The headers of SQS's answers in its JSON protocol, as botocore logs them.
+        lines = (
+            f"x-amzn-RequestId: {uuid.uuid4()}",
+            f"Date: {time.strftime('%a, %d %b %Y %H:%M:%S GMT', time.gmtime())}",
+            "Content-Type: application/x-amz-json-1.0",
+            f"Content-Length: {len(body)}",
+            "connection: keep-alive",
         )
+        self._transport.write(b"%b%b\r\n\r\n%b" % (head, "\r\n".join(lines).encode(), body))
 
 
 async def serve(delay: float) -> None:

@@ -34,8 +34,10 @@ _PORTS = {"http": 80, "https": 443}
 # The head of a plain answer. http.client reads any other one, in four times the processor time.
 _HEAD = re.compile(rb"HTTP/1\.1 200 [ -~]*\r\n((?:[A-Za-z0-9-]+: ?[!-~]+(?: [!-~]+)*\r\n)+)\r\n")
 _LENGTH = re.compile("[0-9]{1,9}")
-# Headers by which an answer ends elsewhere than its length says, or the connection with it.
-_NOT_PLAIN = frozenset({"connection", "transfer-encoding", "content-encoding"})
+# Headers by which an answer ends elsewhere than its length says.
+_NOT_PLAIN = frozenset({"transfer-encoding", "content-encoding"})
+# SQS says so, although it's the default of HTTP/1.1.
+_KEPT = "keep-alive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,9 @@ def _exchange(connection: socket.socket, request: bytes) -> tuple[Answer, bool]:
     while missing and (piece := connection.recv(min(missing, _PIECE))):
         pieces.append(piece)
         missing -= len(piece)
-    return Answer(200, headers, b"".join(pieces)), not missing
+    # What else was in the same TLS record can't be seen by polling the socket, and the next answer would begin with it.
+    stray = isinstance(connection, ssl.SSLSocket) and connection.pending()
+    return Answer(200, headers, b"".join(pieces)), not missing and not stray
 
 
 def _headers(lines: str) -> dict[str, str]:
@@ -168,7 +172,8 @@ def _length(headers: Mapping[str, str]) -> int | None:
     """Return the length of a body that ends after its length; None if it ends elsewhere."""
     found = {name.lower(): value for name, value in headers.items()}
     length = found.get("content-length", "")
-    plain = len(found) == len(headers) and _NOT_PLAIN.isdisjoint(found) and _LENGTH.fullmatch(length)
+    stays = found.get("connection", _KEPT).lower() == _KEPT
+    plain = stays and len(found) == len(headers) and _NOT_PLAIN.isdisjoint(found) and _LENGTH.fullmatch(length)
     return int(length) if plain else None
 
 

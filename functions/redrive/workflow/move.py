@@ -46,6 +46,9 @@ _IN_HAND_SECONDS = 2
 _IN_HAND = (20, 320)
 # Their bytes. Each is there as received, opened, and ready to be sent, and must fit in the smallest MoveMemory.
 IN_HAND_BYTES = 48 * 1024 * 1024
+# Messages that may leave the queue before the next checkpoint, besides those in hand: a second of the lane's rate, but
+# no more than this. A run whose lane dies counts them all as moved.
+_MOST_GRANTED = 1_000
 # Requests in flight: at least one of each kind, and one more of each per this many messages per second.
 _FEWEST_REQUESTS = 4
 _RATE_OF_A_REQUEST = 25
@@ -152,7 +155,7 @@ class Mover:
         def heartbeat() -> bool:
             nonlocal blocked
             now, notes = runner.clock(), lane.notes()
-            granted = 0 if lane.finished else lane.committed + settings.in_hand + int(work.rate)
+            granted = 0 if lane.finished else lane.committed + settings.in_hand + min(int(work.rate), _MOST_GRANTED)
             granted = granted if settings.quota is None else min(settings.quota, granted)
             # Those of a FIFO queue may arrive twice, too: in the quarantine, which is a standard queue.
             in_hand = 0 if lane.finished else settings.in_hand

@@ -235,6 +235,51 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(certificate, monkeypat
                 assert [outcome(client) for client in pair(f"https://127.0.0.1:{server.port}")] == ["SSLError"] * 2
 
 
+# As botocore logs an answer of SQS in its JSON protocol.
+OF_SQS = (
+    HEAD
+    + b"x-amzn-RequestId: 4d5c2a0e-2f3c-5b7a-8f0a-7c7f1f1e2d3c\r\n"
+    + b"Date: Sun, 29 Nov 2026 12:00:00 GMT\r\n"
+    + b"Content-Type: application/x-amz-json-1.0\r\n"
+    + b"Content-Length: %d\r\nconnection: keep-alive\r\n\r\n%b"
+)
+
+
+def test_an_answer_of_sqs_is_read_without_http_client(server, clients, monkeypatch):
+    def refuse(*_arguments: Any) -> None:
+        raise AssertionError("http.client was asked")
+
+    monkeypatch.setattr("redrive.adapters.http_connections._any_answer", refuse)
+    server.script = Script((OF_SQS % (len(BODY), BODY),))
+    connections = server.connections
+    for _ in range(3):
+        assert outcome(clients[1]) == MESSAGES
+    assert server.connections <= connections + 1
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize(
+    "body", [BODY, json.dumps({"Messages": [], "More": "x" * 40_000}).encode()], ids=["small", "large"]
+)
+@pytest.mark.parametrize("place", [0, 1, -1], ids=["at once", "after the head", "before the last byte"])
+def test_what_follows_an_answer_never_counts_as_the_next_one(certificate, monkeypatch, secure, body, place):
+    tls = None
+    if secure:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
+        monkeypatch.setenv("AWS_CA_BUNDLE", certificate)
+    answer = OF_SQS % (len(body), body)
+    cut = {0: 0, 1: len(answer) - len(body), -1: len(answer) - 1}[place]
+    stale = whole(b'{"Messages": [{"MessageId": "stale"}]}')
+    with scripted_server(tls) as server:
+        _, ours = pair(f"{'https' if secure else 'http'}://localhost:{server.port}")
+        # The rest of the answer and what follows it are in one TLS record.
+        server.script = Script(tuple(filter(None, (answer[:cut], answer[cut:] + stale))))
+        outcome(ours)
+        server.script = Script((OF_SQS % (len(BODY), BODY),))
+        assert outcome(ours) == MESSAGES
+
+
 def read_by_http_client(answer: bytes) -> Any:
     """Return status, headers, body, and whether the connection can be used again, or the kind of error."""
     ours, theirs = socket.socketpair()
@@ -300,6 +345,7 @@ LINES = st.one_of(
             "Content-Length: 0",
             "Connection: close",
             "connection: keep-alive",
+            "Connection: Keep-Alive, x",
             "Transfer-Encoding: chunked",
             " folded",
             "",
