@@ -322,6 +322,20 @@ def test_a_quota_is_granted_in_parts_and_kept(stage):
     assert stage.remaining() == (50, 0)
 
 
+def test_a_lane_with_a_high_rate_is_granted_a_second_s_work_of_few_messages(stage, monkeypatch):
+    granted, checkpoint = [], stage.checkpoints.checkpoint
+
+    def watch(plan, work, attempt, reached):
+        granted.append(reached.granted)
+        checkpoint(plan, work, attempt, reached)
+
+    monkeypatch.setattr(stage.checkpoints, "checkpoint", watch)
+    stage.cloud.send(stage.dlq, bodies(3))
+    stage.run(stage.plan(), factories.work(rate=10_000))
+    # What a lane has in hand, and a thousand more. A run whose lane dies counts them all as moved.
+    assert max(granted) <= 320 + 1_000
+
+
 def test_messages_that_another_run_sent_and_did_not_delete_are_only_deleted(stage):
     stage.cloud.send(stage.dlq, bodies(5))
     sent = [message["MessageId"] for message in stage.cloud.peek(stage.dlq, 5)][:2]

@@ -12,8 +12,8 @@ import unicodedata
 # Control characters, also those that change the direction of a text or can't be seen; halves of surrogate pairs; line
 # and paragraph separators.
 _ACTED_ON = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# An argument that looks like an option, as `redrive_command` puts it.
-_LAST = re.compile(r" -- -[A-Za-z0-9_.-]*$")
+# An argument that looks like an option, as `redrive_command` puts it: one word, perhaps quoted by `shell_word`.
+_LAST = re.compile(r""" -- (?:-[A-Za-z0-9@%+=:,./_-]*|'-(?:[^']|'"'"')*'|\$'-(?:[^'\\]|\\.)*')$""", re.DOTALL)
 
 
 def plain(text: str, *, keep: str = "") -> str:
@@ -52,7 +52,7 @@ def redrive_command(verb: str, argument: str, *options: str) -> str:
         As a shell takes them.
     """
     word = shell_word(argument)
-    words = [*options, "--", word] if word.startswith("-") else [word, *options]
+    words = [*options, "--", word] if argument.startswith("-") else [word, *options]
     return " ".join(["redrive", verb, *words])
 
 

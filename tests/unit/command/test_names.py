@@ -11,11 +11,12 @@ from redrive.command.main import COMMANDS, cli, run
 from redrive.domain.plain_text import redrive_command, with_options
 
 # As SQS and Step Functions take them (API references, CreateQueue and StartExecution).
-NAMES = st.from_regex(r"[-_a-z0-9]{1,12}(\.fifo)?", fullmatch=True)
+PLAIN = st.from_regex(r"[-_a-z0-9]{1,12}(\.fifo)?", fullmatch=True)
+NAMES = PLAIN | st.text("-+!'()=@._aü -", min_size=1).filter(str.strip)
 WITH_A_SUBJECT = sorted(set(COMMANDS) - {"queues", "doctor", "completion"})
 
 
-@given(NAMES, st.sampled_from(["look", "messages", "runs", "report", "runbook", "watch"]), st.lists(NAMES, max_size=1))
+@given(NAMES, st.sampled_from(["look", "messages", "runs", "report", "runbook", "watch"]), st.lists(PLAIN, max_size=1))
 def test_a_command_that_is_suggested_takes_any_name(name, verb, profile):
     line = redrive_command(verb, name, "--quiet")
     line = with_options(line, *(f"--profile {each}" for each in profile))
