@@ -222,6 +222,16 @@ def test_a_queue_whose_attributes_are_denied_is_said(cloud, dlq, capsys):
     )
 
 
+def test_messages_that_stay_invisible_after_a_look_are_said(cloud, dlq, capsys):
+    cloud.send(dlq, ["1", "2"])
+    cloud.answers["sqs.ChangeMessageVisibilityBatch"] = denied("ChangeMessageVisibility")
+    assert run(["queues"]) == 0
+    err = capsys.readouterr().err
+    said = f"stay invisible for 30 seconds, because making them visible was denied or failed: {dlq.name}"
+    assert said in " ".join(err.split())
+    assert "Couldn't look" not in err
+
+
 @pytest.mark.usefixtures("dlq")
 def test_a_long_list_shows_how_far_it_is(monkeypatch, capsys):
     monkeypatch.setattr("redrive.command.queues._SILENT", 0)

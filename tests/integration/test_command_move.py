@@ -515,7 +515,7 @@ def test_a_fast_run_has_one_lane_in_every_round(cloud, dlq, capsys, monkeypatch)
     assert {(work.lane, work.lanes, work.rate) for work in works} == {(0, 1, 900)}
 
 
-def test_a_long_or_fast_run_is_recommended_to_a_stack(cloud, dlq, capsys):
+def test_a_long_or_fast_run_is_recommended_to_a_stack(cloud, dlq, capsys, monkeypatch):
     cloud.send(dlq, ["1"] * 95)
     _, said = moved(capsys, "orders-dlq", "--rate", "0.1", "--max-messages", "1")
     assert "stack" not in said.lower()
@@ -523,6 +523,9 @@ def test_a_long_or_fast_run_is_recommended_to_a_stack(cloud, dlq, capsys):
         _, said = moved(capsys, "orders-dlq", "--rate", "0.1", exit_code=5)
     assert "about 15 min" in said
     assert "A stack runs without this computer" in said
+    _, said = moved(capsys, "orders-dlq", "--rate", "600", "--max-messages", "1")
+    assert "One computer's speed depends on" not in said
+    monkeypatch.setattr("redrive.command.move.LANE_MESSAGES", 50)
     _, said = moved(capsys, "orders-dlq", "--rate", "600")
     assert "One computer's speed depends on" in said
 

@@ -120,6 +120,8 @@ class Account:
         default = None if given else boto3.DEFAULT_SESSION
         #: Queues whose attributes or messages couldn't be read.
         self.unreadable: list[str] = []
+        #: Queues whose messages stay invisible for as long as they were received for.
+        self.unreleased: list[str] = []
         #: While queues are listed: how many there are, and how many have been read.
         self.queue_count = self.listed_so_far = 0
         self._session_lock = Lock()
@@ -175,7 +177,9 @@ class Account:
         """
         try:
             received = receive(self.sqs, queue.url, _PEEKED_AT, _VISIBILITY_SECONDS)
-            release(self.sqs, queue.name, queue.url, [message["ReceiptHandle"] for message in received])
+            handles = [message["ReceiptHandle"] for message in received]
+            if release(self.sqs, queue.name, queue.url, handles):
+                self.unreleased.append(queue.name)
         except (NotReleasedError, ClientError, BotoCoreError):
             self.unreadable.append(queue.name)
             return None

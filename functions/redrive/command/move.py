@@ -50,7 +50,7 @@ from redrive.domain.plan.request import OnInvalid, parse_request
 from redrive.domain.plan.run_plan import Execution
 from redrive.domain.runs.record import final_record
 from redrive.domain.runs.report import Report
-from redrive.domain.runs.tally import LANE_RATE
+from redrive.domain.runs.tally import LANE_MESSAGES, LANE_RATE
 from redrive.workflow.whole_run import ContractFile, RunState
 
 # Seconds of a run from which on a stack is recommended.
@@ -255,7 +255,8 @@ def _recommend_stack(output: Output, report: Report, given: Mapping[str, Any]) -
     seconds = seconds_needed(report, given)
     if seconds is not None and seconds > _LONG:
         output.say(f"This takes about {ago(seconds)}, and this computer must stay awake and signed in. {_STACK}")
-    if (report.rate.requested or 0) > LANE_RATE:
+    many = report.forecast is not None and report.forecast.messages > LANE_MESSAGES
+    if many and (report.rate.requested or 0) > LANE_RATE:
         output.say(
             "One computer's speed depends on its processor and its distance to AWS. A stack spreads a run over up "
             "to 20 functions next to the queue."

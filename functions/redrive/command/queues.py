@@ -70,6 +70,11 @@ class _Place:
             self.notes.append(
                 f"Couldn't look into some queues, because access was denied or SQS didn't answer: {names(unreadable)}"
             )
+        if unreleased := account.unreleased:
+            self.notes.append(
+                "Up to ten messages of each of these queues stay invisible for 30 seconds, because making them visible "
+                f"was denied or failed: {names(unreleased)}"
+            )
 
     def _find_runs(self, account: Account, stack_name: str) -> None:
         """Find the stack's latest run on each queue: one request for the stack, one for runs, one for executions."""

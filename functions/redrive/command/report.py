@@ -53,7 +53,10 @@ def command(output: Output, *, run: str, page: str | None, stack_name: str) -> N
     if report is not None:
         write_page(output, page, report, found.record)
     elif page is not None:
-        raise CommandError("--html: this run has no report, so it has no page. Leave out --html to see the rest.")
+        known = ", as far as these credentials can tell" if found.denied else ""
+        raise CommandError(
+            f"--html: this run has no report{known}, so it has no page. Leave out --html to see the rest."
+        )
     if output.as_json:
         output.document(
             record=found.record.as_json() if found.record else None,
