@@ -61,7 +61,7 @@ scenario: setup-demo ## run one scenario of local/scenarios: make scenario NAME=
 .PHONY: check test lint unit
 check: lint unit ## lint, types, and quick unit tests, in a minute on two idle cores
 test: lint ## lint, types, and all tests, with the coverage of functions/
-# Slow files come first, then end-to-end tests, by name. Otherwise, files with few tests come last, and those take longest.
+# tests/conftest.py orders the files. Otherwise, those with few tests come last, and end-to-end tests take longest.
 	@COVERAGE_CORE=sysmon $(DEV) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --cov
 lint: setup ## ruff, mypy, import-linter, and SAM's own check of the template
 	@$(DEV) -m ruff check .

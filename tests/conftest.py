@@ -3,10 +3,13 @@
 import os
 import signal
 import sys
+from itertools import batched, zip_longest
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+TESTS = Path(__file__).parent
 pytest_plugins = ("tests.permissions.plugin",)
 
 os.environ.update(
@@ -29,6 +32,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the files that have slow tests, so none of them is left alone at the end."""
+    """Let files whose tests wait take turns with files whose tests compute, the slow ones first.
+
+    pytest-xdist gives a file to each worker that is free, so none has to wait alone, and the processors have work.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    files = dict.fromkeys(item.path for item in items)
+    waiting = [path for path in reversed(files) if path.parent in {TESTS / "e2e", TESTS / "faults"}]
+    others = sorted((path for path in files if path not in waiting), key=lambda path: path not in slow)
+    turns = zip_longest(batched(waiting, 1, strict=False), batched(others, 2, strict=False), fillvalue=())
+    places = {path: place for place, path in enumerate(path for turn in turns for some in turn for path in some)}
+    items.sort(key=lambda item: places[item.path])
