@@ -115,14 +115,10 @@ def evaluate(alarm: Alarm) -> None:
 
 
 def _points(alarm: Alarm, since: float) -> list[dict[str, Any]]:
-    wanted = _dimensions(alarm.get("Dimensions"))
-    return [
-        point
-        for (namespace, metric, _key), points in cloudwatch._metrics.items()
-        if namespace == alarm["Namespace"] and metric == alarm["MetricName"]
-        for point in list(points)
-        if point["Timestamp"] > since and _dimensions(point.get("Dimensions")) == wanted
-    ]
+    dimensions = cloudwatch._dims_key(_dimensions(alarm.get("Dimensions")))
+    # Only those of the alarm's own metric: those of all queues grow every second.
+    points = cloudwatch._metrics.get((alarm["Namespace"], alarm["MetricName"], dimensions), ())
+    return [point for point in list(points) if point["Timestamp"] > since]
 
 
 def _dimensions(raw: dict[str, str] | list[dict[str, str]] | None) -> dict[str, str]:
