@@ -1,8 +1,6 @@
 """A new version is deployed while a run is on."""
 
-import io
 import urllib.request
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -13,6 +11,7 @@ from redrive.domain.plan.run_plan import FORMAT
 from tests.e2e.conftest import CONTRACTS, PARAMETERS
 from tests.support.app import TEAM, App, Pair
 from tests.support.eventually import eventually
+from tests.support.packages import with_changed
 
 NEXT = FORMAT + 1
 SENTENCE = (
@@ -65,15 +64,13 @@ def update(app: App) -> Iterator[Update]:
 
 def with_next_format(package: bytes) -> bytes:
     """Return a deployment package whose runs have the next format."""
-    changed, line = io.BytesIO(), f"\nFORMAT = {FORMAT}\n".encode()
-    with zipfile.ZipFile(io.BytesIO(package)) as old, zipfile.ZipFile(changed, "w") as new:
-        for name in old.namelist():
-            content = old.read(name)
-            if name.endswith("domain/plan/run_plan.py"):
-                assert line in content
-                content = content.replace(line, f"\nFORMAT = {NEXT}\n".encode())
-            new.writestr(old.getinfo(name), content)
-    return changed.getvalue()
+    line = f"\nFORMAT = {FORMAT}\n".encode()
+
+    def change(source: bytes) -> bytes:
+        assert line in source
+        return source.replace(line, f"\nFORMAT = {NEXT}\n".encode())
+
+    return with_changed(package, "redrive/domain/plan/run_plan.py", change)
 
 
 def test_a_run_finishes_although_the_stack_is_updated(app: App):

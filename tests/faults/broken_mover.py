@@ -6,11 +6,10 @@ Used by `tests.faults.test_faults`.
 from __future__ import annotations
 
 import copy
-import io
 import urllib.request
-import zipfile
 
 from tests.faults.suite import Stage
+from tests.support.packages import with_changed
 
 _HANDLER = "redrive/handlers/mover.py"
 _ROLE = "arn:aws:iam::000000000000:role/any"
@@ -82,10 +81,4 @@ def broken(stage: Stage, rule: str) -> Stage:
 def _patched(location: str, body: str) -> bytes:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(location, timeout=30) as response:
-        package = zipfile.ZipFile(io.BytesIO(response.read()))
-    patched = io.BytesIO()
-    with zipfile.ZipFile(patched, "w") as archive:
-        for name in package.namelist():
-            content = package.read(name)
-            archive.writestr(name, content + _PERFORM.format(body=body).encode() if name == _HANDLER else content)
-    return patched.getvalue()
+        return with_changed(response.read(), _HANDLER, lambda source: source + _PERFORM.format(body=body).encode())
