@@ -75,8 +75,15 @@ def test_a_second_signal_does_not_cut_the_cleanup_short():
 
 
 def left_behind(port: int, before: set[Path]) -> list[str]:
-    """Return processes of the cloud on a port, and files besides its log that weren't there before."""
-    found = [path.name for path in set(STATE_DIRECTORY.glob("*")) - before if path.suffix != ".log"]
+    """Return processes of the cloud on a port, and files besides its log that weren't there before.
+
+    Other tests may start clouds meanwhile. Their files are named after their ports.
+    """
+    found = [
+        path.name
+        for path in set(STATE_DIRECTORY.glob("*")) - before
+        if path.suffix != ".log" and (path.stem == str(port) or not path.stem.isdigit())
+    ]
     for process in Path("/proc").glob("[0-9]*"):
         try:
             environment = (process / "environ").read_bytes()
@@ -105,7 +112,7 @@ def test_an_interrupted_up_leaves_nothing_behind(port, number, status, moment):
 
 
 def test_a_failed_up_leaves_nothing_behind(port):
-    before = set(STATE_DIRECTORY.glob("*"))
+    before = {*STATE_DIRECTORY.glob("*"), STATE_DIRECTORY / "build"}
     arguments = ("-m", "local.cloud", "up", "--parameter", "nonsense")
 
     output, errors = started(*arguments, PORT=str(port)).communicate(timeout=60)
