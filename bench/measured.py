@@ -35,10 +35,12 @@ class Finished:
 
     @property
     def result(self) -> dict[str, Any]:
-        """The last line of the output, parsed as JSON; raises ToolError if the program failed."""
+        """The last line of the output that is JSON, parsed; raises ToolError if the program failed."""
         if self.status:
             raise ToolError(f"ended with status {self.status}: {self.output[-2000:]}")
-        result: dict[str, Any] = json.loads(self.output.splitlines()[-1])
+        # A profiler may have the last word.
+        lines = [line for line in self.output.splitlines() if line.startswith("{")]
+        result: dict[str, Any] = json.loads(lines[-1])
         return result
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import uuid
 from collections import Counter
@@ -115,6 +116,7 @@ def ours(
         plan = _planned(endpoint, queues, environment(endpoint, queues))
         arguments = {"plan": plan, "rate": rate, "slices": slices, "lanes": lanes}
         return [
+            *shlex.split(os.environ.get("BENCH_PROFILER", "")),
             sys.executable,
             str(_HERE / "lane_worker.py"),
             *(f"--{key}={value}" for key, value in arguments.items()),
