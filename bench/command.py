@@ -31,8 +31,8 @@ _SECONDS = 60
 _ROUNDS = 5
 _MESSAGES = 8_000
 _RATE = 10_000
-# Seconds between looks for the tag that `redrive move` gives its queue, and from then on until a lane starts, which
-# moves its first message sooner after its start.
+# Seconds between checks for the tag that `redrive move` puts on its queue, and seconds to wait after that before
+# starting the lane, which sends its first message sooner.
 _POLL_SECONDS = 0.1
 _HEAD_START_SECONDS = 1.0
 

@@ -34,7 +34,7 @@ _PACES = (5, 50, 200, 500, 2000)
 # Maximum messages per second of one lane.
 _LANE_RATE = 500
 _PACE_SECONDS = 20
-# Lanes are processes here. They don't begin and end at the same moment.
+# Seconds to ignore at each end of a run with several lanes, whose processes don't start and stop together.
 _STARTING_SECONDS = 2.0
 _GROWTH = (1_000, 10_000, 50_000)
 _GROWTH_FULL = 230_000
@@ -167,7 +167,7 @@ def _pace(endpoint: Endpoint, rate: int) -> Results:
 
 
 def _mean_rate(sends: Sequence[tuple[float, int]], margin: float) -> float:
-    """Return the messages per second, without so many seconds at the beginning and at the end."""
+    """Return the mean rate in messages per second, ignoring the first and last `margin` seconds."""
     first, last = sends[0][0] + margin, sends[-1][0] - margin
     within = [(arrived, entries) for arrived, entries in sends if first <= arrived <= last]
     # Exclude the last batch, because its interval comes after it.

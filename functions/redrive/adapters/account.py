@@ -120,7 +120,7 @@ class Account:
         default = None if given else boto3.DEFAULT_SESSION
         #: Queues whose attributes or messages couldn't be read.
         self.unreadable: list[str] = []
-        #: Queues whose messages stay invisible for as long as they were received for.
+        #: Queues with messages that couldn't be made visible again after a look.
         self.unreleased: list[str] = []
         #: While queues are listed: how many there are, and how many have been read.
         self.queue_count = self.listed_so_far = 0

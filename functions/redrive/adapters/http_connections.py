@@ -36,7 +36,7 @@ _HEAD = re.compile(rb"HTTP/1\.1 200 [ -~]*\r\n((?:[A-Za-z0-9-]+: ?[!-~]+(?: [!-~
 _LENGTH = re.compile("[0-9]{1,9}")
 # Headers by which an answer ends elsewhere than its length says.
 _NOT_PLAIN = frozenset({"transfer-encoding", "content-encoding"})
-# SQS says so, although it's the default of HTTP/1.1.
+# SQS sends this, although HTTP/1.1 implies it.
 _KEPT = "keep-alive"
 
 
@@ -157,7 +157,7 @@ def _exchange(connection: socket.socket, request: bytes) -> tuple[Answer, bool]:
     while missing and (piece := connection.recv(min(missing, _PIECE))):
         pieces.append(piece)
         missing -= len(piece)
-    # What else was in the same TLS record can't be seen by polling the socket, and the next answer would begin with it.
+    # Polling the socket doesn't show what is left of a TLS record, and the next answer would begin with it.
     stray = isinstance(connection, ssl.SSLSocket) and connection.pending()
     return Answer(200, headers, b"".join(pieces)), not missing and not stray
 

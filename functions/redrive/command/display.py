@@ -17,9 +17,9 @@ from redrive.domain.plain_text import plain
 if TYPE_CHECKING:
     from rich.live import Live
 
-# Seconds between two lines where nothing can be updated in place.
+# Seconds between lines when the display can't be updated in place.
 _LINE_EVERY = 10.0
-# Of the bar, in columns.
+# Width of the progress bar, in columns.
 _BAR = 30
 
 

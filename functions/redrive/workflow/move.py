@@ -46,8 +46,8 @@ _IN_HAND_SECONDS = 2
 _IN_HAND = (20, 320)
 # Their bytes. Each is there as received, opened, and ready to be sent, and must fit in the smallest MoveMemory.
 IN_HAND_BYTES = 48 * 1024 * 1024
-# Messages that may leave the queue before the next checkpoint, besides those in hand: a second of the lane's rate, but
-# no more than this. A run whose lane dies counts them all as moved.
+# Maximum number of messages that may leave the queue before the next checkpoint, in addition to those in hand. If the
+# lane dies, the run counts them all as moved.
 _MOST_GRANTED = 1_000
 # Requests in flight: at least one of each kind, and one more of each per this many messages per second.
 _FEWEST_REQUESTS = 4

@@ -91,7 +91,7 @@ TRANSITIONS: dict[tuple[Stage, Event], Stage] = {
 }
 
 
-# Events that leave alone how often a message was tried, and since when it waits.
+# Events that don't reset a message's attempts or the time it has been waiting since.
 _MINOR_EVENTS = frozenset({Event.TRIED_AGAIN, Event.SEEN_AGAIN, Event.TAKEN})
 _UNSENT = frozenset({Stage.BUFFERED, Stage.SENDING})
 
