@@ -191,7 +191,7 @@ ODD = st.recursive(
     max_leaves=4,
 )
 GOT_ATTRIBUTE = st.one_of(
-    st.fixed_dictionaries({"DataType": TEXTS}, optional={"StringValue": TEXTS, "x": TEXTS}),
+    st.fixed_dictionaries({"DataType": TEXTS}, optional={"StringValue": NULLS, "x": TEXTS}),
     st.fixed_dictionaries({"BinaryValue": st.sampled_from(["", "AA==", "AAE=", "not base64", "é", 7])}),
     st.fixed_dictionaries({"StringListValues": st.just(["x"])}),
     ODD,
@@ -269,6 +269,7 @@ def outcome(call: Any) -> Any:
 @given(operation=OPERATIONS, status=STATUSES, headers=HEADERS, body=BODIES)
 @example("delete_message_batch", 200, {}, b'{"Successful": [{"Id": null}]}')
 @example("send_message_batch", 200, {}, b'{"Successful": [{"Id": "0", "x": 1}]}')
+@example("receive_message", 200, {}, b'{"Messages": [{"MessageAttributes": {"a": {"StringValue": null}}}]}')
 def test_an_answer_is_read_as_botocore_reads_it(operation, status, headers, body):
     both = oracle("us-east-1", None, False)
     both.credentials.access_key, both.credentials.secret_key, both.credentials.token = "AKID", "secret", None

@@ -352,11 +352,15 @@ LINES = st.one_of(
         )
     ),
 )
+# Heads that are plain but for a header that may be repeated.
+REPEATED = st.permutations(["Content-Length: 5", "Date: a", "Date: b", "X: a"]).flatmap(
+    lambda lines: st.integers(1, 4).map(lambda number: lines[:number])
+)
 
 
 @given(
     st.sampled_from(STATUS_LINES) | st.just(STATUS_LINES[0]),
-    st.lists(LINES, max_size=4),
+    st.lists(LINES, max_size=4) | REPEATED,
     st.sampled_from(("\r\n", "\r\n", "\r\n", "\n")),
     st.integers(-1, 12).map(lambda more: b"" if more < 0 else b"5\r\nabcde\r\n0\r\n\r\n"[:more]) | st.just(b"abcde"),
     st.lists(st.integers(1, 60), max_size=6),
