@@ -92,7 +92,7 @@ def test_no_message_is_redriven_more_often_than_allowed_however_large_or_full_it
             break
         assert isinstance(verdict, Redrive)
         redriven, sent_id, sender = redriven + 1, f"m-{redriven + 1}", factories.MOVER
-        memory.sent([(verdict.outbound, sent_id)])
+        memory.record(memory.unattached([(verdict.outbound, sent_id)]))
         attributes = dict(verdict.outbound.request.get("MessageAttributes", {}))
     assert redriven == most
 

@@ -12,18 +12,20 @@ import os
 import time
 from base64 import b64decode
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
+from botocore.credentials import RefreshableCredentials
 from botocore.utils import get_environ_proxies
 
-from redrive.adapters.http_connections import Answer, Connections
+from redrive.adapters.http_connections import Answer, Connections, Exchange
 from redrive.adapters.request_templates import NoTemplateError, Rehearsal, RequestTemplate, body_of
 from redrive.adapters.sqs import sqs_client
 
 if TYPE_CHECKING:
-    from botocore.credentials import Credentials
+    from botocore.credentials import Credentials, ReadOnlyCredentials
     from mypy_boto3_sqs import SQSClient
 
 # Documented keys of the entries in an answer's lists (SQS API reference).
@@ -91,6 +93,7 @@ class BatchClient:
         # Usually one, unless botocore finds another endpoint for some queues.
         self._connections: dict[str, Connections] = {}
         self._profile = profile
+        self._one_at_a_time = Lock()
 
     @cached_property
     def _bundle(self) -> str | None:
@@ -115,35 +118,80 @@ class BatchClient:
         """Change how long messages stay invisible."""
         return self._request("change_message_visibility_batch", parameters)
 
+    def begin(self, operation: str, parameters: dict[str, Any]) -> Exchange | None:
+        """Send a request without waiting for anything.
+
+        Parameters
+        ----------
+        operation, parameters : str, dict[str, Any]
+            The method of this client that would wait, and its arguments.
+
+        Returns
+        -------
+        Exchange | None
+            The request on its way; `read` reads its answer. None if something has to be waited for: the first request
+            of its kind, new credentials, or a connection.
+
+        Raises
+        ------
+        BotoCoreError
+            If the connection broke, so the request may have been carried out.
+        """
+        if isinstance(self._credentials, RefreshableCredentials) and self._credentials.refresh_needed():
+            return None
+        credentials = self._credentials.get_frozen_credentials()
+        template = self._templates.get(_key(operation, parameters, credentials))
+        if template is None or not (connections := self._connections_to(template.origin)).has_idle:
+            return None
+        return connections.begin(template.request(body_of(parameters), credentials, _timestamp()))
+
+    def read(self, operation: str, parameters: dict[str, Any], answer: Answer) -> dict[str, Any]:
+        """Return the values of an answer, or raise its error."""
+        values = _values_of(answer, operation)
+        return self._rehearsal.read(operation, parameters, answer) if values is None else values
+
     def _request(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         credentials = self._credentials.get_frozen_credentials()
-        key = (operation, parameters["QueueUrl"], bool(credentials.token))
-        template = self._templates.get(key)
-        if template is None:
-            request = self._rehearsal.request(operation, parameters)
-            try:
-                template = RequestTemplate.of(request, credentials)
-            except NoTemplateError:
-                answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
-                return answer
-            if len(self._templates) >= _MOST_TEMPLATES:
-                self._templates.clear()
-            self._templates[key] = template
-        timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        answered = self._connections_to(template.origin).post(
-            template.request(body_of(parameters), credentials, timestamp)
-        )
-        values = _values_of(answered, operation)
-        return self._rehearsal.read(operation, parameters, answered) if values is None else values
+        try:
+            template = self._template(operation, parameters, credentials)
+        except NoTemplateError:
+            answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
+            return answer
+        request = template.request(body_of(parameters), credentials, _timestamp())
+        return self.read(operation, parameters, self._connections_to(template.origin).post(request))
+
+    def _template(
+        self, operation: str, parameters: dict[str, Any], credentials: ReadOnlyCredentials
+    ) -> RequestTemplate:
+        key = _key(operation, parameters, credentials)
+        # botocore's first request takes much longer than any other, so other threads wait for it.
+        with self._one_at_a_time:
+            template = self._templates.get(key)
+            if template is None:
+                template = RequestTemplate.of(self._rehearsal.request(operation, parameters), credentials)
+                if len(self._templates) >= _MOST_TEMPLATES:
+                    self._templates.clear()
+                self._templates[key] = template
+        return template
 
     def _connections_to(self, origin: str) -> Connections:
         connections = self._connections.get(origin)
         if connections is None:
             config: Any = self._client.meta.config
-            connections = Connections(origin, config.connect_timeout, config.read_timeout, self._bundle)
+            bundle = self._bundle if origin.startswith("https:") else None
+            connections = Connections(origin, config.connect_timeout, config.read_timeout, bundle)
             # Another thread may have been faster.
             connections = self._connections.setdefault(origin, connections)
         return connections
+
+
+def _key(operation: str, parameters: dict[str, Any], credentials: ReadOnlyCredentials) -> tuple[str, str, bool]:
+    """Return what requests have in common that share a template."""
+    return operation, parameters["QueueUrl"], bool(credentials.token)
+
+
+def _timestamp() -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
 
 
 def _values_of(answer: Answer, operation: str) -> dict[str, Any] | None:

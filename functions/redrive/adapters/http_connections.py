@@ -11,6 +11,7 @@ import re
 import select
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import (
+    BotoCoreError,
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -31,13 +33,16 @@ from botocore.httpsession import create_urllib3_context, get_cert_path
 # Bytes to read at a time, so a server can't make this process allocate whatever length it announces.
 _PIECE = 65_536
 _PORTS = {"http": 80, "https": 443}
-# The head of a plain answer. http.client reads any other one, in four times the processor time.
-_HEAD = re.compile(rb"HTTP/1\.1 200 [ -~]*\r\n((?:[A-Za-z0-9-]+: ?[!-~]+(?: [!-~]+)*\r\n)+)\r\n")
+# The head of a plain answer. http.client reads any other one, in four times the processor time, and its connection
+# isn't used again.
+_HEAD = re.compile(rb"HTTP/1\.1 (200|[45][0-9]{2}) [ -~]*\r\n((?:[A-Za-z0-9-]+: ?[!-~]+(?: [!-~]+)*\r\n)+)\r\n")
 _LENGTH = re.compile("[0-9]{1,9}")
 # Headers by which an answer ends elsewhere than its length says.
 _NOT_PLAIN = frozenset({"transfer-encoding", "content-encoding"})
 # SQS sends this, although HTTP/1.1 implies it.
 _KEPT = "keep-alive"
+# What a connection that doesn't block raises instead of waiting.
+_WAITING = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Answer:
 
 
 class Connections:
-    """Connections to one endpoint; each is used by one thread at a time.
+    """Connections to one endpoint; each has one exchange at a time.
 
     Parameters
     ----------
@@ -69,13 +74,19 @@ class Connections:
         self._host = parts.hostname
         self._port = parts.port or _PORTS[parts.scheme]
         self._connect_timeout = connect_timeout
-        self._read_timeout = read_timeout
+        #: Seconds to wait for the next bytes of an answer.
+        self.read_timeout = read_timeout
         self._tls = _tls_context(bundle) if parts.scheme == "https" else None
         # The most recently used connection is reused first. A list's methods are atomic.
         self._idle: list[socket.socket] = []
 
+    @property
+    def has_idle(self) -> bool:
+        """Whether a connection is open and not in use."""
+        return bool(self._idle)
+
     def post(self, request: bytes) -> Answer:
-        """Send a request, head and body, and return the answer.
+        """Send a request, head and body, and wait for the answer.
 
         Raises
         ------
@@ -84,22 +95,34 @@ class Connections:
         SSLError, ReadTimeoutError, ConnectionClosedError
             If there is no complete answer, so the request may have been carried out.
         """
-        connection = self._idle_connection() or self._connect()
-        reusable = False
-        try:
-            answer, reusable = _exchange(connection, request)
-        except TimeoutError as error:
-            raise ReadTimeoutError(endpoint_url=self._url, error=error) from error
-        except ssl.SSLError as error:
-            raise SSLError(endpoint_url=self._url, error=error) from error
-        except (OSError, HTTPException) as error:
-            raise ConnectionClosedError(endpoint_url=self._url, error=error) from error
-        finally:
-            if reusable:
-                self._idle.append(connection)
-            else:
-                connection.close()
-        return answer
+        return Exchange(self, self._idle_connection() or self._connect(), request).wait()
+
+    def begin(self, request: bytes) -> Exchange | None:
+        """Send a request without waiting for anything; return None if no open connection is idle.
+
+        Raises
+        ------
+        SSLError, ConnectionClosedError
+            If the connection broke, so the request may have been carried out.
+        """
+        connection = self._idle_connection()
+        if connection is None:
+            return None
+        exchange = Exchange(self, connection, request)
+        exchange.send()
+        return exchange
+
+    def release(self, connection: socket.socket) -> None:
+        """Keep a connection for the next request."""
+        self._idle.append(connection)
+
+    def error_of(self, error: Exception) -> BotoCoreError:
+        """Return botocore's error for one that occurred while a request was sent or its answer read."""
+        if isinstance(error, TimeoutError):
+            return ReadTimeoutError(endpoint_url=self._url, error=error)
+        if isinstance(error, ssl.SSLError):
+            return SSLError(endpoint_url=self._url, error=error)
+        return ConnectionClosedError(endpoint_url=self._url, error=error)
 
     def _idle_connection(self) -> socket.socket | None:
         """Return an open connection that the server hasn't closed, if there is one."""
@@ -128,38 +151,124 @@ class Connections:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_hostname=self._host)
-            connection.settimeout(self._read_timeout)
-        except TimeoutError as error:
-            connection.close()
-            raise ReadTimeoutError(endpoint_url=self._url, error=error) from error
-        except ssl.SSLError as error:
-            connection.close()
-            raise SSLError(endpoint_url=self._url, error=error) from error
         except OSError as error:
             connection.close()
-            raise ConnectionClosedError(endpoint_url=self._url, error=error) from error
+            raise self.error_of(error) from error
         return connection
 
 
-def _exchange(connection: socket.socket, request: bytes) -> tuple[Answer, bool]:
-    """Return the answer to a request, and whether the connection can be used again."""
-    # The server may have answered before it closed the connection.
-    with suppress(BrokenPipeError):
-        connection.sendall(request)
-    received = connection.recv(_PIECE)
-    head = _HEAD.match(received)
-    headers = {} if head is None else _headers(head[1].decode())
-    if head is None or (length := _length(headers)) is None or len(received) > head.end() + length:
-        return _any_answer(connection, received)
-    pieces = [received[head.end() :]]
-    missing = length - len(pieces[0])
-    # If a body ends too early, botocore takes what has arrived.
-    while missing and (piece := connection.recv(min(missing, _PIECE))):
-        pieces.append(piece)
-        missing -= len(piece)
-    # Polling the socket doesn't show what is left of a TLS record, and the next answer would begin with it.
-    stray = isinstance(connection, ssl.SSLSocket) and connection.pending()
-    return Answer(200, headers, b"".join(pieces)), not missing and not stray
+class Exchange:
+    """A request on a connection, and what has arrived of its answer.
+
+    Parameters
+    ----------
+    connections : Connections
+        Gets the connection back after the answer, if another request can use it.
+    connection : socket.socket
+        An open connection without another exchange.
+    request : bytes
+        Head and body.
+    """
+
+    def __init__(self, connections: Connections, connection: socket.socket, request: bytes) -> None:
+        self.connection = connection
+        self._connections = connections
+        self._unsent = memoryview(request)
+        self._received = bytearray()
+        # Of a plain answer: its status and headers, and where its body begins and ends.
+        self._status = 0
+        self._headers: dict[str, str] = {}
+        self._body = self._end = 0
+        self._unread = True
+        self._deadline = time.monotonic() + connections.read_timeout
+
+    def send(self) -> None:
+        """Send as much of the request as the connection takes at once. `wait` sends the rest."""
+        try:
+            self.connection.setblocking(False)
+            while self._unsent:
+                self._unsent = self._unsent[self.connection.send(self._unsent) :]
+        except _WAITING:
+            pass
+        except BrokenPipeError:
+            # The server may have answered before it closed the connection.
+            self._unsent = memoryview(b"")
+        except OSError as error:
+            self.connection.close()
+            raise self._connections.error_of(error) from error
+
+    @property
+    def needs_thread(self) -> bool:
+        """Whether only `wait` can go on: part of the request wasn't sent, or the answer isn't plain."""
+        return bool(self._unsent) or (not self._end and not self._unread)
+
+    def answer(self) -> Answer | None:
+        """Return the answer if all of it has arrived, and None if not, without waiting.
+
+        Raises
+        ------
+        SSLError, ReadTimeoutError, ConnectionClosedError
+            If there is no complete answer, so the request may have been carried out.
+        """
+        try:
+            return None if self.needs_thread else self._read()
+        except _WAITING as error:
+            if time.monotonic() < self._deadline:
+                return None
+            self.connection.close()
+            raise self._connections.error_of(TimeoutError()) from error
+        except OSError as error:
+            self.connection.close()
+            raise self._connections.error_of(error) from error
+
+    def wait(self) -> Answer:
+        """Send what is unsent, wait for the answer, and return it.
+
+        Raises
+        ------
+        SSLError, ReadTimeoutError, ConnectionClosedError
+            If there is no complete answer, so the request may have been carried out.
+        """
+        try:
+            self.connection.settimeout(self._connections.read_timeout)
+            # The server may have answered before it closed the connection.
+            with suppress(BrokenPipeError):
+                self.connection.sendall(self._unsent)
+            self._unsent = memoryview(b"")
+            while not self.needs_thread:
+                if (answer := self._read()) is not None:
+                    return answer
+            answer = _any_answer(self.connection, bytes(self._received))
+            self.connection.close()
+            return answer
+        except (OSError, HTTPException) as error:
+            self.connection.close()
+            raise self._connections.error_of(error) from error
+
+    def _read(self) -> Answer | None:
+        """Read the next piece, and return the answer if that was all."""
+        piece = self.connection.recv(_PIECE)
+        self._received += piece
+        if self._unread:
+            self._unread = False
+            head = _HEAD.match(piece)
+            headers = {} if head is None else _headers(head[2].decode())
+            if head is None or (length := _length(headers)) is None:
+                return None
+            self._status, self._headers = int(head[1]), headers
+            self._body, self._end = head.end(), head.end() + length
+        self._deadline = time.monotonic() + self._connections.read_timeout
+        received = len(self._received)
+        # If a body ends too early, botocore takes what has arrived.
+        if received < self._end and piece:
+            return None
+        # Polling the socket doesn't show what is left of a TLS record, and the next answer would begin with it.
+        stray = isinstance(self.connection, ssl.SSLSocket) and self.connection.pending()
+        if received == self._end and not stray:
+            self._connections.release(self.connection)
+        else:
+            self.connection.close()
+        return Answer(self._status, self._headers, bytes(self._received[self._body : self._end]))
 
 
 def _headers(lines: str) -> dict[str, str]:
@@ -177,16 +286,15 @@ def _length(headers: Mapping[str, str]) -> int | None:
     return int(length) if plain else None
 
 
-def _any_answer(connection: socket.socket, received: bytes) -> tuple[Answer, bool]:
-    """Return an answer of any form, of which `received` has arrived, and whether the connection can be used again."""
+def _any_answer(connection: socket.socket, received: bytes) -> Answer:
+    """Return an answer of any form, of which `received` has arrived."""
     arriving: Any = _Arriving(connection, received)
     response = HTTPResponse(arriving, method="POST")
     try:
         response.begin()
-        # If a body ends too early, botocore takes what has arrived, and `length` says how much is missing.
+        # If a body ends too early, botocore takes what has arrived.
         body = b"".join(iter(partial(response.read, _PIECE), b""))
-        reusable = not response.length and not response.will_close
-        return Answer(response.status, dict(response.headers), body), reusable
+        return Answer(response.status, dict(response.headers), body)
     finally:
         response.close()
 

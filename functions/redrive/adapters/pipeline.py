@@ -1,25 +1,29 @@
-"""Performs a lane's actions: makes requests in worker threads and returns their outcomes to the lane's thread.
+"""Performs a lane's actions: makes requests and returns their outcomes to the lane.
 
 Called by the move step for each slice. Receiving, sending, and deleting overlap. The lane limits how many requests are
 in flight and how many messages are in hand, so a slow stage slows down the others.
+
+The lean client's requests are sent and read in the lane's thread, because handing each to another thread takes as long
+as the request itself. Whatever has to wait for something else is left to threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import TYPE_CHECKING, Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.adapters.api_errors import api_error_of, entry_error_of
+from redrive.adapters.batch_client import BatchClient
 from redrive.adapters.deliveries import Deliveries
 from redrive.adapters.error_codes import error_code
+from redrive.adapters.http_connections import Answer, Exchange
+from redrive.adapters.in_flight import InFlight, Work
 from redrive.adapters.visibility import POLL_SECONDS, receipt_entries
 from redrive.domain.errors import LockLostError, LogMessageError
-from redrive.domain.messages.outbound import Outbound
 from redrive.domain.moving.actions import (
     Action,
     ApiError,
@@ -39,8 +43,6 @@ from redrive.workflow.memory import Memory
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-    from redrive.adapters.batch_client import BatchClient
-
 # Requests in flight. More gain nothing: then the processor is the limit (docs/design/benchmarks.md).
 THREADS = 32
 # The shortest time between two heartbeats, as a share of their interval, and after one that failed.
@@ -48,48 +50,13 @@ _SOONEST = 0.025
 _AFTER_FAILURE = 0.25
 
 
-class _Workers:
-    """Threads that perform actions. A pool of futures would double the cost of each handover."""
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request to SQS on its way."""
 
-    def __init__(self, number: int, perform: Callable[[Action], Outcome]) -> None:
-        self._perform = perform
-        self._todo: SimpleQueue[Action | None] = SimpleQueue()
-        self._done: SimpleQueue[tuple[Action, Outcome | BaseException]] = SimpleQueue()
-        self._threads = [Thread(target=self._work, name=f"sqs-{index}", daemon=True) for index in range(number)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for _ in self._threads:
-            self._todo.put(None)
-        for thread in self._threads:
-            thread.join()
-
-    def start(self, action: Action) -> None:
-        self._todo.put(action)
-
-    def ended(self, seconds: float) -> Iterator[tuple[Action, Outcome]]:
-        """Yield the actions that have ended; wait at most `seconds` for the first."""
-        try:
-            action, outcome = self._done.get(timeout=max(0.0, seconds))
-            while True:
-                if isinstance(outcome, BaseException):
-                    raise outcome
-                yield action, outcome
-                action, outcome = self._done.get_nowait()
-        except Empty:
-            return
-
-    def _work(self) -> None:
-        while (action := self._todo.get()) is not None:
-            try:
-                self._done.put((action, self._perform(action)))
-            except BaseException as error:  # noqa: BLE001
-                # The edge of the thread: unexpected errors are raised in the lane's thread.
-                self._done.put((action, error))
+    operation: str
+    parameters: dict[str, Any]
+    exchange: Exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +103,10 @@ class Pipeline:
         beat_at = self.clock() + heartbeat_seconds
         soonest = self.clock()
         lost: LockLostError | None = None
-        with _Workers(self.threads, self._perform) as workers:
+        with InFlight(self.threads) as in_flight:
             while not lane.finished:
                 for action in lane.next(self.clock()):
-                    workers.start(action)
+                    self._begin(action, in_flight)
                 if lane.finished:
                     break
                 due_at = min(beat_at, soonest) if lane.needs_heartbeat else beat_at
@@ -161,83 +128,161 @@ class Pipeline:
                     until = self.clock()
                 else:
                     until = lane.wake_at() if lost else min(lane.wake_at(), due_at)
-                for action, outcome in workers.ended(until - self.clock()):
+                for action, outcome in in_flight.ended(until - self.clock()):
                     lane.outcome(action, outcome, self.clock())
         if lost is not None:
             raise lost
         heartbeat()
 
+    def _begin(self, action: Action, in_flight: InFlight) -> None:
+        """Send an action's request, or let a thread make it."""
+        begun = self._attempt(action, lambda: self._sent(action))
+        if isinstance(begun, ApiError):
+            in_flight.perform(action, lambda: begun)
+        elif begun is None:
+            in_flight.perform(action, partial(self._perform, action))
+        elif begun.exchange.needs_thread:
+            in_flight.perform(action, partial(self._wait, action, begun))
+        else:
+            in_flight.watch(action, begun.exchange.connection, partial(self._step, action, begun))
+
+    def _sent(self, action: Action) -> _Sent | None:
+        """Send an action's request without waiting for anything; return None if that's impossible."""
+        request = self._request_of(action)
+        if request is None or not isinstance(self.client, BatchClient):
+            return None
+        self._departs(action)
+        exchange = self.client.begin(*request)
+        return None if exchange is None else _Sent(*request, exchange)
+
+    def _step(self, action: Action, sent: _Sent) -> Outcome | Work | None:
+        """Return the outcome of a request if its answer has arrived."""
+
+        def read() -> Outcome | Work | None:
+            answer = sent.exchange.answer()
+            if answer is not None:
+                return self._read(action, sent, answer)
+            return partial(self._wait, action, sent) if sent.exchange.needs_thread else None
+
+        return self._attempt(action, read)
+
+    def _wait(self, action: Action, sent: _Sent) -> Outcome:
+        """Wait for the rest of an answer; return the outcome."""
+        return self._attempt(action, lambda: _done(self._read(action, sent, sent.exchange.wait())))
+
     def _perform(self, action: Action) -> Outcome:
+        """Carry out an action, and wait for whatever it needs."""
+
+        def perform() -> Outcome:
+            self._departs(action)
+            request = self._request_of(action)
+            if request is None:
+                assert isinstance(action, Send)
+                return self._deliver(action)
+            operation, parameters = request
+            response = getattr(self.client, operation)(**parameters)
+            return _done(self._outcome_of(action, response))
+
+        return self._attempt(action, perform)
+
+    def _read(self, action: Action, sent: _Sent, answer: Answer) -> Outcome | Work:
+        assert isinstance(self.client, BatchClient)
+        return self._outcome_of(action, self.client.read(sent.operation, sent.parameters, answer))
+
+    def _attempt[T](self, action: Action, attempt: Callable[[], T]) -> T | ApiError:
+        """Do a part of an action; return what an error means."""
         try:
-            match action:
-                case Receive():
-                    return self._receive(action)
-                case Send():
-                    action.departure.started = self.clock()
-                    try:
-                        return self._send(action)
-                    finally:
-                        action.departure.answered = self.clock()
-                case Delete():
-                    return self._delete(action)
-                case SetVisibility():
-                    return self._set_visibility(action)
+            return attempt()
         except (ClientError, BotoCoreError) as error:
+            self._arrived(action)
             return api_error_of(error, action)
         except Exception as error:  # noqa: BLE001
             # Such as an answer that can't be parsed: the request may have been carried out. If a message of a batch is
             # to blame, it is alone in the last attempts.
+            self._arrived(action)
             if isinstance(action, Send) and len(action.messages) == 1:
                 self.log_error(action.messages[0].message.message_id, error_code(error))
             return ApiError(error_code(error), ErrorKind.UNCERTAIN)
 
-    def _receive(self, action: Receive) -> Received:
-        # Attributes are returned only if requested (SQS API reference, ReceiveMessage).
-        response = self.client.receive_message(
-            QueueUrl=self.dlq_url,
-            MaxNumberOfMessages=action.max_messages,
-            WaitTimeSeconds=POLL_SECONDS,
-            VisibilityTimeout=self.visibility,
-            MessageAttributeNames=["All"],
-            MessageSystemAttributeNames=["All"],
-        )
-        return Received(self.memory.received(response.get("Messages", [])))
+    def _departs(self, action: Action) -> None:
+        if isinstance(action, Send):
+            action.departure.started = self.clock()
 
-    def _send(self, action: Send) -> BatchResult:
-        if not action.destination.takes_batches:
-            only = outbound_of(action.messages[0])
-            return BatchResult(unrecorded=self._recorded([(only, self.deliveries.deliver(only))]))
-        entries: list[Any] = []
-        for index, held in enumerate(action.messages):
-            entries.append({"Id": str(index), **outbound_of(held).request})
-        answer = self.client.send_message_batch(QueueUrl=action.destination.address, Entries=entries)
-        accepted = [
-            (outbound_of(action.messages[int(entry["Id"])]), entry["MessageId"])
-            for entry in answer.get("Successful", [])
-        ]
-        return replace(_batch_result(answer, action, len(entries)), unrecorded=self._recorded(accepted))
+    def _arrived(self, action: Action) -> None:
+        if isinstance(action, Send) and action.departure.answered is None:
+            action.departure.answered = self.clock()
 
-    def _recorded(self, accepted: Sequence[tuple[Outbound, str]]) -> ApiError | None:
+    def _request_of(self, action: Action) -> tuple[str, dict[str, Any]] | None:
+        """Return the client's method for an action, and its arguments; None if the action isn't a request to SQS."""
+        match action:
+            case Receive():
+                # Attributes are returned only if requested (SQS API reference, ReceiveMessage).
+                return "receive_message", {
+                    "QueueUrl": self.dlq_url,
+                    "MaxNumberOfMessages": action.max_messages,
+                    "WaitTimeSeconds": POLL_SECONDS,
+                    "VisibilityTimeout": self.visibility,
+                    "MessageAttributeNames": ["All"],
+                    "MessageSystemAttributeNames": ["All"],
+                }
+            case Send() if not action.destination.takes_batches:
+                return None
+            case Send():
+                entries = [
+                    {"Id": str(index), **outbound_of(held).request} for index, held in enumerate(action.messages)
+                ]
+                return "send_message_batch", {"QueueUrl": action.destination.address, "Entries": entries}
+            case Delete():
+                return "delete_message_batch", {
+                    "QueueUrl": self.dlq_url,
+                    "Entries": list(receipt_entries(action.handles)),
+                }
+            case SetVisibility():
+                entries = [
+                    entry | {"VisibilityTimeout": seconds}
+                    for entry, seconds in zip(receipt_entries(action.handles), action.seconds, strict=True)
+                ]
+                return "change_message_visibility_batch", {"QueueUrl": self.dlq_url, "Entries": entries}
+
+    def _outcome_of(self, action: Action, response: Mapping[str, Any]) -> Outcome | Work:
+        """Return the outcome of an answered request, or what is left to do for it with the runs table."""
+        self._arrived(action)
+        match action:
+            case Receive():
+                messages, ids = self.memory.read(response.get("Messages", []))
+                if ids:
+                    return lambda: self._attempt(action, lambda: Received(self.memory.recalled(messages, ids)))
+                return Received(messages)
+            case Send():
+                accepted = [
+                    (outbound_of(action.messages[int(entry["Id"])]), entry["MessageId"])
+                    for entry in response.get("Successful", [])
+                ]
+                result = _batch_result(response, action, len(action.messages))
+                facts = self.memory.unattached(accepted)
+                return (lambda: replace(result, unrecorded=self._recorded(facts))) if facts else result
+            case Delete() | SetVisibility():
+                return _batch_result(response, action, len(action.handles))
+
+    def _deliver(self, action: Send) -> BatchResult:
+        """Send a message to a function or state machine."""
+        only = outbound_of(action.messages[0])
+        facts = self.memory.unattached([(only, self.deliveries.deliver(only))])
+        self._arrived(action)
+        return BatchResult(unrecorded=self._recorded(facts))
+
+    def _recorded(self, facts: Mapping[str, str]) -> ApiError | None:
         """Record what accepted messages couldn't carry; return why that failed."""
         try:
-            self.memory.sent(accepted)
+            self.memory.record(facts)
         except Exception as error:  # noqa: BLE001
             # The messages were sent and must be deleted, so this isn't an error of the request.
             return ApiError(error_code(error), ErrorKind.GONE)
         return None
 
-    def _delete(self, action: Delete) -> BatchResult:
-        entries: list[Any] = list(receipt_entries(action.handles))
-        answer = self.client.delete_message_batch(QueueUrl=self.dlq_url, Entries=entries)
-        return _batch_result(answer, action, len(entries))
 
-    def _set_visibility(self, action: SetVisibility) -> BatchResult:
-        entries: list[Any] = [
-            entry | {"VisibilityTimeout": seconds}
-            for entry, seconds in zip(receipt_entries(action.handles), action.seconds, strict=True)
-        ]
-        answer = self.client.change_message_visibility_batch(QueueUrl=self.dlq_url, Entries=entries)
-        return _batch_result(answer, action, len(entries))
+def _done(result: Outcome | Work) -> Outcome:
+    return result() if callable(result) else result
 
 
 def _batch_result(response: Any, action: Action, entries: int) -> BatchResult:

@@ -41,6 +41,10 @@ class Memory:
 
     def received(self, messages: Sequence[Mapping[str, Any]]) -> list[ReceivedMessage]:
         """Return received messages, each with what the runs table has about it."""
+        return self.recalled(*self.read(messages))
+
+    def read(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[ReceivedMessage], dict[str, str]]:
+        """Return received messages, and the ids to look up in the runs table for some of them, by message id."""
         plan = self.plan
         limits = {source.arn: source.max_bytes for source in plan.sources}
         here = plan.quarantine.max_bytes if plan.in_quarantine else None
@@ -56,6 +60,10 @@ class Memory:
             found.append(received)
             if under is not None:
                 ids[received.message_id] = under
+        return found, ids
+
+    def recalled(self, found: list[ReceivedMessage], ids: Mapping[str, str]) -> list[ReceivedMessage]:
+        """Return messages, each with what the runs table has about it under its id."""
         if not ids:
             return found
         known: dict[str, str] = {}
@@ -63,8 +71,14 @@ class Memory:
             known |= self.facts.recall(some)
         return [replace(message, recorded=known.get(ids.get(message.message_id, ""))) for message in found]
 
-    def sent(self, accepted: Iterable[tuple[Outbound, str]]) -> None:
-        """Record what the accepted messages couldn't carry; each comes with the id that its destination returned."""
-        facts = {sent_id: outbound.unattached for outbound, sent_id in accepted if outbound.unattached is not None}
+    def unattached(self, accepted: Iterable[tuple[Outbound, str]]) -> dict[str, str]:
+        """Return what to record of accepted messages, because they couldn't carry it.
+
+        Each comes with the id that its destination returned. The result is by that id.
+        """
+        return {sent_id: outbound.unattached for outbound, sent_id in accepted if outbound.unattached is not None}
+
+    def record(self, facts: Mapping[str, str]) -> None:
+        """Record what messages couldn't carry, by the ids that their destinations returned."""
         if facts:
             self.facts.record(facts)

@@ -1,0 +1,115 @@
+"""Requests in flight: most only wait on a socket, which needs no thread; the others are made by threads.
+
+Used by the pipeline, in one thread.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Self
+
+from redrive.domain.moving.actions import Action, Outcome
+
+#: Work that a thread does, because it waits for something.
+type Work = Callable[[], Outcome]
+#: Called when a socket can be read, and from time to time: returns the outcome, what is left for a thread to do, or
+#: None if more has to arrive.
+type Step = Callable[[], Outcome | Work | None]
+
+# Seconds between two calls of a step whose socket can't be read. It knows when it has waited too long.
+_CHECK_SECONDS = 1.0
+
+
+class InFlight:
+    """What has begun and not ended. Use it as a context manager.
+
+    Parameters
+    ----------
+    threads : int
+        Number of threads. They do nothing unless given work.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._todo: SimpleQueue[tuple[Action, Work] | None] = SimpleQueue()
+        self._done: SimpleQueue[tuple[Action, Outcome | BaseException]] = SimpleQueue()
+        self._threads = [Thread(target=self._work, name=f"sqs-{index}", daemon=True) for index in range(threads)]
+        self._waiting = selectors.DefaultSelector()
+        # A thread that has done its work writes a byte here, because the caller may be waiting for sockets.
+        self._bell, self._ring = os.pipe()
+        os.set_blocking(self._bell, False)
+        os.set_blocking(self._ring, False)
+        self._waiting.register(self._bell, selectors.EVENT_READ)
+        self._check_at = 0.0
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for _ in self._threads:
+            self._todo.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._waiting.close()
+        os.close(self._bell)
+        os.close(self._ring)
+
+    def perform(self, action: Action, work: Work) -> None:
+        """Let a thread do the work of an action."""
+        self._todo.put((action, work))
+
+    def watch(self, action: Action, connection: socket.socket, step: Step) -> None:
+        """Wait for the answer to an action's request on a socket."""
+        self._waiting.register(connection, selectors.EVENT_READ, (action, step))
+
+    def ended(self, seconds: float) -> Iterator[tuple[Action, Outcome]]:
+        """Yield the actions that have ended, with their outcomes; wait at most `seconds` for the first."""
+        ready = [key for key, _ in self._waiting.select(max(0.0, min(seconds, _CHECK_SECONDS)))]
+        if time.monotonic() >= self._check_at:
+            self._check_at = time.monotonic() + _CHECK_SECONDS
+            ready = list(self._waiting.get_map().values())
+        for key in ready:
+            if key.data is None:
+                yield from self._done_by_threads()
+                continue
+            action, step = key.data
+            result = step()
+            if result is None:
+                continue
+            self._waiting.unregister(key.fileobj)
+            if callable(result):
+                self.perform(action, result)
+            else:
+                yield action, result
+
+    def _done_by_threads(self) -> Iterator[tuple[Action, Outcome]]:
+        with suppress(BlockingIOError):
+            os.read(self._bell, 4096)
+        while True:
+            try:
+                action, outcome = self._done.get_nowait()
+            except Empty:
+                return
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield action, outcome
+
+    def _work(self) -> None:
+        while (todo := self._todo.get()) is not None:
+            action, work = todo
+            try:
+                self._done.put((action, work()))
+            except BaseException as error:  # noqa: BLE001
+                # The edge of the thread: unexpected errors are raised in the caller's thread.
+                self._done.put((action, error))
+            # A full pipe wakes the caller, too.
+            with suppress(BlockingIOError):
+                os.write(self._ring, b"!")
