@@ -7,7 +7,6 @@ are the same.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from base64 import b64decode
@@ -19,6 +18,7 @@ import boto3
 import botocore.session
 from botocore.credentials import RefreshableCredentials
 from botocore.utils import get_environ_proxies
+from pydantic_core import from_json
 
 from redrive.adapters.http_connections import Answer, Connections, Exchange
 from redrive.adapters.request_templates import NoTemplateError, Rehearsal, RequestTemplate, body_of
@@ -199,7 +199,7 @@ def _values_of(answer: Answer, operation: str) -> dict[str, Any] | None:
     if answer.status != 200:
         return None
     try:
-        values = json.loads(answer.body.decode())
+        values = from_json(answer.body)
         return values if _is_plain(values, operation, nulls=b"null" in answer.body) else None
     except (ValueError, TypeError, RecursionError):
         return None

@@ -1,6 +1,6 @@
 """One lane of a run: decides which requests to make next, from what the last ones returned.
 
-It makes no request itself: `redrive.adapters.pipeline` carries its actions out over threads and reports the
+It makes no request itself: `redrive.adapters.pipeline` carries out its actions and reports the
 outcomes, and the tests drive it against a model of SQS with every failure injected. All its state changes in
 `next` and `outcome`, which one thread calls. `redrive.domain.moving.transitions` has the rules that it follows.
 """

@@ -24,7 +24,7 @@ _ROUNDING = 1e-6
 
 @dataclass(slots=True, eq=False)
 class Departure:
-    """A batch on its way. The thread that sends it records the times."""
+    """A batch on its way. Whoever sends it records the times."""
 
     #: Messages.
     count: int
