@@ -5,7 +5,6 @@ Used by the pipeline, in one thread.
 
 from __future__ import annotations
 
-import os
 import selectors
 import socket
 import time
@@ -42,9 +41,9 @@ class InFlight:
         self._threads = [Thread(target=self._work, name=f"sqs-{index}", daemon=True) for index in range(threads)]
         self._waiting = selectors.DefaultSelector()
         # A thread that has done its work writes a byte here, because the caller may be waiting for sockets.
-        self._bell, self._ring = os.pipe()
-        os.set_blocking(self._bell, False)
-        os.set_blocking(self._ring, False)
+        self._bell, self._ring = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ring.setblocking(False)
         self._waiting.register(self._bell, selectors.EVENT_READ)
         self._check_at = 0.0
 
@@ -59,8 +58,8 @@ class InFlight:
         for thread in self._threads:
             thread.join()
         self._waiting.close()
-        os.close(self._bell)
-        os.close(self._ring)
+        self._bell.close()
+        self._ring.close()
 
     def perform(self, action: Action, work: Work) -> None:
         """Let a thread do the work of an action."""
@@ -92,7 +91,7 @@ class InFlight:
 
     def _done_by_threads(self) -> Iterator[tuple[Action, Outcome]]:
         with suppress(BlockingIOError):
-            os.read(self._bell, 4096)
+            self._bell.recv(4096)
         while True:
             try:
                 action, outcome = self._done.get_nowait()
@@ -110,6 +109,6 @@ class InFlight:
             except BaseException as error:  # noqa: BLE001
                 # The edge of the thread: unexpected errors are raised in the caller's thread.
                 self._done.put((action, error))
-            # A full pipe wakes the caller, too.
+            # If it's full, the caller wakes up anyway.
             with suppress(BlockingIOError):
-                os.write(self._ring, b"!")
+                self._ring.send(b"!")
