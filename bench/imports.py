@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+from collections.abc import Callable
 
 from bench import measured
 
@@ -19,30 +20,44 @@ HANDLERS = (
     "examples.shipment_notices.consumer",
     "examples.store_events.notice",
 )
-_RUNS = 9
+_BOTO3 = "import boto3; boto3.client('sqs')"
+_ROUNDS = 15
 _SECONDS = 60
 
 
 def ratios() -> dict[str, float]:
     """Return each handler module's import time as a multiple of importing boto3 and creating a client.
 
-    Each import runs in a separate process with warm bytecode caches. The two alternate, and the medians are compared.
+    Processor time in fresh processes with warm bytecode caches.
     """
-    return {handler: _ratio(f"import {handler}") for handler in HANDLERS}
+    for handler in HANDLERS:
+        _seconds(f"import {handler}")
+    return compared(HANDLERS, lambda handler: _seconds(f"import {handler}"), lambda: _seconds(_BOTO3), _ROUNDS)
 
 
-def _ratio(statement: str) -> float:
-    _seconds(statement)
-    pairs = [(_seconds(statement), _seconds("import boto3; boto3.client('sqs')")) for _ in range(_RUNS)]
-    ours, theirs = zip(*pairs, strict=True)
-    return float(statistics.median(ours) / statistics.median(theirs))
+def compared(
+    names: tuple[str, ...], ours: Callable[[str], float], theirs: Callable[[], float], rounds: int
+) -> dict[str, float]:
+    """Return how many times as long each of ours takes as theirs: the median of the rounds.
+
+    A machine's speed changes with what else it does, by half and within seconds. So theirs is measured before and after
+    each of ours, and each of ours is compared with the mean of those two.
+    """
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        before = theirs()
+        for name in names:
+            seconds, after = ours(name), theirs()
+            found[name].append(2 * seconds / (before + after))
+            before = after
+    return {name: float(statistics.median(times)) for name, times in found.items()}
 
 
 def _seconds(statement: str) -> float:
     program = (
-        "import json, time; started = time.perf_counter(); "
+        "import json, time; started = time.process_time(); "
         f"{statement}; "
-        "print(json.dumps({'seconds': time.perf_counter() - started}))"
+        "print(json.dumps({'seconds': time.process_time() - started}))"
     )
     variables = {
         "AWS_DEFAULT_REGION": "us-east-1",
