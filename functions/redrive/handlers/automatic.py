@@ -19,6 +19,7 @@ from redrive.domain.errors import RejectedError
 from redrive.domain.model import Model
 from redrive.domain.plan.run_plan import Execution
 from redrive.runtime.settings import settings
+from redrive.runtime.start import started
 from redrive.runtime.task import logger, task
 
 _settings = settings()
@@ -56,3 +57,6 @@ def handler(event: AutomaticTask, _context: LambdaContext) -> Step:
         step = notify(str(error), "REJECTED", "none", event.progress)
     logger.info("decided", next=step.next, reason=step.reason, waitSeconds=step.wait_seconds)
     return step
+
+
+started()

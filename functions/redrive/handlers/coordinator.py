@@ -33,6 +33,7 @@ from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, AnyTally, Tally
 from redrive.domain.sampling.sample import AnySample, Sample
 from redrive.runtime.metrics import RunMetrics
 from redrive.runtime.settings import settings
+from redrive.runtime.start import started
 from redrive.runtime.task import StepHandler, logger, task
 from redrive.workflow.clean_up import clean_up
 from redrive.workflow.plan import Planned, plan
@@ -227,3 +228,5 @@ def _write_page(event: ReportTask, made: Report) -> str | None:
 
 
 handler = StepHandler({"plan": _plan, "resume": _resume, "tally": _tally, "clean-up": _clean_up, "report": _report})
+
+started()

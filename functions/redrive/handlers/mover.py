@@ -25,6 +25,7 @@ from redrive.domain.moving.results import LaneWork, SliceResult
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.runtime.message_errors import MessageErrors
 from redrive.runtime.settings import settings
+from redrive.runtime.start import started
 from redrive.runtime.task import logger, task
 from redrive.workflow.move import VISIBILITY_SECONDS, Mover
 
@@ -69,3 +70,6 @@ def handler(event: MoveTask, context: LambdaContext) -> SliceResult:
     result = result.model_copy(update={"retries": event.retries})
     logger.info("slice done", lane=event.work.lane, round=event.work.round, **result.model_dump())
     return result
+
+
+started()

@@ -17,6 +17,7 @@ from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.sampling.sample import Sample
 from redrive.runtime.message_errors import MessageErrors
 from redrive.runtime.settings import settings
+from redrive.runtime.start import started
 from redrive.runtime.task import logger, task
 from redrive.workflow.sample import sample
 
@@ -56,3 +57,6 @@ def handler(event: SampleTask, context: LambdaContext) -> Sample:
     )
     logger.info("sampled", dlq=event.plan.dlq.name, sampled=found.sampled, nearExpiry=found.near_expiry)
     return found
+
+
+started()

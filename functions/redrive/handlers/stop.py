@@ -13,6 +13,7 @@ from redrive.adapters.sqs import Queues, sqs_client
 from redrive.domain.errors import RedriveError, guarded
 from redrive.domain.plan.request import parse_stop_request
 from redrive.runtime.settings import settings
+from redrive.runtime.start import started
 from redrive.runtime.task import logger
 from redrive.workflow.stop import stop
 
@@ -35,3 +36,6 @@ def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
         return {"errorType": type(error).__name__, "errorMessage": str(error)}
     logger.info("asked to stop", runId=stopping.run_id)
     return stopping.model_dump(mode="json")
+
+
+started()
