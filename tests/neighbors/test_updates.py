@@ -6,7 +6,7 @@ go on as they are, as they do in Lambda. The judge is that of the fault schedule
 
 from __future__ import annotations
 
-from dataclasses import replace
+from copy import replace
 from typing import Any
 
 import pytest

@@ -6,7 +6,7 @@ of its actions, Lambda Invoke, Step Functions StartExecution.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -19,8 +19,7 @@ from redrive.domain.moving.actions import Action, ApiError, ErrorKind, Send
 _NOT_SENT = {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Codes:
+class _Codes(NamedTuple):
     """The error codes of a service. Any other means refused below HTTP status 500, and uncertain from 500 on."""
 
     throttled: frozenset[str]

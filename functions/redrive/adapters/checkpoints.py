@@ -10,7 +10,6 @@ import json
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple
 from itertools import batched
 from typing import Any
 
@@ -90,7 +89,7 @@ class Checkpoints(Table):
         """
         now = time.time_ns()
         for index, chunk in enumerate(batched(records, _RECORDS_PER_ITEM, strict=False)):
-            packed = _packed([astuple(record) for record in chunk])
+            packed = _packed(chunk)
             sk = f"held#{now:020}#{work.lane:03}#{index:04}"
             self._client.put_item(TableName=self._name, Item=self._item(f"run#{plan.run_id}", sk, records=packed))
 

@@ -7,9 +7,9 @@ take longer than the requests.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from copy import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -27,8 +27,7 @@ _LATEST = "runs#(latest)"
 _NOT_ENDED = "-"
 
 
-@dataclass(frozen=True, slots=True)
-class LatestRun:
+class LatestRun(NamedTuple):
     """The latest run on a queue."""
 
     run_id: str

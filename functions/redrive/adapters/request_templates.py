@@ -14,9 +14,8 @@ import uuid
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -101,8 +100,7 @@ def _base64(value: bytes) -> str:
     return b64encode(value).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class RequestTemplate:
+class RequestTemplate(NamedTuple):
     """The template for all requests of one operation on one queue."""
 
     #: Scheme, host, and port of the endpoint.

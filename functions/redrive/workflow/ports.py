@@ -6,7 +6,7 @@ Implemented in `redrive.adapters` and `redrive.runtime`; the domain has the port
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from redrive.domain.plan.planning import QueueDirectory, QueueFacts, RunLocks
 from redrive.workflow.memory import Facts
@@ -98,8 +98,7 @@ class RunStore(RunLocks, Protocol):
         """Return how far a run was after its last round; None if it is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """How far a slice is."""
 
     result: SliceResult
@@ -110,8 +109,7 @@ class Checkpoint:
     finished: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """How far an earlier attempt at a slice got; None if there was none."""
 
     before: SliceResult | None = None

@@ -1,6 +1,7 @@
 """Decisions about automatic runs: whether one starts now, later, or not at all, and whether operators are notified."""
 
-from dataclasses import dataclass, field, replace
+from copy import replace
+from dataclasses import dataclass, field
 
 import pytest
 

@@ -6,9 +6,8 @@ Used by `redrive.domain.automatic.decisions`. The runs table stores the record.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -19,8 +18,7 @@ _DAY = 24 * 3600.0
 _MAX_FACTOR = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How often automatic runs may start."""
 
     #: Seconds between the first run and the second; doubles with each further run.

@@ -8,7 +8,8 @@ names does a message's own claim count, and only if AWS's configuration or the r
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from copy import replace
+from typing import NamedTuple
 
 from redrive.domain.judging.verdicts import Reason
 from redrive.domain.messages.destinations import DeliveryPolicy, Destination, Kind, queue, unqualified
@@ -21,8 +22,7 @@ from redrive.domain.plan.run_plan import RunPlan
 _MAX_FALSE_CLAIMS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What an envelope says: that something sends its failures to a queue, and where they were meant to go."""
 
     envelope: Envelope

@@ -6,8 +6,9 @@ Chosen by the judging, packed by the lane, delivered to by the adapters.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from copy import replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from redrive.domain.messages.message import MAX_BYTES
 from redrive.domain.messages.queues import QueueRef
@@ -41,8 +42,7 @@ class Kind(StrEnum):
 _QUEUES = frozenset({Kind.QUEUE, Kind.FIFO_QUEUE})
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """What receives a message."""
 
     kind: Kind
@@ -97,8 +97,7 @@ def unqualified(arn: str) -> str:
     return arn.removesuffix(":$LATEST")
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryPolicy:
+class DeliveryPolicy(NamedTuple):
     """What besides queues this deployment may deliver to; its roles allow the same and no more."""
 
     #: ARNs of functions and state machines. One with a version or an alias allows just that.

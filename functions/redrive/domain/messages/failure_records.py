@@ -7,7 +7,7 @@ that message, which is taken out, or it can't be redriven.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from copy import replace
 from typing import Any
 
 from redrive.domain.messages.envelopes import (

@@ -5,7 +5,6 @@ Made by `redrive.domain.messages.opening`; read by selection, repair, judging, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -27,8 +26,7 @@ class BlockedReason(StrEnum):
     UNREADABLE_RECORD = "unreadable-record"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """How the message failed, as far as the envelope says."""
 
     #: Name of the error.
@@ -43,8 +41,7 @@ class Failure:
     failed_at: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Recognized:
+class Recognized(NamedTuple):
     """What the outermost envelope says about the message in it."""
 
     envelope: Envelope

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Mapping
 from copy import replace
-from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 from typing import NamedTuple
 
@@ -76,8 +75,7 @@ class Provenance(NamedTuple):
         return text + "}"
 
 
-@dataclass(frozen=True, slots=True)
-class QuarantineNote:
+class QuarantineNote(NamedTuple):
     """Why a message is in quarantine."""
 
     #: The run that quarantined it.
@@ -111,8 +109,7 @@ def quarantine_note_of(message: ReceivedMessage, movers: frozenset[str]) -> Quar
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Belief:
+class Belief(NamedTuple):
     """Which provenance of a message is believed, for the messages of one dead-letter queue.
 
     The runs table's is, because nobody else writes it, and the attribute of a message that our own mover has sent: SQS

@@ -6,7 +6,7 @@ Called by `redrive.adapters.sqs`, which looks the queue up, and by the report, w
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from redrive.domain.errors import RejectedError
 
@@ -46,8 +46,7 @@ _ARN_COLONS = 5
 _AROUND = " \t\r\n\u00a0\u200b\"'`<>(),;"
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(NamedTuple):
     """Where this app is deployed: only queues there can be redriven."""
 
     partition: str
@@ -56,8 +55,7 @@ class Home:
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class QueueId:
+class QueueId(NamedTuple):
     """A queue as it was named; whether it exists is yet to be found out."""
 
     name: str

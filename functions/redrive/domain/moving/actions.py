@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from redrive.domain.messages.destinations import Destination
 from redrive.domain.messages.message import ReceivedMessage
@@ -25,8 +26,7 @@ class ErrorKind(StrEnum):
     LIMIT = "limit"  # too many messages are in flight in this queue
 
 
-@dataclass(frozen=True, slots=True)
-class ApiError:
+class ApiError(NamedTuple):
     """Why a request, or one entry of a batch, failed: the service's error code and what it means."""
 
     code: str
@@ -90,8 +90,7 @@ class SetVisibility:
 type Action = Receive | Send | Delete | SetVisibility
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """What a receive returned."""
 
     messages: Sequence[ReceivedMessage]

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from redrive.domain.moving.counting import LaneCounts
 from redrive.domain.moving.transitions import Event, HeldRecord, InHand, Stage
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """Why a message stays in the queue, and until when its last known receive kept it invisible."""
 
     reason: str

@@ -5,13 +5,12 @@ Made by the move step, read by the lane.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from redrive.domain.moving.transitions import HeldRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Notes:
+class Notes(NamedTuple):
     """What a lane has to record for others, as of one heartbeat."""
 
     #: Messages to keep invisible, with the receipt handles that release them.
@@ -21,8 +20,7 @@ class Notes:
     settled: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LaneSettings:
+class LaneSettings(NamedTuple):
     """What a lane needs to know."""
 
     #: The dead-letter queue is a FIFO queue.

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from redrive.domain.judging.verdicts import Verdict
 from redrive.domain.messages.message import ReceivedMessage
@@ -166,8 +167,7 @@ class InHand:
         return stage
 
 
-@dataclass(frozen=True, slots=True)
-class HeldRecord:
+class HeldRecord(NamedTuple):
     """A message that stays invisible until the run ends, and the handle that releases it."""
 
     message_id: str

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueAddress
@@ -23,8 +23,7 @@ _HOST = re.compile(r"[^A-Za-z0-9_.-]")
 _VALUE = re.compile(r"run=(?P<run>\S{1,100}) host=(?P<host>\S{0,64}) until=(?P<until>[0-9T:.+-]{1,40})")
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """Who moves the messages of a queue without a stack."""
 
     #: The run's id.

@@ -6,8 +6,7 @@ Called by the plan step with the queues and the lock as arguments.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from redrive.contracts.contract import MessageContract
 from redrive.domain.errors import RejectedError
@@ -27,8 +26,7 @@ _MAX_NAMES = 5
 MAX_PLAN_BYTES = 131_072
 
 
-@dataclass(frozen=True, slots=True)
-class QueueFacts:
+class QueueFacts(NamedTuple):
     """Attributes of a queue. Counts are approximate; retention and delay are in seconds."""
 
     waiting: int

@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -46,8 +45,7 @@ class StateError(Model):
     cause: Annotated[str, Field(alias="Cause")] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """What is known of a run at its end."""
 
     plan: RunPlan | None

@@ -6,8 +6,8 @@ Called when a run ends; `redrive.domain.runs.ending` decides what that means for
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from redrive.contracts.contract import Violation
 from redrive.domain.judging.verdicts import Reason
@@ -40,8 +40,7 @@ _ALLOW = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Skip:
+class _Skip(NamedTuple):
     """What a skip's reason means at the end of a run."""
 
     #: The run would have moved these messages if it could: it is incomplete without them.
@@ -100,8 +99,7 @@ SKIPS: Mapping[str, _Skip] = MappingProxyType(
 _UNKNOWN = _Skip(True, "docs/reference/reasons.md says what to do")
 
 
-@dataclass(frozen=True, slots=True)
-class Leftover:
+class Leftover(NamedTuple):
     """Messages that were left for one reason."""
 
     messages: int
