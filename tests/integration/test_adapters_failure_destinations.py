@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from redrive.adapters.failure_destinations import FailureDestinations
 from redrive.domain.judging.authority import Claim
 from redrive.domain.judging.verdicts import Reason
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 from tests.support.cloud_resources import code_archive
 from tests.support.moto_cloud import moto_cloud
 

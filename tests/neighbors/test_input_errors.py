@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redrive.domain.errors import RejectedError
-from redrive.domain.messages.envelopes import Envelope
-from redrive.domain.plan.request import parse_request, parse_stop_request
+from redrive.domain.messages.envelope_names import Envelope
+from redrive.domain.plan.request import parse_request
+from redrive.domain.plan.stop_request import parse_stop_request
 from tests.support.definitions import ROOT
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs/reference/input.schema.json").read_text()))

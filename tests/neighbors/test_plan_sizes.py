@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.judging.verdicts import Reason
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 from redrive.domain.messages.queues import QueueCounts
 from redrive.domain.moving.results import Counts, SliceResult, Totals
 from redrive.domain.plan.planning import plan_run

@@ -16,7 +16,7 @@ from docs import generate
 from redrive import VERSION
 from redrive.contracts.contract import Violation
 from redrive.domain.judging.verdicts import Reason, Redrive
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 from redrive.domain.messages.opened import BlockedReason
 from redrive.domain.plan.request import RedriveRequest
 from redrive.domain.rules.repair import Repair

@@ -16,7 +16,7 @@ from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.messages.message import MAX_BYTES, ReceivedMessage
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.moving.results import Counts, LaneWork, SliceResult
-from redrive.domain.plan.planning import QueueFacts
+from redrive.domain.plan.directories import QueueFacts
 from redrive.domain.plan.rates import MaxRate
 from redrive.domain.plan.request import RedriveRequest
 from redrive.domain.plan.run_plan import FORMAT, Execution, RunPlan

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueAddress, QueueRef
-from redrive.domain.plan.planning import QueueFacts
+from redrive.domain.plan.directories import QueueFacts
 from redrive.domain.plan.rates import MaxRate
 from redrive.domain.plan.run_plan import RunPlan
 

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from redrive.domain.errors import LockLostError, NotReleasedError
 from redrive.domain.messages.queues import QueueAddress, QueueRef
 from redrive.domain.moving.lane import Lane
-from redrive.domain.plan.planning import QueueFacts
+from redrive.domain.plan.directories import QueueFacts
 from redrive.workflow.ports import Peek
 from tests.faults.schedules import RECEIVE, VISIBILITY
 from tests.support import factories

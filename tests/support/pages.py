@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 from redrive.domain.moving.results import Counts
 from redrive.domain.page.document import page_of
 from redrive.domain.runs.ending import Status

@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from redrive.domain.judging.authority import Claim
 from redrive.domain.judging.verdicts import Reason
 from redrive.domain.messages.destinations import unqualified
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient

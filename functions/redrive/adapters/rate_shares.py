@@ -23,7 +23,7 @@ from redrive.adapters.error_codes import error_code
 from redrive.adapters.table import Table
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueRef
-from redrive.domain.plan.planning import ExecutionDirectory
+from redrive.domain.plan.directories import ExecutionDirectory
 from redrive.domain.plan.rates import MaxRate, Share, Shares, nothing_left, share_of
 
 if TYPE_CHECKING:

@@ -21,16 +21,18 @@ Each item has the `format` that `redrive.adapters.table` writes.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.adapters.table import Table
-from redrive.domain.automatic.limits import Record
 from redrive.domain.errors import LockLostError
-from redrive.domain.plan.run_plan import RunIdentity, RunPlan
-from redrive.domain.runs.continuation import RunProgress
-from redrive.domain.runs.tally import Tally
+
+if TYPE_CHECKING:
+    from redrive.domain.automatic.limits import Record
+    from redrive.domain.plan.run_plan import RunIdentity, RunPlan
+    from redrive.domain.runs.continuation import RunProgress
+    from redrive.domain.runs.tally import Tally
 
 
 class MetricsClaimError(Exception):
@@ -217,6 +219,9 @@ class RunTable(Table):
 
     def automatic(self, dlq_arn: str) -> tuple[Record, int]:
         """Return the record of a queue's automatic runs and its version; version 0 if there is no record yet."""
+        # Only automatic starts need it.
+        from redrive.domain.automatic.limits import Record  # noqa: PLC0415
+
         item = self._get(f"dlq#{dlq_arn}", "automatic")
         if item is None:
             return Record(), 0
@@ -242,6 +247,9 @@ class RunTable(Table):
 
 
 def _progress_in(item: dict[str, Any]) -> RunProgress:
+    # Only the coordinator needs it.
+    from redrive.domain.runs.continuation import RunProgress  # noqa: PLC0415
+
     return RunProgress.model_validate_json(item["progress"]["S"])
 
 

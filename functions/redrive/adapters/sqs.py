@@ -24,11 +24,12 @@ from redrive.domain.errors import NotReleasedError, RejectedError
 from redrive.domain.messages.queue_keys import KEY_ERRORS, KEY_USERS, key_remedy
 from redrive.domain.messages.queue_names import Home, QueueId, other_account, parse_queue
 from redrive.domain.messages.queues import IN_FLIGHT_LIMIT, QueueAddress, QueueRef
-from redrive.domain.plan.planning import QueueFacts
-from redrive.workflow.ports import Peek
+from redrive.domain.plan.directories import QueueFacts
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+    from redrive.workflow.ports import Peek
 
 # Threads of a full scan.
 PEEK_THREADS = 16

@@ -45,7 +45,7 @@ from redrive.command.shared import again, shared, subject, with_stack
 from redrive.domain.errors import RedriveError, RejectedError, StateFileError, SuspendedError
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.plain_text import redrive_command, shell_word
-from redrive.domain.plan.planning import find_queue
+from redrive.domain.plan.directories import find_queue
 from redrive.domain.plan.request import OnInvalid, parse_request
 from redrive.domain.plan.run_plan import Execution
 from redrive.domain.runs.record import final_record

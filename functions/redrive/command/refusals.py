@@ -16,7 +16,7 @@ from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.names import short_name
 from redrive.domain.plain_text import redrive_command
-from redrive.domain.plan.planning import find_queue
+from redrive.domain.plan.directories import find_queue
 
 
 def find_dlq(account: Account, name: str) -> QueueRef:

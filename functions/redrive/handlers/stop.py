@@ -11,7 +11,7 @@ from redrive.adapters.executions import Executions
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
 from redrive.domain.errors import RedriveError, guarded
-from redrive.domain.plan.request import parse_stop_request
+from redrive.domain.plan.stop_request import parse_stop_request
 from redrive.runtime.settings import settings
 from redrive.runtime.start import started
 from redrive.runtime.task import logger

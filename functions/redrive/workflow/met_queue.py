@@ -10,7 +10,7 @@ from collections.abc import Callable
 from redrive.domain.errors import RejectedError
 from redrive.domain.judging.verdicts import Reason
 from redrive.domain.messages.queues import QueueRef
-from redrive.domain.plan.planning import QueueDirectory
+from redrive.domain.plan.directories import QueueDirectory
 from redrive.domain.plan.rates import declared_max_rate
 
 

@@ -20,7 +20,7 @@ from redrive.domain.moving.lane import Lane
 from redrive.domain.moving.lane_settings import LaneSettings
 from redrive.domain.moving.rate_limiter import RateLimiter
 from redrive.domain.moving.results import LaneWork, SliceResult, smallest
-from redrive.domain.plan.planning import QueueDirectory
+from redrive.domain.plan.directories import QueueDirectory
 from redrive.domain.plan.rates import MaxRate, RateShares, less_than_wanted
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.workflow.memory import Memory

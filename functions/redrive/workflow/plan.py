@@ -8,15 +8,9 @@ from typing import Any
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.destinations import DeliveryPolicy
 from redrive.domain.model import Model
+from redrive.domain.plan.directories import ExecutionInputs
 from redrive.domain.plan.lease import check_lease
-from redrive.domain.plan.planning import (
-    ExecutionInputs,
-    check_contracts,
-    check_trusted,
-    plan_run,
-    reserve_shares,
-    take_lock,
-)
+from redrive.domain.plan.planning import check_contracts, check_trusted, plan_run, reserve_shares, take_lock
 from redrive.domain.plan.rates import RateShares
 from redrive.domain.plan.request import check_reason, parse_request
 from redrive.domain.plan.run_plan import Execution, RunPlan

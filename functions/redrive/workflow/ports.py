@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from redrive.domain.plan.planning import QueueDirectory, QueueFacts, RunLocks
+from redrive.domain.plan.directories import QueueDirectory, QueueFacts, RunLocks
 from redrive.workflow.memory import Facts
 
 if TYPE_CHECKING:
-    # The sampler's cold start shouldn't pay for the lane.
+    # No function's cold start should pay for what only others need.
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from redrive.contracts.contract import MessageContract

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.arns import arn_name
 from redrive.domain.model import Model
-from redrive.domain.plan.planning import ExecutionDirectory, QueueDirectory, find_queue
-from redrive.workflow.ports import RunStore
+from redrive.domain.plan.directories import ExecutionDirectory, QueueDirectory, find_queue
+
+if TYPE_CHECKING:
+    from redrive.workflow.ports import RunStore
 
 
 class Stopping(Model):

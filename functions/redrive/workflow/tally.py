@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from redrive.domain.moving.results import SliceResult
-from redrive.domain.plan.planning import QueueDirectory
+from redrive.domain.plan.directories import QueueDirectory
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.runs.continuation import RunProgress, successor_name
 from redrive.domain.runs.rate_over_time import with_point

@@ -1,7 +1,7 @@
 """The benchmarks that need no endpoint: they run for every envelope and every kind of contract."""
 
 from bench.envelopes import microseconds
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 from tests.support.samples import EVENTS
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from redrive.domain.judging.authority import Claim
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 from redrive.domain.messages.provenance import ATTRIBUTE, Provenance
 from tests.support import factories, wrapped
 

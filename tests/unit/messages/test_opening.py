@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 from redrive.domain.messages.json_text import NotJsonError
 from redrive.domain.messages.opened import BlockedReason
 from redrive.domain.messages.opening import MAX_DEPTH, open_message, raw_delivery, with_forward

@@ -5,7 +5,8 @@ import pytest
 from redrive.domain.errors import RejectedError
 from redrive.domain.model import Model
 from redrive.domain.plan.input_errors import EXPECTED
-from redrive.domain.plan.request import OnInvalid, RedriveRequest, parse_request, parse_stop_request
+from redrive.domain.plan.request import OnInvalid, RedriveRequest, parse_request
+from redrive.domain.plan.stop_request import parse_stop_request
 from redrive.domain.rules.repair import AttributeRule, Repair
 from redrive.domain.rules.selection import Selection
 

@@ -19,7 +19,7 @@ from redrive.domain.automatic.triggers import Trigger
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queues import QueueRef
 from redrive.domain.model import Model
-from redrive.domain.plan.planning import ExecutionDirectory, QueueDirectory
+from redrive.domain.plan.directories import ExecutionDirectory, QueueDirectory
 from redrive.domain.plan.run_plan import Execution
 from redrive.domain.runs.notification import Notification, notification
 

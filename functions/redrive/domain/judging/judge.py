@@ -15,7 +15,7 @@ from redrive.domain.errors import LogMessageError, RedriveError, RejectedError
 from redrive.domain.judging.authority import Authority
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip, Verdict
 from redrive.domain.messages.destinations import Destination, Kind, quarantine
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 from redrive.domain.messages.message import ReceivedMessage
 from redrive.domain.messages.opened import OpenedMessage
 from redrive.domain.messages.opening import open_message, raw_delivery, with_forward

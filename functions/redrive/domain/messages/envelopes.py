@@ -1,6 +1,7 @@
-"""The envelopes that AWS services put around a message on its way to a dead-letter queue.
+"""The formats of the envelopes that AWS services put around a message on its way to a dead-letter queue.
 
-Read by `redrive.domain.messages.opening`. Each model is a format from the AWS documentation, which it names.
+Read by `redrive.domain.messages.opening`, if a message looks as if it had one. Each model is a format from the AWS
+documentation, which it names.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Mapping
-from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -24,22 +24,6 @@ _SUBSCRIPTION = re.compile(
 )
 # No service counts further.
 _MAX_COUNT = 1_000_000_000
-
-
-class Envelope(StrEnum):
-    """What a service put around a message."""
-
-    NONE = "none"
-    LAMBDA_DESTINATION = "lambda-destination"
-    LAMBDA_ASYNC_DLQ = "lambda-async-dlq"
-    STREAM_BATCH_POINTER = "stream-batch-pointer"
-    SNS_NOTIFICATION = "sns-notification"
-    EVENTBRIDGE_RULE = "eventbridge-rule"
-    EVENTBRIDGE_SCHEDULER = "eventbridge-scheduler"
-    EVENTBRIDGE_SUBSCRIBER = "eventbridge-subscriber"
-    S3_EVENT = "s3-event"
-    S3_POINTER = "s3-pointer"
-    IOT_ERROR_ACTION = "iot-error-action"
 
 
 def _encodable(value: Any) -> Any:

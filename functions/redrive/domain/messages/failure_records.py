@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from copy import replace
 from typing import Any
 
+from redrive.domain.messages.envelope_names import Envelope
 from redrive.domain.messages.envelopes import (
     RECORD_VERSION,
     BatchPointer,
     BatchSize,
-    Envelope,
     FailedInvocation,
     IotErrorAction,
     LambdaDestination,

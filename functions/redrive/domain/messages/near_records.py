@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 from redrive.domain.messages.message import AttributeMap
 
 _ENOUGH = 3

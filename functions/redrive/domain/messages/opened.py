@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 from redrive.domain.messages.json_text import NotJsonError, parse
 from redrive.domain.messages.message import AttributeMap, ReceivedMessage
 from redrive.domain.messages.provenance import Provenance

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redrive.contracts.work import TooMuchWorkError
-from redrive.domain.messages.envelopes import AsyncDlqAttributes, Envelope, S3Event, S3TestEvent, SnsNotification
+from redrive.domain.messages.envelope_names import Envelope
+from redrive.domain.messages.envelopes import AsyncDlqAttributes, S3Event, S3TestEvent, SnsNotification
 from redrive.domain.messages.failure_records import by_body, unreadable
 from redrive.domain.messages.json_text import NotJsonError, parse
 from redrive.domain.messages.message import AttributeMap, ReceivedMessage

@@ -8,13 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from redrive.domain.messages.envelopes import (
-    AsyncDlqAttributes,
-    DeliveryAttributes,
-    Envelope,
-    RuleAttributes,
-    ScheduleAttributes,
-)
+from redrive.domain.messages.envelope_names import Envelope
+from redrive.domain.messages.envelopes import AsyncDlqAttributes, DeliveryAttributes, RuleAttributes, ScheduleAttributes
 from redrive.domain.messages.message import AttributeMap, ReceivedMessage
 from redrive.domain.messages.opened import BlockedReason, Failure, Recognized
 

@@ -1,7 +1,7 @@
 """Says what is wrong with an input: for each key what was expected and what kind of value was found.
 
-Called by `redrive.domain.plan.request`. Values are never repeated, because what is given by mistake can be anything,
-such as the body of a message.
+Called by `redrive.domain.plan.request` and `stop_request`. Values are never repeated, because what is given by mistake
+can be anything, such as the body of a message.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.errors import RejectedError
+from redrive.domain.messages.envelope_names import Envelope
+from redrive.domain.model import Model
 
 type _Place = tuple[str | int, ...]
 
@@ -81,6 +83,21 @@ _MAX_PROBLEMS = 10
 # What may be repeated of an input: names that look like a key, and short numbers.
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
 _MAX_NUMBER = 8
+
+
+def parsed[M: Model](model: type[M], given: Any) -> M:
+    """Return an input, parsed.
+
+    Raises
+    ------
+    RejectedError
+        Names each key that is wrong and what was expected.
+    """
+    try:
+        return model.from_json_object(given)
+    except ValidationError as error:
+        keys = [field.alias or name for name, field in model.model_fields.items()]
+        raise RejectedError(f"The input is invalid. {problems_in(error, keys)}.") from None
 
 
 def problems_in(error: ValidationError, keys: Sequence[str]) -> str:

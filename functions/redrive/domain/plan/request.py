@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, StrictBool, ValidationError
+from pydantic import Field, StrictBool
 
 from redrive.domain.errors import RejectedError
 from redrive.domain.model import Model
-from redrive.domain.plan.input_errors import problems_in
+from redrive.domain.plan.input_errors import parsed
 from redrive.domain.rules.repair import Repair
 from redrive.domain.rules.selection import Selection
 
@@ -138,13 +138,6 @@ class RedriveRequest(Model):
     ] = None
 
 
-class StopRequest(Model):
-    """The event of the function that stops a run."""
-
-    #: The dead-letter queue: its name, ARN, or URL.
-    dlq: Annotated[str, Field(min_length=1)]
-
-
 def parse_request(given: Any) -> RedriveRequest:
     """Return the input of an execution, parsed.
 
@@ -153,7 +146,7 @@ def parse_request(given: Any) -> RedriveRequest:
     RejectedError
         Names each key that is wrong and what was expected.
     """
-    return _parsed(RedriveRequest, given)
+    return parsed(RedriveRequest, given)
 
 
 def valid_request(given: Any) -> Mapping[str, Any] | None:
@@ -179,22 +172,3 @@ def check_reason(request: RedriveRequest) -> None:
             "The input is invalid. because: expected the reason for this run, since this deployment has RequireReason, "
             'found none. Add one, such as {"because": "INC-42: the tax service is back"}. Only dry runs need none.'
         )
-
-
-def parse_stop_request(given: Any) -> StopRequest:
-    """Return what a person gave to stop a run, parsed.
-
-    Raises
-    ------
-    RejectedError
-        Says what is wrong and what was expected.
-    """
-    return _parsed(StopRequest, given)
-
-
-def _parsed[M: Model](model: type[M], given: Any) -> M:
-    try:
-        return model.from_json_object(given)
-    except ValidationError as error:
-        keys = [field.alias or name for name, field in model.model_fields.items()]
-        raise RejectedError(f"The input is invalid. {problems_in(error, keys)}.") from None

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from redrive.contracts.contract import attribute_value
 from redrive.contracts.wildcards import matches
 from redrive.domain.messages.arns import arn_name
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 from redrive.domain.messages.json_text import NotJsonError
 from redrive.domain.messages.message import ReceivedMessage, check_attribute_name
 from redrive.domain.messages.opened import OpenedMessage, Payload

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 from redrive.domain.judging.verdicts import Reason
 from redrive.domain.model import DisplayName, Model
-from redrive.domain.sampling.sample import Sample
-from redrive.domain.sampling.summary import interval
+from redrive.domain.sampling.sample import Sample, interval
 
 
 class Expected(Model):

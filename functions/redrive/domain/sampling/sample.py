@@ -5,15 +5,19 @@ Made by `redrive.domain.sampling.summary`; part of the report.
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, WrapValidator
 
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 from redrive.domain.model import DisplayName, Model
 from redrive.domain.names import hash_of, is_hash
+
+# 95 % of a normal distribution is within this many standard deviations.
+_Z = 1.96
 
 
 class OriginKind(StrEnum):
@@ -147,3 +151,12 @@ class Sample(Model):
 
 #: A sample that another version may have made.
 AnySample = Annotated[Sample, WrapValidator(Sample.as_far_as_readable)]
+
+
+def interval(found: int, of: int) -> tuple[float, float]:
+    """Return the bounds of a share with 95 % confidence, from a sample (Wilson's score interval)."""
+    share, spread = found / of, _Z * _Z / of
+    middle = (share + spread / 2) / (1 + spread)
+    half = _Z / (1 + spread) * math.sqrt(share * (1 - share) / of + spread / (4 * of))
+    # Rounding must not move a bound across the share.
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))

@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 from redrive.domain.errors import RejectedError
 from redrive.domain.judging.judge import Judgment
 from redrive.domain.judging.verdicts import Quarantine, Reason, Redrive, Skip
-from redrive.domain.messages.envelopes import Envelope
+from redrive.domain.messages.envelope_names import Envelope
 from redrive.domain.messages.opening import raw_delivery
 from redrive.domain.names import hash_of
 from redrive.domain.plan.run_plan import RunPlan
 from redrive.domain.sampling.error_texts import error_type_name, normalized
 from redrive.domain.sampling.masking import masked_message, size_of
 from redrive.domain.sampling.origins import origin_of
-from redrive.domain.sampling.sample import Example, Sample, SampleGroup, Sizes
+from redrive.domain.sampling.sample import Example, Sample, SampleGroup, Sizes, interval
 
 # A message that SQS drops within this many seconds is near its expiry.
 NEAR_EXPIRY_SECONDS = 24 * 3600
@@ -32,8 +32,6 @@ MAX_GROUPS = 20
 MAX_EXAMPLE_BYTES = 8_000
 # Groups that are counted separately; all others are counted as one.
 _MAX_GROUPS_COUNTED = 1_000
-# 95 % of a normal distribution is within this many standard deviations.
-_Z = 1.96
 
 
 @dataclass(slots=True)
@@ -178,15 +176,6 @@ class Summary:
                 "example": self._examples.get(group),
             }
         )
-
-
-def interval(found: int, of: int) -> tuple[float, float]:
-    """Return the bounds of a share with 95 % confidence, from a sample (Wilson's score interval)."""
-    share, spread = found / of, _Z * _Z / of
-    middle = (share + spread / 2) / (1 + spread)
-    half = _Z / (1 + spread) * math.sqrt(share * (1 - share) / of + spread / (4 * of))
-    # Rounding must not move a bound across the share.
-    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def example_of(judgment: Judgment) -> Example | None:
