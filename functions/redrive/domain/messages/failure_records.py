@@ -24,7 +24,7 @@ from redrive.domain.messages.envelopes import (
 )
 from redrive.domain.messages.json_text import member_text
 from redrive.domain.messages.message import ReceivedMessage
-from redrive.domain.messages.near_records import nearly_a_record
+from redrive.domain.messages.near_records import nearly_a_record, unreadable
 from redrive.domain.messages.opened import BlockedReason, Failure, Recognized
 
 _BATCH = "BatchInfo"
@@ -49,13 +49,6 @@ def by_body(received: ReceivedMessage, text: str, content: JsonObject) -> Recogn
             known = _is_known(content) or found.envelope is Envelope.IOT_ERROR_ACTION
             return found if known else replace(found, blocked_reason=BlockedReason.UNKNOWN_VERSION)
     return unreadable(received, nearly_a_record(content))
-
-
-def unreadable(received: ReceivedMessage, envelope: Envelope | None) -> Recognized | None:
-    """Return what to make of a record that could not be read as a whole: nothing is taken out of it."""
-    if envelope is None:
-        return None
-    return Recognized(envelope, received, blocked_reason=BlockedReason.UNREADABLE_RECORD)
 
 
 def _is_known(content: JsonObject) -> bool:

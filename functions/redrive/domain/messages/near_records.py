@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from redrive.domain.messages.envelope_names import Envelope
-from redrive.domain.messages.message import AttributeMap
+from redrive.domain.messages.message import AttributeMap, ReceivedMessage
+from redrive.domain.messages.opened import BlockedReason, Recognized
 
 _ENOUGH = 3
 
@@ -121,3 +122,10 @@ def _keys(content: Mapping[str, Any]) -> Iterator[str]:
         for part in value if isinstance(value, list) else (value,):
             if isinstance(part, dict):
                 yield from (f"{outer}.{inner.lower()}" for inner in part)
+
+
+def unreadable(received: ReceivedMessage, envelope: Envelope | None) -> Recognized | None:
+    """Return what to make of a record that could not be read as a whole: nothing is taken out of it."""
+    if envelope is None:
+        return None
+    return Recognized(envelope, received, blocked_reason=BlockedReason.UNREADABLE_RECORD)

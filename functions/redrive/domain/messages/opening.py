@@ -8,19 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import replace
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.messages.envelope_names import Envelope
-from redrive.domain.messages.envelopes import AsyncDlqAttributes, S3Event, S3TestEvent, SnsNotification
-from redrive.domain.messages.failure_records import by_body, unreadable
 from redrive.domain.messages.json_text import NotJsonError, parse
 from redrive.domain.messages.message import AttributeMap, ReceivedMessage
-from redrive.domain.messages.near_records import RECORD_MARKS, nearly_a_record, nearly_attributes
+from redrive.domain.messages.near_records import RECORD_MARKS, nearly_a_record, nearly_attributes, unreadable
 from redrive.domain.messages.opened import Failure, OpenedMessage, Payload, Recognized
 from redrive.domain.messages.provenance import NO_BELIEF, Belief, Provenance
 from redrive.domain.messages.s3_pointers import Pointer, pointer_of
 from redrive.domain.messages.service_attributes import async_failure, by_attributes
+
+if TYPE_CHECKING:
+    from redrive.domain.messages.envelopes import SnsNotification
 
 # Envelopes in envelopes are opened to this depth; what is deeper stays as it is.
 MAX_DEPTH = 5
@@ -52,7 +53,7 @@ def open_message(received: ReceivedMessage, belief: Belief = NO_BELIEF) -> Opene
     inside = _look_inside(received, moved=moved)
     # What Lambda could not process is the message itself, even if it's the record of another failure.
     content = None if moved or inside.failure is not None else inside.innermost
-    record = None if content is None else by_body(received, *content)
+    record = None if content is None else _record_in(received, *content)
     if record is None and not moved:
         record = _nearly_recognized(received, content)
     if record is None:
@@ -82,7 +83,7 @@ def raw_delivery(opened: OpenedMessage) -> OpenedMessage:
     if opened.provenance.moved or Envelope.SNS_NOTIFICATION not in opened.envelopes:
         return opened
     inside = _object_in(opened.forward.body)
-    notification = None if inside is None else SnsNotification.of(inside[1])
+    notification = None if inside is None else _notification_in(inside[1])
     if notification is None:
         return opened
     inner, _ = _delivered(notification, moved=False)
@@ -179,7 +180,7 @@ def _look_inside(forward: ReceivedMessage, *, moved: bool) -> _Inside:
             return inside
         if found[0] == text:
             inside.payload = Payload(text, attributes, found[1])
-        notification = SnsNotification.of(found[1]) if "TopicArn" in found[1] else None
+        notification = _notification_in(found[1])
         if notification is None:
             _recognize_event(inside, found[1])
             return inside
@@ -202,7 +203,7 @@ def _nearly_recognized(received: ReceivedMessage, content: tuple[str, JsonObject
     message = members.get("message")
     if found is not None or "topicarn" not in members or not isinstance(message, str):
         return found
-    inner = None if content is None or SnsNotification.of(content[1]) else _object_in(message)
+    inner = None if content is None or _notification_in(content[1]) else _object_in(message)
     return None if inner is None else unreadable(received, nearly_a_record(inner[1]))
 
 
@@ -213,7 +214,24 @@ def _has_mark(text: str, *, moved: bool) -> bool:
     return any(map(text.lower().__contains__, _MARKS))
 
 
+def _record_in(received: ReceivedMessage, text: str, content: JsonObject) -> Recognized | None:
+    # Few messages are in envelopes, and importing the formats takes a part of a cold start.
+    from redrive.domain.messages.failure_records import by_body  # noqa: PLC0415
+
+    return by_body(received, text, content)
+
+
+def _notification_in(content: JsonObject) -> SnsNotification | None:
+    if "TopicArn" not in content:
+        return None
+    from redrive.domain.messages.envelopes import SnsNotification  # noqa: PLC0415
+
+    return SnsNotification.of(content)
+
+
 def _recognize_event(inside: _Inside, content: JsonObject) -> None:
+    from redrive.domain.messages.envelopes import S3Event, S3TestEvent  # noqa: PLC0415
+
     event = S3Event.of(content) if "Records" in content else None
     if event is not None and event.is_of_s3:
         inside.envelopes.append(Envelope.S3_EVENT)
@@ -229,8 +247,11 @@ def _delivered(notification: SnsNotification, *, moved: bool) -> tuple[Attribute
     moved the message, they were in the source queue, and its consumer reads them.
     """
     attributes = notification.sqs_attributes()
-    failure = None if moved else async_failure(attributes)
-    return (attributes if failure is None else AsyncDlqAttributes.stripped(attributes)), failure
+    failed = None if moved else async_failure(attributes)
+    if failed is None:
+        return attributes, None
+    failure, own = failed
+    return own, failure
 
 
 def _object_in(text: str) -> tuple[str, JsonObject] | None:

@@ -7,31 +7,48 @@ on.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from redrive.domain.messages.envelope_names import Envelope
-from redrive.domain.messages.envelopes import AsyncDlqAttributes, DeliveryAttributes, RuleAttributes, ScheduleAttributes
 from redrive.domain.messages.message import AttributeMap, ReceivedMessage
 from redrive.domain.messages.opened import BlockedReason, Failure, Recognized
 
+if TYPE_CHECKING:
+    from redrive.domain.messages.envelopes import DeliveryAttributes
+
+# Without one of these, no service has said anything.
+_TELLING = frozenset({"SCHEDULE_ARN", "RULE_ARN", "ErrorCode"})
 # More digits than that aren't a number of attempts.
 _MAX_DIGITS = 9
 
 
 def by_attributes(received: ReceivedMessage) -> Recognized | None:
     """Return what a service's attributes say, or None if there are none; those of several services say nothing."""
-    found = list(_found(received)) if received.attributes else []
+    found = [] if _TELLING.isdisjoint(received.attributes) else list(_found(received))
     if len(found) > 1:
         return Recognized(found[0].envelope, received, blocked_reason=BlockedReason.UNREADABLE_RECORD)
     return found[0] if found else None
 
 
-def async_failure(attributes: AttributeMap) -> Failure | None:
-    """Return how a function failed on an event, as the attributes in its dead-letter queue or topic say."""
-    found = AsyncDlqAttributes.on(attributes) if "ErrorCode" in attributes else None
-    return None if found is None else Failure(message=found.error_message, code=found.error_code)
+def async_failure(attributes: AttributeMap) -> tuple[Failure, AttributeMap] | None:
+    """Return how a function failed on an event, as the attributes in its dead-letter queue or topic say.
+
+    With it come the attributes that the event itself has.
+    """
+    if "ErrorCode" not in attributes:
+        return None
+    from redrive.domain.messages.envelopes import AsyncDlqAttributes  # noqa: PLC0415
+
+    found = AsyncDlqAttributes.on(attributes)
+    if found is None:
+        return None
+    return Failure(message=found.error_message, code=found.error_code), AsyncDlqAttributes.stripped(attributes)
 
 
 def _found(received: ReceivedMessage) -> Iterator[Recognized]:
+    # Few queues have such messages, and the formats take a part of a cold start.
+    from redrive.domain.messages.envelopes import RuleAttributes, ScheduleAttributes  # noqa: PLC0415
+
     attributes = received.attributes
     if "SCHEDULE_ARN" in attributes and (schedule := ScheduleAttributes.on(attributes)) is not None:
         # Only a payload that is said to be whole is.
@@ -42,10 +59,10 @@ def _found(received: ReceivedMessage) -> Iterator[Recognized]:
         yield _undelivered(received, Envelope.EVENTBRIDGE_SCHEDULER, schedule, schedule.schedule, blocked)
     if "RULE_ARN" in attributes and (rule := RuleAttributes.on(attributes)) is not None:
         yield _undelivered(received, Envelope.EVENTBRIDGE_RULE, rule, rule.rule)
-    failure = async_failure(attributes)
-    if failure is not None:
-        forward = received.with_content(received.body, AsyncDlqAttributes.stripped(attributes))
-        yield Recognized(Envelope.LAMBDA_ASYNC_DLQ, forward, failure)
+    failed = async_failure(attributes)
+    if failed is not None:
+        failure, own = failed
+        yield Recognized(Envelope.LAMBDA_ASYNC_DLQ, received.with_content(received.body, own), failure)
 
 
 def _undelivered(
