@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, PydanticUserError, ValidationError
 
-from redrive.contracts.marks import Marks, marks_of_model, schema_of
+if TYPE_CHECKING:
+    from redrive.contracts.marks import Marks
 
 # Marks on a contract's fields (`json_schema_extra`), read from its JSON Schema: SAFE values may appear in samples if
 # the message is valid and the value matched the part that has the mark; PERSONAL values must never leave a function
@@ -35,8 +36,7 @@ class Violation(StrEnum):
     INVALID_ATTRIBUTE = "invalid-attribute"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that failed in validation, without any value from the message."""
 
     #: Path of the field.
@@ -89,8 +89,7 @@ class MessageContract(Protocol):
         """Return which values of body and attributes may be shown; raise the same errors."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message[B: ContractModel, A: ContractModel]:
+class Message[B: ContractModel, A: ContractModel](NamedTuple):
     """A message that satisfies its contract."""
 
     body: B
@@ -162,6 +161,9 @@ class Contract[B: ContractModel, A: ContractModel]:
         ContractViolationError
             If the message breaks the contract.
         """
+        # Only samples need them: no consumer, and no function that moves messages.
+        from redrive.contracts.marks import marks_of_model  # noqa: PLC0415
+
         message = self.parse(body, attributes)
         return marks_of_model(message.body), marks_of_model(message.attributes)
 
@@ -174,6 +176,16 @@ def attribute_value(value: Mapping[str, Any]) -> str | bytes | None:
             return found
     # Lambda passes bytes in base64 (Lambda developer guide, "Example Amazon SQS message event").
     return b64decode(value["binaryValue"]) if value.get("binaryValue") is not None else None
+
+
+@cache
+def schema_of(model: type[BaseModel]) -> Mapping[str, Any]:
+    """Return the JSON Schema of a model."""
+    try:
+        return model.model_json_schema()
+    except PydanticUserError:
+        # JSON Schema can't express one of the types: only the top-level names are known.
+        return {"properties": {name: {} for name in model.model_fields}}
 
 
 def property_names(schema: Any) -> frozenset[str]:

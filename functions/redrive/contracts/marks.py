@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel, PydanticUserError, RootModel
+from pydantic import BaseModel, RootModel
 
+from redrive.contracts.contract import schema_of
 from redrive.contracts.schema_parts import InvalidSchemaError, Part, Parts
 
 _SAFE, _PERSONAL = "x-safe", "x-personal"
@@ -118,16 +119,6 @@ def marks_of_json(parts: Parts, draft: int, holds: Holds, value: Any) -> Marks:
 def marks_of_model(parsed: BaseModel) -> Marks | None:
     """Return the marks of what pydantic parsed, or None if its model has no usable JSON Schema."""
     return _marks_of_model(parsed, ())
-
-
-@cache
-def schema_of(model: type[BaseModel]) -> Mapping[str, Any]:
-    """Return the JSON Schema of a model."""
-    try:
-        return model.model_json_schema()
-    except PydanticUserError:
-        # JSON Schema can't express one of the types: only the top-level names are known.
-        return {"properties": {name: {} for name in model.model_fields}}
 
 
 # Models

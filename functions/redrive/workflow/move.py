@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from redrive.domain.errors import LogMessageError, RejectedError
 from redrive.domain.judging.authority import Authority, Confirm
@@ -56,8 +56,7 @@ _RATE_OF_A_REQUEST = 25
 _HOLD = (600, 11 * 3600)
 
 
-@dataclass(frozen=True, slots=True)
-class Mover:
+class Mover(NamedTuple):
     """Moves the slices of one process, from run to run."""
 
     #: Runs lanes on a run's dead-letter queue.

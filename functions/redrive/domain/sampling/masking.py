@@ -11,18 +11,20 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
 from redrive.contracts.contract import ContractViolationError, MessageContract, attribute_value
-from redrive.contracts.marks import Marks
 from redrive.contracts.work import TooMuchWorkError
 from redrive.domain.messages.json_text import NotJsonError
 from redrive.domain.messages.message import utf8_size
 from redrive.domain.messages.opened import Payload
 from redrive.domain.names import display_name
 from redrive.domain.sampling.sample import MaskedMessage
+
+if TYPE_CHECKING:
+    from redrive.contracts.marks import Marks
 
 HIDDEN = "<hidden>"
 # Names of fields that likely contain personal data or a secret, regardless of the contract; compared in lowercase and
