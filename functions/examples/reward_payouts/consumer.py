@@ -26,7 +26,8 @@ _client = boto3.client(
     config=Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 3}),
 )
 _ledger = RewardLedger(_client)
-_gateway = PaymentGateway(_client, SSMProvider())
+# A client of its own session would read all of botocore's data again.
+_gateway = PaymentGateway(_client, SSMProvider(boto3_client=boto3.client("ssm")))
 # A failed message blocks only its own group, not the whole batch.
 _processor = SqsFifoPartialProcessor(skip_group_on_error=True)
 # A batch often holds one member's payouts only. If a batch that fails as a whole counted as a function error, Lambda

@@ -23,7 +23,8 @@ from redrive.domain.errors import guarded
 _OUTAGE_MAX_AGE = 1
 
 logger = Logger()
-_parameters = SSMProvider()
+# A client of its own session would read all of botocore's data again.
+_parameters = SSMProvider(boto3_client=boto3.client("ssm"))
 _table = boto3.client("dynamodb")
 
 
