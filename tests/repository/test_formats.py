@@ -51,7 +51,7 @@ def test_what_a_run_passes_on_differs_from_no_release_with_the_same_format():
 
 
 def test_what_outlives_a_run_changes_only_with_the_format_of_rows():
-    found = digest(Record, Shares, held=list(HeldRecord.__dataclass_fields__))
+    found = digest(Record, Shares, held=list(HeldRecord._fields))
     assert found == ROWS[ROW_FORMAT], "a row of this format has other parts in the last release"
 
 
