@@ -60,15 +60,19 @@ scenario: setup-demo ## run one scenario of local/scenarios: make scenario NAME=
 
 .PHONY: check test lint unit
 check: lint unit ## lint, types, and quick unit tests, in a minute on two idle cores
-test: lint ## lint, types, and all tests, with the coverage of functions/
+test: setup ## lint, types, and all tests, with the coverage of functions/
+# Tests often wait, so there is time for the rest meanwhile.
+	@$(MAKE) --no-print-directory -j4 tests style types template
+lint: setup ## ruff, mypy, import-linter, and SAM's own check of the template
+	@$(MAKE) --no-print-directory -j3 --output-sync=target style types template
+.PHONY: tests style types template
+tests:
 # tests/conftest.py orders the files. Otherwise, those with few tests come last, and end-to-end tests take longest.
 	@COVERAGE_CORE=sysmon $(DEV) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --cov
-lint: setup ## ruff, mypy, import-linter, and SAM's own check of the template
+style:
 	@$(DEV) -m ruff check .
 	@$(DEV) -m ruff format --check --quiet .
 	@out=$$(PYTHONPATH=functions .venvs/dev/bin/lint-imports --no-cache 2>&1) || { echo "$$out"; exit 1; }
-	@$(MAKE) --no-print-directory -j2 --output-sync=target types template
-.PHONY: types template
 types:
 	@$(DEV) -m mypy
 template:
