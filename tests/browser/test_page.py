@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -14,8 +15,7 @@ from redrive.domain.page.document import MAX_BYTES, page_of
 from tests.support.browsers import AXE, browser, chromium
 from tests.support.pages import HOSTILE, page_with, record_of, sample_reports
 
-PAGES = {name: page_of(report, record_of(report)) for name, report in sample_reports().items()}
-PAGES["hostile"] = page_with("".join(HOSTILE[:6]))
+REPORTS = sample_reports()
 # What differs in structure; the other statuses differ in a word.
 DIFFERENT = ("documented", "DRY_RUN", "REJECTED", "INCOMPLETE", "largest")
 PHONE = {"width": 360, "height": 740}
@@ -36,6 +36,13 @@ def chrome() -> Iterator[Browser]:
         pytest.skip(reason)
     with browser(path) as started:
         yield started
+
+
+@cache
+def page(name: str) -> str:
+    if name == "hostile":
+        return page_with("".join(HOSTILE[:6]))
+    return page_of(REPORTS[name], record_of(REPORTS[name]))
 
 
 @contextmanager
@@ -73,7 +80,7 @@ def opened(chrome: Browser, content: str, **settings: Any) -> Iterator[tuple[Pag
 
 @pytest.mark.parametrize("name", DIFFERENT)
 def test_axe_finds_nothing(chrome, name):
-    with opened(chrome, PAGES[name]) as (tab, _, _):
+    with opened(chrome, page(name)) as (tab, _, _):
         tab.evaluate(OPEN_ALL)
         tab.evaluate(AXE.read_text())
         checks = checked(tab, {})
@@ -98,35 +105,35 @@ def checked(tab: Page, options: dict[str, Any]) -> list[str]:
 def test_dark_is_dark_and_light_is_light(chrome):
     shades = []
     for scheme in ("light", "dark"):
-        with opened(chrome, PAGES["documented"], color_scheme=scheme) as (tab, _, _):
+        with opened(chrome, page("documented"), color_scheme=scheme) as (tab, _, _):
             color = tab.evaluate("getComputedStyle(document.documentElement).backgroundColor")
             shades.append(sum(map(int, color.removeprefix("rgb(").removesuffix(")").split(","))))
     assert shades[0] > 700
     assert shades[1] < 150
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*REPORTS, "hostile"])
 def test_a_phone_scrolls_in_one_direction_only_and_the_page_asks_for_nothing(chrome, name):
-    with opened(chrome, PAGES[name], viewport=PHONE) as (tab, requests, complaints):
+    with opened(chrome, page(name), viewport=PHONE) as (tab, requests, complaints):
         tab.evaluate(OPEN_ALL)
         assert not tab.evaluate(TOO_WIDE)
         assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         assert len(requests) == 2, requests  # as the browser and as the server see the page's own
         assert not complaints
-    assert len(PAGES[name].encode()) < MAX_BYTES
+    assert len(page(name).encode()) < MAX_BYTES
 
 
 def test_hostile_texts_make_no_elements_in_a_browser(chrome):
     with opened(chrome, page_with("x")) as (tab, _, _):
         harmless = tab.evaluate(ELEMENTS)
-    with opened(chrome, PAGES["hostile"]) as (tab, requests, complaints):
+    with opened(chrome, page("hostile")) as (tab, requests, complaints):
         assert tab.evaluate(ELEMENTS) == harmless
         assert len(requests) == 2
         assert not complaints
 
 
 def test_paper_has_what_is_folded_on_a_screen(chrome):
-    with opened(chrome, PAGES["documented"]) as (tab, _, _):
+    with opened(chrome, page("documented")) as (tab, _, _):
         caption = tab.get_by_text("How far the run was")
         assert not caption.is_visible()
         tab.emulate_media(media="print", color_scheme="dark")

@@ -9,9 +9,8 @@ from typing import Any
 
 import hcl2
 import pytest
-from cfnlint.api import lint_file
-from cfnlint.config import ManualArgs
 
+from tests.support.cfn_lint import linted
 from tests.support.definitions import ROOT, template
 from tests.support.rendering import transformed
 
@@ -21,11 +20,6 @@ FOURTEEN_DAYS = 14 * 24 * 3600
 CDK_PYTHON = ROOT / ".venvs" / "snippets" / "bin" / "python"
 # The CDK writes a DependsOn beside a GetAtt that means the same.
 REDUNDANT_DEPENDENCY = "W3005"
-
-
-def linted(path: Path, ignored: list[str] | None = None) -> list[str]:
-    config = ManualArgs(regions=["us-east-1"], ignore_checks=ignored or [])
-    return [str(match) for match in lint_file(path, config=config)]
 
 
 def test_the_guide_links_to_every_snippet():

@@ -3,14 +3,9 @@
 import json
 import re
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import pytest
 from botocore.session import Session
-from cfnlint.api import lint_file
-from cfnlint.config import ManualArgs
-from cfnlint.helpers import REGIONS
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +13,7 @@ from redrive.domain.judging.verdicts import Reason
 from redrive.domain.messages.arns import CONSOLES
 from redrive.domain.page.document import PREFIX
 from redrive.domain.runs.leftovers import SKIPS
+from tests.support.cfn_lint import linted, regions, resource_types
 from tests.support.definitions import ROOT, TEMPLATE, functions, listed, resources, statements, template
 from tests.support.rendering import holds, rendered, transformed
 from tests.support.samples import load
@@ -73,7 +69,7 @@ def test_every_parameter_is_used():
 
 @pytest.mark.slow
 def test_cfn_lint_has_nothing_to_say():
-    assert [str(match) for match in lint_file(Path(TEMPLATE), config=ManualArgs(regions=["us-east-1"]))] == []
+    assert linted(TEMPLATE) == []
 
 
 @pytest.mark.parametrize("section", ["Parameters", "Outputs"])
@@ -299,22 +295,23 @@ WITHOUT_FUNCTION_URLS = {
 
 def test_each_region_whose_function_urls_are_known_gets_one():
     standard = set(Session().get_available_regions("lambda"))
-    known = {region for region in standard if "AWS::Lambda::Url" in PROVIDER_SCHEMA_MANAGER.get_resource_types(region)}
+    known = {region for region in standard if "AWS::Lambda::Url" in resource_types(region)}
     assert known & WITHOUT_FUNCTION_URLS
-    found = {region for region in REGIONS if holds("WithEmailTasksUrl", {"AWS::Region": region})}
+    found = {region for region in regions() if holds("WithEmailTasksUrl", {"AWS::Region": region})}
     assert found == known - WITHOUT_FUNCTION_URLS
     assert not holds("WithEmailTasksUrl", {"AWS::Region": "us-east-1", "Examples": "false"})
     assert not holds("WithEmailTasksUrl", {"AWS::Region": "xx-newest-1"})
 
 
-@pytest.mark.parametrize("region", REGIONS)
-def test_by_default_every_region_has_every_type_of_resource(region):
-    types = {
-        found["Type"]
+def test_by_default_every_region_has_every_type_of_resource():
+    missing = {
+        (region, found["Type"])
+        for region in regions()
         for found in transformed()["Resources"].values()
         if "Condition" not in found or holds(found["Condition"], {"AWS::Region": region})
+        if found["Type"] not in resource_types(region)
     }
-    assert types - set(PROVIDER_SCHEMA_MANAGER.get_resource_types(region)) == set()
+    assert missing == set()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -14,10 +14,13 @@ import pytest
 from redrive.domain.messages.queues import QueueRef
 from tests.support import factories
 from tests.support.definitions import functions
-from tests.support.interpreter import TOPIC, Finished, Interpreter, interpreter
+from tests.support.executions import TOPIC, Finished
 from tests.support.jsonata_engines import Reference, reference
 from tests.support.moto_cloud import MotoCloud, moto_cloud
 from tests.support.samples import load
+
+if TYPE_CHECKING:
+    from tests.support.interpreter import Interpreter
 
 
 class Account:
@@ -83,6 +86,9 @@ def jsonata() -> Iterator[Reference]:
 @contextmanager
 def new_account(jsonata: Reference) -> Iterator[Account]:
     """Provide an account without messages."""
+    # Importing it takes seconds, and each worker of pytest-xdist imports this module to collect.
+    from tests.support.interpreter import interpreter  # noqa: PLC0415
+
     accounts: list[Account] = []
 
     def invoke(name: str, event: Any) -> Any:

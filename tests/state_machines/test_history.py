@@ -7,7 +7,7 @@ import pytest
 
 from redrive.domain.runs.tally import MAX_HISTORY_EVENTS, MAX_LANES
 from tests.support.definitions import definition
-from tests.support.interpreter import TaskError
+from tests.support.executions import TaskError
 
 # Step Functions developer guide, "Step Functions service quotas": maximum execution history size.
 LIMIT = 25_000

@@ -1,17 +1,22 @@
 """Every Retry and every Catch of both workflows, taken once, with what the functions really answer, without a pause."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 
 from tests.state_machines.conftest import new_account
 from tests.support.definitions import definition
-from tests.support.interpreter import Finished, Functions, Interpreter, TaskError, interpreter
+from tests.support.executions import Finished, Functions, TaskError
 from tests.support.moto_cloud import moto_cloud
 from tests.support.samples import sample
+
+if TYPE_CHECKING:
+    from tests.support.interpreter import Interpreter
 
 # An error that no retrier names.
 ANY = "SomethingElse"
@@ -73,6 +78,7 @@ def answers(jsonata) -> dict[tuple[str, str | None], Any]:
 @pytest.fixture(scope="module")
 def replay(jsonata, answers) -> Iterator[Interpreter]:
     """An interpreter whose functions answer what they answered before."""
+    from tests.support.interpreter import interpreter  # noqa: PLC0415
 
     def answer(name: str, event: Any) -> Any:
         step = event.get("step")

@@ -5,12 +5,11 @@ import json
 from typing import Any
 
 import pytest
-from cfnlint.api import lint
-from cfnlint.config import ManualArgs
 
 from tests.support.asl_rules import problems
+from tests.support.cfn_lint import linted
 from tests.support.definitions import DEFINITIONS, definition
-from tests.support.interpreter import VALUES
+from tests.support.executions import VALUES
 
 BROKEN: dict[str, Any] = {
     "QueryLanguage": "JSONata",
@@ -112,23 +111,22 @@ def test_what_breaks_a_rule_of_the_whole_is_found(key, value):
 # cfn-lint knows a schema of definitions, but sees only those that are in a template.
 
 
-def linted(states: dict[str, Any]) -> list[str]:
+def linted_definition(states: dict[str, Any]) -> list[str]:
     text = json.dumps(states)
     for placeholder, value in VALUES.items():
         arn = value if value.startswith(("arn:", "aws")) else f"arn:aws:lambda:us-east-1:123456789012:function:{value}"
         text = text.replace(f"${{{placeholder}}}", arn)
     properties = {"RoleArn": "arn:aws:iam::123456789012:role/workflow", "DefinitionString": text}
     machine = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
-    found = lint(json.dumps({"Resources": {"Workflow": machine}}), config=ManualArgs(regions=["us-east-1"]))
-    return [f"{match.rule.id}: {match.message}" for match in found]
+    return linted(json.dumps({"Resources": {"Workflow": machine}}))
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_cfn_lint_accepts_the_definitions(name):
-    assert linted(definition(name)) == []
+    assert linted_definition(definition(name)) == []
 
 
 def test_cfn_lint_sees_the_definition():
     broken = copy.deepcopy(definition())
     del broken["States"]["Report"]["Next"]
-    assert [problem[:5] for problem in linted(broken)] == ["E3601"]
+    assert [problem[:5] for problem in linted_definition(broken)] == ["E3601"]

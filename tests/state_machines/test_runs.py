@@ -10,7 +10,7 @@ from redrive.domain.errors import RejectedError
 from redrive.domain.runs.tally import WAIT_SECONDS
 from tests.state_machines.conftest import new_account
 from tests.support.definitions import DEFINITIONS, definition
-from tests.support.interpreter import MAX_CAUSE, TaskError
+from tests.support.executions import MAX_CAUSE, TaskError
 from tests.support.jsonata_reading import expressions
 from tests.support.samples import sample
 

@@ -47,65 +47,12 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from redrive.domain.errors import RedriveError
 from tests.support.definitions import definition
+from tests.support.executions import ACCOUNT, MAX_CAUSE, REGION, VALUES, Finished, Functions, TaskError
 from tests.support.jsonata_engines import UNDEFINED, Evaluate, EvaluationError
 
-ACCOUNT = "123456789012"
-REGION = "us-east-1"
-TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:redrive-reports"
-#: What the template puts into the definitions.
-VALUES = {
-    "Partition": "aws",
-    "ReportTopicArn": TOPIC,
-    "RedriveStateMachineArn": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:redrive",
-    **{f"{name}FunctionArn": name for name in ("Coordinator", "Sampler", "Mover", "Automatic")},
-}
-#: A cause is cut off here (Step Functions API reference, TaskFailedEventDetails and FailExecution).
-MAX_CAUSE = 32_768
 _SECONDS = 60.0
 # Parsing takes as long as running, and what is parsed holds no state.
 _parse = cache(AmazonStateLanguageParser.parse)
-
-type Functions = Callable[[str, Any], Any]
-
-
-class TaskError(Exception):
-    """What a task fails with.
-
-    Parameters
-    ----------
-    error, cause : str
-        As a Retry and a Catch see them.
-    late : bool
-        Whether the task has done its work by then.
-    """
-
-    def __init__(self, error: str, cause: str = "", *, late: bool = False) -> None:
-        super().__init__(error)
-        self.error = error
-        self.cause = cause
-        self.late = late
-
-
-@dataclass(frozen=True)
-class Finished:
-    """An execution that has ended."""
-
-    status: str
-    output: Any
-    error: str | None
-    cause: str | None
-    events: list[dict[str, Any]]
-    arn: str
-
-    @property
-    def states(self) -> list[str]:
-        """The states that it entered, in order."""
-        entered = [event.get("stateEnteredEventDetails") for event in self.events]
-        return [details["name"] for details in entered if details]
-
-    def entered(self, state: str) -> int:
-        """Return how often a state was entered."""
-        return Counter(self.states)[state]
 
 
 @dataclass
