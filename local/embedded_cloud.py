@@ -25,6 +25,7 @@ from botocore.config import Config
 
 from local import call_recorder, sam_deployment
 from local.process_identity import started_at
+from local.shared_client import shared
 from local.workspace import ROOT, STATE_DIRECTORY, EmbeddedCloudError, cloud_python
 
 __all__ = [
@@ -234,7 +235,7 @@ class EmbeddedCloud:
             # Creating a client takes longer than most calls. Threads can share one.
             key = (service_name, endpoint_url)
             if key not in self._clients:
-                self._clients[key] = self._new_client(service_name, endpoint_url, Config())
+                self._clients[key] = shared(self._new_client(service_name, endpoint_url, Config()))
             return self._clients[key]
         return self._new_client(service_name, endpoint_url, config)
 

@@ -4,11 +4,15 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from itertools import batched, zip_longest
 from pathlib import Path
 
+import boto3
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.process_state import changes, process_state
 
 TESTS = Path(__file__).parent
 pytest_plugins = ("tests.permissions.plugin",)
@@ -21,6 +25,8 @@ os.environ.update(
 )
 for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
     os.environ.pop(name, None)
+# Otherwise, whoever makes a client first sets it.
+boto3.setup_default_session()
 # With it, jsonschema makes 38 parsers as it's imported, to check the format of IRIs, which no schema here has.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 # On a machine with other work, a slow draw says nothing about the code.
@@ -32,6 +38,15 @@ gc.disable()
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 # A shell makes background jobs ignore Ctrl-C, and the processes that tests start and interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def restored() -> Iterator[None]:
+    """Fail the last test of a file that changes what the files after it in this process share."""
+    before = process_state()
+    yield
+    changed = changes(before, process_state())
+    assert not changed, f"expected a file to restore what it changes for all tests, but it has changed {changed}"
 
 
 def pytest_collection_finish() -> None:

@@ -51,9 +51,11 @@ from redrive.workflow.report import Reported, report
 from redrive.workflow.tally import tally
 from tests.hostile.wire import MOVER, Delivery, Wire, plugged_in
 from tests.support import factories
+from tests.support.botocore_caches import keep_what_is_the_same
 from tests.support.fakes import FakeExecutions
 from tests.support.model_table import ModelTable
 
+keep_what_is_the_same()
 THREADS = 4
 # An item of DynamoDB, and a key (DynamoDB developer guide, "Quotas").
 _MAX_ITEM, _MAX_KEY = 400_000, 2_048

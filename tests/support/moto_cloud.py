@@ -16,9 +16,10 @@ from itertools import batched
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 from unittest.mock import patch
+from weakref import WeakKeyDictionary, ref
 
 import boto3
-from botocore import useragent
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.core import responses
@@ -27,9 +28,11 @@ from moto.sqs import models
 from moto.sqs.models import DEFAULT_SENDER_ID, SQSBackend
 from moto.sqs.responses import SQSResponse
 
+from local.shared_client import shared
 from redrive.adapters.sqs import Queues
 from redrive.domain.messages.queues import QueueRef
 from redrive.workflow.ports import Peek
+from tests.support.botocore_caches import keep_what_is_the_same
 from tests.support.definitions import resources
 
 if TYPE_CHECKING:
@@ -53,12 +56,12 @@ def _note_call(model: Any, params: dict[str, Any], **_: Any) -> None:
     _calls.append(f"{service}:{model.name.removesuffix('Batch')}")
 
 
+keep_what_is_the_same()
 # They work out the same few names in each call, which takes a tenth of its time.
 for _module, _name in (
     (responses, "camelcase_to_underscores"),
     (models, "camelcase_to_underscores"),
     (responses, "method_names_from_class"),
-    (useragent, "sanitize_user_agent_string_component"),
 ):
     setattr(_module, _name, cache(getattr(_module, _name)))
 
@@ -72,21 +75,28 @@ _answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
 class _Session(boto3.Session):
-    """Makes clients, and keeps those without settings of their own: making one takes longer than most calls."""
+    """Makes clients, and keeps them as long as their settings are there: making one takes longer than most calls.
+
+    Most modules have one object with the settings of all their clients. Who makes settings for a client gets its own.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.kept: dict[Any, Any] = {}
+        self._default = Config()
+        self.kept: WeakKeyDictionary[Config, dict[Any, Any]] = WeakKeyDictionary()
 
-    def client(self, service_name: Any, *args: Any, **kwargs: Any) -> Any:
+    def client(self, service_name: Any, *args: Any, config: Config | None = None, **kwargs: Any) -> Any:
         make: Any = super().client
-        if args or kwargs:
-            return make(service_name, *args, **kwargs)
+        # Powertools adds its name to all requests of a client that it gets for secrets.
+        if args or kwargs or service_name == "secretsmanager":
+            return make(service_name, *args, config=config, **kwargs)
         variables = [(name, value) for name, value in os.environ.items() if name.startswith("AWS_")]
         key = (service_name, *sorted(variables))
-        if key not in self.kept:
-            self.kept[key] = make(service_name)
-        return self.kept[key]
+        settings = config or self._default
+        kept, are_there = self.kept.setdefault(settings, {}), ref(settings)
+        if key not in kept:
+            kept[key] = shared(make(service_name, config=config), lambda: are_there() is not None)
+        return kept[key]
 
 
 # One session for all accounts, because a session reads the models of its services only once.

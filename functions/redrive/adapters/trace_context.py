@@ -19,7 +19,7 @@ def without_own_trace[Client: BaseClient](client: Client) -> Client:
     """Return the client, which no longer tells the receiving service of this function's trace."""
     # The last event before a request leaves, after whatever adds the header. It isn't part of the signature
     # (`botocore.auth.SIGNED_HEADERS_BLACKLIST`).
-    client.meta.events.register("before-send", _drop)
+    client.meta.events.register("before-send", _drop, unique_id="redrive-drop-trace")
     return client
 
 
