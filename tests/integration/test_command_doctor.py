@@ -384,14 +384,17 @@ def test_keys_of_aws_are_not_asked_for(cloud, dlq, capsys):
     assert "kms:DescribeKey" not in cloud.calls
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kept=st.integers(60, 1_209_600),
     of_sources=st.lists(st.integers(60, 1_209_600), min_size=1, max_size=3),
     fifo=st.booleans(),
 )
-@example(kept=1_209_600, of_sources=[1_209_600], fifo=False)
+@example(kept=1_209_600, of_sources=[60, 1_209_600], fifo=False)
 @example(kept=60, of_sources=[1_209_600], fifo=False)
+@example(kept=1_000, of_sources=[60, 2_000, 60], fifo=False)
+@example(kept=1_000, of_sources=[60, 2_000], fifo=True)
+@example(kept=2_000, of_sources=[60, 1_000], fifo=False)
 def test_a_dead_letter_queue_that_keeps_messages_no_longer_than_a_source_is_found(capsys, kept, of_sources, fifo):
     end = ".fifo" if fifo else ""
     with moto_cloud() as cloud:
