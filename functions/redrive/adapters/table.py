@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -32,14 +33,26 @@ ROW_FORMAT = 1
 
 
 class Table:
-    """A table with the keys `pk` and `sk`, whose items expire."""
+    """A table with the keys `pk` and `sk`, whose items expire.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    client : DynamoDBClient | None
+        Makes the requests; None to create one with the first request, for who may need none.
+    """
 
     # The maximum retention of a queue. After that, a run's records are useless.
     _retention_seconds = 14 * 24 * 3600
 
     def __init__(self, name: str, client: DynamoDBClient | None = None) -> None:
         self._name = name
-        self._client = client or dynamodb_client()
+        self._given = client
+
+    @cached_property
+    def _client(self) -> DynamoDBClient:
+        return self._given or dynamodb_client()
 
     def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
         response = self._client.get_item(TableName=self._name, Key=self._key(pk, sk), ConsistentRead=True)

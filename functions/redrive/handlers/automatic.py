@@ -12,6 +12,7 @@ from redrive.adapters.alarms import Alarms
 from redrive.adapters.executions import Executions
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
+from redrive.adapters.table import dynamodb_client
 from redrive.domain.automatic.decisions import AnyProgress, Automation, Ended, Progress, Step, notify
 from redrive.domain.automatic.limits import Limits
 from redrive.domain.automatic.triggers import trigger_of
@@ -29,7 +30,7 @@ _automation = Automation(
         most_runs=_settings.automatic_max_runs,
         after_alarm=_settings.automatic_after_minutes * 60,
     ),
-    records=RunTable(_settings.run_table),
+    records=RunTable(_settings.run_table, dynamodb_client()),
     alarms=Alarms(),
     queues=Queues(sqs_client()),
     executions=Executions(),

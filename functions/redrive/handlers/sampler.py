@@ -27,6 +27,7 @@ _RESERVE = 120.0
 _queues = Queues(sqs_client(PEEK_THREADS))
 _settings = settings()
 _failure_destinations = FailureDestinations()
+# Few runs meet a message that something is recorded about, so the client isn't created in every cold start.
 _facts = MessageFacts(_settings.run_table)
 
 

@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from redrive.adapters.executions import Executions
 from redrive.adapters.run_table import RunTable
 from redrive.adapters.sqs import Queues, sqs_client
+from redrive.adapters.table import dynamodb_client
 from redrive.domain.errors import RedriveError, guarded
 from redrive.domain.plan.stop_request import parse_stop_request
 from redrive.runtime.settings import settings
@@ -18,7 +19,7 @@ from redrive.runtime.task import logger
 from redrive.workflow.stop import stop
 
 _queues = Queues(sqs_client())
-_table = RunTable(settings().run_table)
+_table = RunTable(settings().run_table, dynamodb_client())
 _executions = Executions()
 
 
