@@ -231,10 +231,11 @@ class Exchange:
         """
         try:
             self.connection.settimeout(self._connections.read_timeout)
-            # The server may have answered before it closed the connection.
-            with suppress(BrokenPipeError):
-                self.connection.sendall(self._unsent)
-            self._unsent = memoryview(b"")
+            if self._unsent:
+                # The server may have answered before it closed the connection.
+                with suppress(BrokenPipeError):
+                    self.connection.sendall(self._unsent)
+                self._unsent = memoryview(b"")
             while not self.needs_thread:
                 if (answer := self._read()) is not None:
                     return answer

@@ -1,5 +1,6 @@
 """With the lean client, the pipeline waits for answers on sockets. It does what it does with threads and botocore."""
 
+import select
 import socket
 import threading
 import time
@@ -316,3 +317,20 @@ def test_an_error_that_is_not_of_a_request_ends_the_lane(server, clients):
         with pytest.raises(KeyboardInterrupt):
             run(client, received(), threads=1, memory=Interrupting())
     assert isinstance(ours, BatchClient)
+
+
+def test_an_answer_that_arrived_before_the_connection_broke_counts():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    with closing(ours):
+        exchange = Exchange(Connections("http://any", 5.0, 5.0, None), ours, b"x")
+        exchange.send()
+        theirs.sendall(HEAD[:5])
+        select.select([ours], [], [], 5.0)
+        assert (exchange.answer(), exchange.needs_thread) == (None, True)
+        theirs.sendall(whole(BODY)[5:])
+        # Closing a connection with unread bytes resets it.
+        theirs.close()
+        select.select([ours], [], [], 5.0)
+        assert exchange.wait().body == BODY
