@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Self
+from typing import Self, cast
 
 from redrive.domain.moving.actions import Action, Outcome
 
@@ -57,8 +57,10 @@ class InFlight:
             self._todo.put(None)
         for thread in self._threads:
             thread.join()
+        # The bell, and after an error also the connections of requests that nobody waits for anymore.
+        for key in list(self._waiting.get_map().values()):
+            cast(socket.socket, key.fileobj).close()
         self._waiting.close()
-        self._bell.close()
         self._ring.close()
 
     def perform(self, action: Action, work: Work) -> None:

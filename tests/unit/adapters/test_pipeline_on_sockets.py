@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from redrive.adapters.batch_client import BatchClient
 from redrive.adapters.http_connections import Answer, Connections, Exchange
+from redrive.adapters.in_flight import InFlight
 from redrive.adapters.pipeline import Pipeline
 from redrive.domain.judging.verdicts import Redrive
 from redrive.domain.messages.destinations import queue
@@ -334,3 +335,11 @@ def test_an_answer_that_arrived_before_the_connection_broke_counts():
         theirs.close()
         select.select([ours], [], [], 5.0)
         assert exchange.wait().body == BODY
+
+
+def test_connections_that_nobody_waits_for_anymore_are_closed():
+    ours, theirs = socket.socketpair()
+    with closing(theirs), pytest.raises(KeyboardInterrupt), InFlight(NONE) as in_flight:
+        in_flight.watch(received(), ours, lambda: None)
+        raise KeyboardInterrupt
+    assert ours.fileno() == -1
