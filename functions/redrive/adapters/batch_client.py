@@ -129,8 +129,8 @@ class BatchClient:
         Returns
         -------
         Exchange | None
-            The request on its way; `read` reads its answer. None if something has to be waited for: the first request
-            of its kind, new credentials, or a connection.
+            The request on its way; `plain` or `read` reads its answer. None if something has to be waited for: the
+            first request of its kind, new credentials, or a connection.
 
         Raises
         ------
@@ -145,9 +145,13 @@ class BatchClient:
             return None
         return connections.begin(template.request(body_of(parameters), credentials, _timestamp()))
 
+    def plain(self, operation: str, answer: Answer) -> dict[str, Any] | None:
+        """Return the values of a plain answer; None for any other answer, which `read` reads."""
+        return _values_of(answer, operation)
+
     def read(self, operation: str, parameters: dict[str, Any], answer: Answer) -> dict[str, Any]:
-        """Return the values of an answer, or raise its error."""
-        values = _values_of(answer, operation)
+        """Return the values of an answer, or raise its error. This may wait: botocore may get new credentials."""
+        values = self.plain(operation, answer)
         return self._rehearsal.read(operation, parameters, answer) if values is None else values
 
     def _request(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:

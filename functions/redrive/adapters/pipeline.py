@@ -160,15 +160,27 @@ class Pipeline:
 
         def read() -> Outcome | Work | None:
             answer = sent.exchange.answer()
-            if answer is not None:
-                return self._read(action, sent, answer)
-            return partial(self._wait, action, sent) if sent.exchange.needs_thread else None
+            if answer is None:
+                return partial(self._wait, action, sent) if sent.exchange.needs_thread else None
+            self._arrived(action)
+            assert isinstance(self.client, BatchClient)
+            values = self.client.plain(sent.operation, answer)
+            return partial(self._read, action, sent, answer) if values is None else self._outcome_of(action, values)
 
         return self._attempt(action, read)
 
     def _wait(self, action: Action, sent: _Sent) -> Outcome:
         """Wait for the rest of an answer; return the outcome."""
-        return self._attempt(action, lambda: _done(self._read(action, sent, sent.exchange.wait())))
+        return self._attempt(action, lambda: self._read(action, sent, sent.exchange.wait()))
+
+    def _read(self, action: Action, sent: _Sent, answer: Answer) -> Outcome:
+        """Read an answer of any form; return the outcome."""
+
+        def read() -> Outcome:
+            assert isinstance(self.client, BatchClient)
+            return _done(self._outcome_of(action, self.client.read(sent.operation, sent.parameters, answer)))
+
+        return self._attempt(action, read)
 
     def _perform(self, action: Action) -> Outcome:
         """Carry out an action, and wait for whatever it needs."""
@@ -184,10 +196,6 @@ class Pipeline:
             return _done(self._outcome_of(action, response))
 
         return self._attempt(action, perform)
-
-    def _read(self, action: Action, sent: _Sent, answer: Answer) -> Outcome | Work:
-        assert isinstance(self.client, BatchClient)
-        return self._outcome_of(action, self.client.read(sent.operation, sent.parameters, answer))
 
     def _attempt[T](self, action: Action, attempt: Callable[[], T]) -> T | ApiError:
         """Do a part of an action; return what an error means."""

@@ -1,5 +1,6 @@
 """With the lean client, the pipeline waits for answers on sockets. It does what it does with threads and botocore."""
 
+import json
 import select
 import socket
 import threading
@@ -134,15 +135,31 @@ def test_plain_answers_need_no_threads(server, clients):
     (outcome,) = run(ours, received(), threads=NONE)
     assert isinstance(outcome, Received)
     assert [message.message_id for message in outcome.messages] == ["m"]
-    done = b'{"Successful": [{"Id": "0", "MessageId": "x"}], "Failed": [{"Id": "1", "Code": "c", "SenderFault": true}]}'
     for action in all_actions()[1:]:
+        sent = {"MessageId": "x"} if isinstance(action, Send) else {}
+        failed = [{"Id": "1", "Code": "c", "SenderFault": True}]
+        done = json.dumps({"Successful": [{"Id": "0"} | sent], "Failed": failed}).encode()
         server.script = Script((OF_SQS % (len(done), done),))
         (outcome,) = run(ours, action, threads=NONE)
         assert isinstance(outcome, BatchResult)
         assert {place: error.code for place, error in outcome.failed.items()} == {1: "c"}
+
+
+def test_only_threads_let_botocore_read_an_answer_because_it_may_wait_for_new_credentials(server, clients, monkeypatch):
+    _, ours = clients
+    threads: list[threading.Thread] = []
+    read = ours._rehearsal.read
+
+    def noted(*arguments: Any) -> Any:
+        threads.append(threading.current_thread())
+        return read(*arguments)
+
+    monkeypatch.setattr(ours._rehearsal, "read", noted)
     refusal = b'{"__type": "com.amazonaws.sqs#AccessDeniedException"}'
     server.script = Script((whole(refusal, b"HTTP/1.1 403 Forbidden\r\nx-amzn-RequestId: 4d5c2a0e\r\n"),))
-    assert run(ours, received(), threads=NONE) == [ApiError("AccessDeniedException", ErrorKind.GONE)]
+    assert run(ours, received(), threads=1) == [ApiError("AccessDeniedException", ErrorKind.GONE)]
+    (thread,) = threads
+    assert thread is not threading.main_thread()
 
 
 def test_requests_that_are_open_at_the_same_time_get_their_own_answers(server):
