@@ -141,7 +141,9 @@ class BatchClient:
             return None
         credentials = self._credentials.get_frozen_credentials()
         template = self._templates.get(_key(operation, parameters, credentials))
-        if template is None or not (connections := self._connections_to(template.origin)).has_idle:
+        # A thread creates them, because that reads the certificates to trust.
+        connections = None if template is None else self._connections.get(template.origin)
+        if template is None or connections is None or not connections.has_idle:
             return None
         return connections.begin(template.request(body_of(parameters), credentials, _timestamp()))
 
