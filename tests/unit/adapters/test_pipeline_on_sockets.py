@@ -3,19 +3,24 @@
 import json
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.credentials import RefreshableCredentials
+from botocore.exceptions import ReadTimeoutError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from redrive.adapters import http_connections
 from redrive.adapters.batch_client import BatchClient
 from redrive.adapters.http_connections import Answer, Connections, Exchange
 from redrive.adapters.in_flight import InFlight
@@ -41,9 +46,11 @@ from redrive.domain.moving.transitions import InHand
 from redrive.workflow.memory import Memory
 from tests.support import factories
 from tests.support.scripted_server import Script, ScriptedServer, scripted_server
-from tests.unit.adapters.test_http_connections import ANSWERS, BODY, HEAD, OF_SQS, pair, whole
+from tests.unit.adapters.test_http_connections import ANSWERS, BODY, HEAD, OF_SQS, certificate, pair, whole
 
 QUEUE = queue(factories.queue())
+# Fixtures that this module shares.
+__all__ = ["certificate"]
 # The threads that a pipeline may not use in these tests: it would wait forever.
 NONE = 0
 
@@ -93,8 +100,8 @@ def received() -> Receive:
     return Receive(10, 0.0, True)
 
 
-def held(message_id: str) -> InHand:
-    message = factories.received(message_id=message_id)
+def held(message_id: str, **of_message: Any) -> InHand:
+    message = factories.received(message_id=message_id, **of_message)
     found = InHand(message, 30.0, 0.0)
     found.verdict = Redrive(outbound(message, QUEUE, "{}", "id"))
     return found
@@ -360,3 +367,100 @@ def test_connections_that_nobody_waits_for_anymore_are_closed():
         in_flight.watch(received(), ours, lambda: None)
         raise KeyboardInterrupt
     assert ours.fileno() == -1
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), number=st.integers(1, 6))
+def test_an_answer_belongs_to_the_request_on_its_connection_however_answers_interleave(data, number):
+    pairs = [socket.socketpair() for _ in range(number)]
+    connections = Connections("http://any", 5.0, 5.0, None)
+    for ours, _ in pairs:
+        connections.release(ours)
+    with InFlight(NONE) as in_flight:
+        # Twice, because an answer may be left in a connection.
+        for _ in range(2):
+            actions = {str(place): received() for place in range(number)}
+            for name, action in actions.items():
+                exchange = connections.begin(name.encode())
+                assert exchange is not None
+                in_flight.watch(action, exchange.connection, partial(body_as_outcome, exchange))
+            left = {theirs: in_two(whole(theirs.recv(1)), data) for _, theirs in pairs}
+            ended: dict[Action, Outcome] = {}
+            for theirs in data.draw(st.permutations([*left, *left])):
+                theirs.sendall(left[theirs].pop(0))
+                ended |= in_flight.ended(0.0)
+            assert ended == {action: ApiError(name, ErrorKind.GONE) for name, action in actions.items()}
+    for connection in (connection for both in pairs for connection in both):
+        connection.close()
+
+
+def in_two(answer: bytes, data: Any) -> list[bytes]:
+    """Return an answer of one byte in two pieces, of which the first has the head."""
+    return [answer, b""] if data.draw(st.booleans()) else [answer[:-1], answer[-1:]]
+
+
+def body_as_outcome(exchange: Exchange) -> Outcome | None:
+    answer = exchange.answer()
+    return None if answer is None else ApiError(answer.body.decode(), ErrorKind.GONE)
+
+
+def test_waiting_has_an_end_only_after_the_last_bytes_and_not_for_what_has_arrived(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(http_connections, "time", SimpleNamespace(monotonic=lambda: now))
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        exchange = Exchange(Connections("http://any", 5.0, 10.0, None), ours, b"x")
+        exchange.send()
+        now = 9.0
+        theirs.sendall(whole(BODY)[:-2])
+        assert exchange.answer() is None
+        now = 18.0
+        assert exchange.answer() is None
+        # Such as after a heartbeat that took long.
+        now = 30.0
+        theirs.sendall(whole(BODY)[-2:-1])
+        assert exchange.answer() is None
+        now = 40.0
+        with pytest.raises(ReadTimeoutError):
+            exchange.answer()
+        assert ours.fileno() == -1
+
+
+def test_tls_needs_threads_only_for_what_a_connection_does_not_take_at_once(certificate, monkeypatch):
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    monkeypatch.setenv("AWS_CA_BUNDLE", certificate)
+    with scripted_server(tls) as server:
+        _, ours = pair(f"https://localhost:{server.port}")
+        run(ours, *all_actions(), threads=1)
+        body = json.dumps({"Messages": [{"MessageId": "m", "ReceiptHandle": "h", "Body": "x" * 2**20}]}).encode()
+        head = OF_SQS % (len(body), b"")
+        server.script = Script((head, body[:20_000], body[20_000:]))
+        for _ in range(2):
+            (outcome,) = run(ours, received(), threads=NONE)
+            assert isinstance(outcome, Received)
+            assert len(outcome.messages) == 1
+        ((connection,),) = (each._idle for each in ours._connections.values())
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        done = b'{"Successful": [{"Id": "0", "MessageId": "x"}]}'
+        server.script = Script((OF_SQS % (len(done), done),))
+        large = held("m-1", body="ü" * 2**18)
+        assert run(ours, Send(QUEUE, (large,), Departure(1, 0.0)), threads=1) == [BatchResult()]
+        sent = json.loads(server.requests[-1].partition(b"\r\n\r\n")[2])
+        assert sent["Entries"][0]["MessageBody"] == "ü" * 2**18
+        assert server.connections == 1
+        connection.close()
+
+
+def test_slices_leave_no_threads_and_no_open_files(server, clients):
+    _, ours = clients
+    server.script = Script((OF_SQS % (2, b"{}"),))
+
+    def in_use() -> tuple[int, int]:
+        return threading.active_count(), len(list(Path("/dev/fd").iterdir()))
+
+    before = in_use()
+    for _ in range(20):
+        run(ours, received(), received(), threads=2)
+    assert in_use()[0] <= before[0] + 2
+    assert in_use()[1] <= before[1] + 4
