@@ -464,3 +464,27 @@ def test_slices_leave_no_threads_and_no_open_files(server, clients):
         run(ours, received(), received(), threads=2)
     assert in_use()[0] <= before[0] + 2
     assert in_use()[1] <= before[1] + 4
+
+
+def test_a_connection_with_more_than_an_answer_is_not_used_again():
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        connections = Connections("http://any", 5.0, 5.0, None)
+        exchange = Exchange(connections, ours, b"x")
+        exchange.send()
+        theirs.sendall(whole(BODY) + HEAD)
+        found = exchange.answer()
+        assert found is not None
+        assert (found.body, connections.has_idle, ours.fileno()) == (BODY, False, -1)
+
+
+def test_a_server_may_answer_and_close_before_it_is_asked():
+    ours, theirs = socket.socketpair()
+    with closing(ours):
+        exchange = Exchange(Connections("http://any", 5.0, 5.0, None), ours, b"x")
+        theirs.sendall(whole(BODY))
+        theirs.close()
+        exchange.send()
+        found = exchange.answer()
+        assert found is not None
+        assert found.body == BODY
