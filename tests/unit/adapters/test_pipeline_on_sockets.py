@@ -231,7 +231,7 @@ def test_heartbeats_go_on_while_a_server_keeps_silent_and_waiting_has_an_end(ser
     assert outcome == ApiError("ReadTimeoutError", ErrorKind.UNCERTAIN)
     assert len(beats) > 10
     assert departure.answered is not None
-    assert departure.answered - departure.started >= 0.5
+    assert 0.5 <= departure.answered - departure.started < 5
 
 
 class Recalled(Memo):
