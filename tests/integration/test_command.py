@@ -213,11 +213,12 @@ def test_the_only_account_that_denies_everything_is_an_error(capsys):
     assert found.err.startswith("redrive: These credentials don't allow ListQueues")
 
 
-def test_a_queue_whose_attributes_are_denied_is_said(cloud, dlq, capsys):
+@pytest.mark.usefixtures("dlq")
+def test_queues_whose_attributes_are_denied_are_said_in_order(cloud, capsys):
     cloud.answers["sqs.GetQueueAttributes"] = denied("GetQueueAttributes")
     assert run(["queues"]) == 0
     assert (
-        f"Couldn't look into some queues, because access was denied or SQS didn't answer: {dlq.name}"
+        "Couldn't look into some queues, because access was denied or SQS didn't answer: orders, orders-dlq"
         in capsys.readouterr().err
     )
 

@@ -23,6 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.core import responses
+from moto.core.config import default_user_config
 from moto.core.serialize import ResponseSerializer
 from moto.dynamodb.responses import DynamoHandler
 from moto.sqs import models
@@ -299,7 +300,13 @@ class MotoCloud:
 def moto_cloud(*, runs_workflows: bool = False) -> Iterator[MotoCloud]:
     """Provide an empty account; it keeps the executions of state machines that are started, and may run them."""
     with (
-        mock_aws(config={"stepfunctions": {"execute_state_machine": runs_workflows}}),
+        # moto's own credentials would be what a test's changes of the environment restore, after the account is gone.
+        mock_aws(
+            config={
+                "core": default_user_config["core"] | {"mock_credentials": False},
+                "stepfunctions": {"execute_state_machine": runs_workflows},
+            }
+        ),
         patch.object(SQSBackend, "send_message_batch", _with_system_attributes),
         patch.object(SQSResponse, "call_action", _one_at_a_time),
         patch.object(DynamoHandler, "call_action", _one_item_at_a_time),

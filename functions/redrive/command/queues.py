@@ -68,12 +68,13 @@ class _Place:
                 other.result()
         if unreadable := account.unreadable:
             self.notes.append(
-                f"Couldn't look into some queues, because access was denied or SQS didn't answer: {names(unreadable)}"
+                "Couldn't look into some queues, because access was denied or SQS didn't answer: "
+                f"{names(sorted(unreadable))}"
             )
         if unreleased := account.unreleased:
             self.notes.append(
                 "Up to ten messages of each of these queues stay invisible for 30 seconds, because making them visible "
-                f"was denied or failed: {names(unreleased)}"
+                f"was denied or failed: {names(sorted(unreleased))}"
             )
 
     def _find_runs(self, account: Account, stack_name: str) -> None:
