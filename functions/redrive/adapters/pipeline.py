@@ -138,6 +138,7 @@ class Pipeline:
         """Send an action's request, or let a thread make it."""
         begun = self._attempt(action, lambda: self._sent(action))
         if isinstance(begun, ApiError):
+            # All outcomes come from what is in flight.
             in_flight.perform(action, lambda: begun)
         elif begun is None:
             in_flight.perform(action, partial(self._perform, action))
