@@ -90,8 +90,8 @@ class _Session(boto3.Session):
 
     def client(self, service_name: Any, *args: Any, config: Config | None = None, **kwargs: Any) -> Any:
         make: Any = super().client
-        # Powertools adds its name to all requests of a client that it gets for secrets.
-        if args or kwargs or service_name == "secretsmanager":
+        # Powertools adds its name to all requests of a client that it gets for secrets or parameters.
+        if args or kwargs or service_name in {"secretsmanager", "ssm"}:
             return make(service_name, *args, config=config, **kwargs)
         variables = [(name, value) for name, value in os.environ.items() if name.startswith("AWS_")]
         key = (service_name, *sorted(variables))
