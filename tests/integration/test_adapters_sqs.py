@@ -3,10 +3,11 @@
 import pytest
 from botocore.stub import Stubber
 
-from redrive.adapters.sqs import Peek, Queues, sqs_client
+from redrive.adapters.sqs import Queues, sqs_client
 from redrive.domain.errors import RejectedError
 from redrive.domain.messages.queue_keys import KEY_ERRORS
 from redrive.domain.messages.queues import QueueRef
+from redrive.workflow.ports import Peek
 
 
 @pytest.fixture
