@@ -7,13 +7,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import queue
 import shutil
 import signal
 import tempfile
-import threading
 import time
 import zipfile
 from pathlib import Path
@@ -33,8 +31,6 @@ _LOG_WAIT_SECONDS = 0.25
 Function = dict[str, Any]
 Outcome = dict[str, Any]
 
-_extraction = threading.Lock()
-_upstream_build_config = lambda_svc._build_config
 _upstream_spawn = lambda_runtime.Worker._spawn
 _upstream_execute = lambda_svc._execute_function_dispatch
 _upstream_acquire_slot = lambda_svc._acquire_execution_slot
@@ -47,7 +43,6 @@ def apply() -> None:
     fit.replace(lambda_runtime.Worker, _spawn=spawn_worker, _drain_stderr_bounded=read_log)
     fit.replace(
         lambda_svc,
-        _build_config=build_config,
         _execute_function_warm=execute_in_worker,
         _execute_function_dispatch=execute_and_measure,
         _acquire_execution_slot=acquire_slot,
@@ -78,32 +73,18 @@ class SharedExtraction(zipfile.ZipFile):
 
     def extractall(self, path: Any = None, *_arguments: Any, **_options: Any) -> None:
         """Replace the empty directory `path` by a link to the extracted package."""
-        Path(path).rmdir()
-        Path(path).symlink_to(extracted(Path(str(self.filename)).read_bytes()))
-
-
-def extracted(package: bytes) -> Path:
-    """Return the directory of an extracted package."""
-    shared = Path(tempfile.gettempdir(), f"ministack-code-{hashlib.sha256(package).hexdigest()}")
-    with _extraction:
+        digest = hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
+        shared = Path(tempfile.gettempdir(), f"ministack-code-{digest}")
         if not shared.exists():
             own = Path(tempfile.mkdtemp(prefix="ministack-code-"))
-            with zipfile.ZipFile(io.BytesIO(package)) as archive:
-                archive.extractall(own)
+            super().extractall(own)
             try:
                 own.rename(shared)
             except OSError:
-                # Another cloud was faster.
+                # Another worker was faster.
                 shutil.rmtree(own)
-    return shared
-
-
-def build_config(name: str, data: Function, code_zip: bytes | None = None) -> Function:
-    """Return the configuration of a new function, whose package is extracted meanwhile, not by its first invocation."""
-    if code_zip:
-        threading.Thread(target=extracted, args=(code_zip,), daemon=True).start()
-    config: Function = _upstream_build_config(name, data, code_zip)
-    return config
+        Path(path).rmdir()
+        Path(path).symlink_to(shared)
 
 
 def read_log(worker: Any) -> str:
