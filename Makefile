@@ -85,7 +85,7 @@ unit: setup
 SEED ?= 1
 COUNT ?= 50
 faults: setup ## whole runs under injected faults, judged by a ledger of their own: make faults SEED=100 COUNT=50
-	@$(DEV) -m tests.faults --seed $(SEED) --count $(COUNT)
+	@PYTHONPATH=functions $(DEV) -m tests.faults --seed $(SEED) --count $(COUNT)
 
 .PHONY: fuzz
 # The tests play the seeds before this one.
