@@ -12,6 +12,7 @@ import boto3
 import pytest
 from hypothesis import HealthCheck, settings
 
+from redrive.aws_session import default_session
 from tests.support.process_state import changes, process_state
 
 TESTS = Path(__file__).parent
@@ -26,7 +27,7 @@ os.environ.update(
 for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
     os.environ.pop(name, None)
 # Otherwise, whoever makes a client first sets it.
-boto3.setup_default_session()
+boto3.setup_default_session(botocore_session=default_session())
 # With it, jsonschema makes 38 parsers as it's imported, to check the format of IRIs, which no schema here has.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 # On a machine with other work, a slow draw says nothing about the code.

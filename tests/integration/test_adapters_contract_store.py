@@ -57,7 +57,7 @@ def test_only_a_bucket_of_the_account_is_read_from(monkeypatch):
             asked.append(options)
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "m"}}, "GetObject")
 
-    monkeypatch.setattr("redrive.adapters.contract_store.boto3.client", lambda *_args, **_options: S3())
+    monkeypatch.setattr("redrive.adapters.contract_store.aws_client", lambda *_args, **_options: S3())
     assert "s3://schemas/a/order.json: AccessDenied" in rejection("orders=s3://schemas/a/order.json")
     assert asked == [{"Bucket": "schemas", "Key": "a/order.json", "ExpectedBucketOwner": ACCOUNT}]
 
@@ -128,7 +128,7 @@ class FailingOnce:
 
 def failing_once(monkeypatch, service: str, error: Exception) -> None:
     client = FailingOnce(boto3.client(service), error)
-    monkeypatch.setattr("redrive.adapters.contract_store.boto3.client", lambda *_args, **_options: client)
+    monkeypatch.setattr("redrive.adapters.contract_store.aws_client", lambda *_args, **_options: client)
 
 
 SETTINGS = {

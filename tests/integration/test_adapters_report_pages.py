@@ -58,7 +58,7 @@ def test_a_bucket_of_another_account_gets_no_page(monkeypatch):
         def put_object(self, **parameters: Any) -> None:
             written.append(parameters)
 
-    monkeypatch.setattr("redrive.adapters.report_pages.boto3.client", lambda *_args, **_options: S3())
+    monkeypatch.setattr("redrive.adapters.report_pages.aws_client", lambda *_args, **_options: S3())
     ReportPages("pages", ACCOUNT, HOST).write("runs/a.html", "")
     # S3 refuses the request otherwise (S3 API reference, PutObject).
     assert [parameters["ExpectedBucketOwner"] for parameters in written] == [ACCOUNT]

@@ -4,12 +4,12 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from redrive import aws_session
 from redrive.adapters.account import Account, ListedQueue
 from redrive.command.main import COMMANDS, run
 from tests.support.moto_cloud import MotoCloud, hook, hooked, moto_cloud
@@ -146,17 +146,17 @@ def places(operator, cloud, dlq, monkeypatch, tmp_path) -> MotoCloud:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         # These take precedence over the profile's Region.
         monkeypatch.delenv(name)
-    sessions = boto3.Session
+    sessions = aws_session.AwsSession
 
-    def session(*, profile_name: str | None, region_name: str | None) -> boto3.Session:
-        made = hooked(sessions(profile_name=profile_name, region_name=region_name))
-        if profile_name == "locked":
-            made.events.register("before-call.sqs", lambda **_: denied("ListQueues")({}))
+    def session(profile: str | None, region: str | None) -> aws_session.AwsSession:
+        made = hooked(sessions(profile, region))
+        if profile == "locked":
+            made.register("before-call.sqs", lambda **_: denied("ListQueues")({}))
         return made
 
-    monkeypatch.setattr(boto3, "Session", session)
+    monkeypatch.setattr(aws_session, "AwsSession", session)
     cloud.send(dlq, ["1"])
-    there = sessions(region_name="eu-west-1").client("sqs")
+    there = sessions(region="eu-west-1").create_client("sqs")
     for name, policy in (("far-dlq", {}), ("far", {"RedrivePolicy": json.dumps(FAR)})):
         there.create_queue(QueueName=name, Attributes=policy)
     for _ in range(2):

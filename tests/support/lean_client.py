@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
-import boto3
 from moto.core.models import botocore_stubber
 
 from redrive.adapters.batch_client import BatchClient
 from redrive.adapters.sqs import sqs_client
+from redrive.aws_session import default_session
 from tests.support.moto_endpoint import MotoEndpoint
 
 
@@ -28,7 +28,7 @@ def lean_clients(endpoint: MotoEndpoint) -> Callable[..., Any]:
             client: Any = sqs_client(connections, retries=False)
         # Otherwise, moto would carry out the request that only shows what botocore sends.
         client.meta.events.unregister("before-send", botocore_stubber)
-        session: Any = boto3.DEFAULT_SESSION
-        return BatchClient(client, session.get_credentials())
+        credentials: Any = default_session().get_credentials()
+        return BatchClient(client, credentials)
 
     return lean_client

@@ -32,6 +32,7 @@ from moto.sqs.responses import SQSResponse
 
 from local.shared_client import shared
 from redrive.adapters.sqs import Queues
+from redrive.aws_session import AwsSession, default_session, use
 from redrive.domain.messages.queues import QueueRef
 from redrive.workflow.ports import Peek
 from tests.support.botocore_caches import keep_what_is_the_same
@@ -77,7 +78,7 @@ _calls: list[str] = []
 _answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
-class _Session(boto3.Session):
+class _Session(AwsSession):
     """Makes clients, and keeps them as long as their settings are there: making one takes longer than most calls.
 
     Most modules have one object with the settings of all their clients. Who makes settings for a client gets its own.
@@ -88,10 +89,11 @@ class _Session(boto3.Session):
         self._default = Config()
         self.kept: WeakKeyDictionary[Config, dict[Any, Any]] = WeakKeyDictionary()
 
-    def client(self, service_name: Any, *args: Any, config: Config | None = None, **kwargs: Any) -> Any:
-        make: Any = super().client
-        # Powertools adds its name to all requests of a client that it gets for secrets or parameters.
-        if args or kwargs or service_name in {"secretsmanager", "ssm"}:
+    def create_client(self, service_name: Any, *args: Any, config: Config | None = None, **kwargs: Any) -> Any:
+        make: Any = super().create_client
+        # boto3 passes on all options, whether or not it got them. Powertools adds its name to all requests of a client
+        # that it gets for secrets or parameters.
+        if args or any(kwargs.values()) or service_name in {"secretsmanager", "ssm"}:
             return make(service_name, *args, config=config, **kwargs)
         variables = [(name, value) for name, value in os.environ.items() if name.startswith("AWS_")]
         key = (service_name, *sorted(variables))
@@ -104,6 +106,7 @@ class _Session(boto3.Session):
 
 # One session for all accounts, because a session reads the models of its services only once.
 _SESSION = _Session()
+_OF_BOTO3 = boto3.Session(botocore_session=_SESSION)
 #: Whoever sends a message with moto.
 MOTO_SENDER = DEFAULT_SENDER_ID
 
@@ -116,11 +119,12 @@ def _answer(model: Any, params: dict[str, Any], **_: Any) -> Any:
     return SimpleNamespace(status_code=200), answer | {"ResponseMetadata": {"HTTPStatusCode": 200}}
 
 
-def hooked(session: boto3.Session) -> boto3.Session:
+def hooked(session: AwsSession) -> AwsSession:
     """Record a session's calls, and answer them as a test wants."""
-    session.events.register("provide-client-params.sqs.ReceiveMessage", _without_wait)  # type: ignore[arg-type]
-    session.events.register("before-call", _note_call)
-    session.events.register("before-call", _answer)
+    events = session.get_component("event_emitter")
+    events.register("provide-client-params.sqs.ReceiveMessage", _without_wait)
+    events.register("before-call", _note_call)
+    events.register("before-call", _answer)
     return session
 
 
@@ -130,7 +134,7 @@ hooked(_SESSION)
 @contextmanager
 def hook(event: str, call: Callable[..., Any]) -> Iterator[None]:
     """Call something at an event of each client that is made meanwhile."""
-    events: Any = _SESSION.events
+    events = _SESSION.get_component("event_emitter")
     # Clients copy the hooks of their session.
     _SESSION.kept.clear()
     events.register(event, call)
@@ -311,9 +315,14 @@ def moto_cloud(*, runs_workflows: bool = False) -> Iterator[MotoCloud]:
         patch.object(SQSResponse, "call_action", _one_at_a_time),
         patch.object(DynamoHandler, "call_action", _one_item_at_a_time),
     ):
-        # moto replaces the default session, and restores it at the end.
-        boto3.DEFAULT_SESSION = _SESSION
-        yield MotoCloud()
+        # moto replaces boto3's default session, and restores it at the end.
+        boto3.DEFAULT_SESSION = _OF_BOTO3
+        before = default_session()
+        use(_SESSION)
+        try:
+            yield MotoCloud()
+        finally:
+            use(before)
 
 
 def in_a_moment() -> int:

@@ -16,6 +16,8 @@ from typing import Any
 
 import boto3
 
+from redrive.aws_session import default_session
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # The code that tests patch most. Handlers are loaded again with the environment of a test.
 _PATCHED = ("redrive.", "verify.", "local.", "time", "random", "subprocess", "socket", "boto3", "botocore.client")
@@ -29,6 +31,7 @@ def process_state() -> dict[str, Any]:
         "the working directory": str(Path.cwd()),
         "sys.path": tuple(sys.path),
         "boto3.DEFAULT_SESSION": id(boto3.DEFAULT_SESSION),
+        "the default session of redrive.aws_session": id(default_session()),
         "logging.disable": root.manager.disable,
         "the level of the root logger": root.level,
         # pytest has its own during each test.

@@ -23,6 +23,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from examples.store_events.contract import StoreEvent
+from redrive.aws_session import AwsSession
 from redrive.contracts.contract import Contract, ContractModel, ContractViolationError
 from redrive.domain.errors import guarded
 
@@ -36,6 +37,7 @@ _NAMES = ("Shifter", "Ariel", "Bran", "Cosmo", "Dara", "Echo", "Fable", "Gale")
 _STREAM_SECONDS = 5.0
 
 logger = Logger()
+boto3.setup_default_session(botocore_session=AwsSession())
 _sqs = boto3.client("sqs")
 
 

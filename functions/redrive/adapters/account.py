@@ -15,16 +15,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import batched
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from redrive.adapters.clock import aws_time
 from redrive.adapters.error_codes import DENIED, NO_QUEUE
 from redrive.adapters.visibility import receive, release
+from redrive.aws_session import session_of, use
 from redrive.domain.errors import NotReleasedError
 from redrive.domain.messages.arns import arn_name
 
@@ -116,21 +115,18 @@ class Account:
     def __init__(self, profile: str | None = None, region: str | None = None) -> None:
         # The other SDKs' name for it, which botocore doesn't read (AWS SDKs and Tools reference guide, "AWS Region").
         region = region or os.environ.get("AWS_REGION") or None
-        given = profile is not None or region not in {None, getattr(boto3.DEFAULT_SESSION, "region_name", None)}
-        default = None if given else boto3.DEFAULT_SESSION
         #: Queues whose attributes or messages couldn't be read.
         self.unreadable: list[str] = []
         #: Queues with messages that couldn't be made visible again after a look.
         self.unreleased: list[str] = []
         #: While queues are listed: how many there are, and how many have been read.
         self.queue_count = self.listed_so_far = 0
-        self._session_lock = Lock()
-        self._session = default or boto3.Session(profile_name=profile, region_name=region)
-        self._session.events.register("before-parse", _check_answer, unique_id="redrive-check-answer")
+        self._session = session_of(profile, region)
+        self._session.register("before-parse", _check_answer, unique_id="redrive-check-answer")
 
     def use(self) -> None:
         """Let every client that is made from now on use this account."""
-        boto3.DEFAULT_SESSION = self._session
+        use(self._session)
 
     @property
     def region(self) -> str:
@@ -139,9 +135,7 @@ class Account:
 
     def client(self, service: Any, config: Config = _CONFIG) -> Any:
         """Return a client of another service, for `THREADS` threads."""
-        # A session isn't for several threads, while its clients are (boto3 guide, "Session reference" and "Clients").
-        with self._session_lock:
-            return self._session.client(service, config=config)
+        return self._session.create_client(service, config=config)
 
     @cached_property
     def sqs(self) -> SQSClient:
@@ -203,7 +197,7 @@ class Account:
         ClientError, BotoCoreError
             If SQS doesn't answer in time.
         """
-        client = self._session.client("sqs", config=_AT_ONCE)
+        client = self._session.create_client("sqs", config=_AT_ONCE)
         asked: Any = {"QueueNamePrefix": prefix} if prefix else {}
         found = client.list_queues(MaxResults=1000, **asked).get("QueueUrls", [])
         return [url.rsplit("/", 1)[1] for url in found]
@@ -305,8 +299,9 @@ def _depth_of(name: str) -> Any:
     return {"Metric": metric, "Period": 300, "Stat": "Maximum"}
 
 
-def _check_answer(response_dict: Mapping[str, Any], **_: Any) -> None:
+def _check_answer(**event: Any) -> None:
     # botocore takes a page for an answer without members, or raises whatever its parser does.
-    body = response_dict["body"] if response_dict["status_code"] < 300 else b""
+    answer = event["response_dict"]
+    body = answer["body"] if answer["status_code"] < 300 else b""
     if isinstance(body, bytes) and body[:100].lstrip().lower().startswith(_PAGES):
         raise NotAwsError

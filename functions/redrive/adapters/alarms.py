@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import boto3
-
+from redrive.aws_session import aws_client
 from redrive.domain.automatic.decisions import AlarmState
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ class Alarms:
     """The alarms of one account and region."""
 
     def __init__(self) -> None:
-        self._client: CloudWatchClient = boto3.client("cloudwatch")
+        self._client: CloudWatchClient = aws_client("cloudwatch")
 
     def state(self, name: str) -> AlarmState | None:
         """Return the alarm's state, or None if there is no such alarm."""

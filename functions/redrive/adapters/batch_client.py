@@ -10,12 +10,9 @@ from __future__ import annotations
 import os
 import time
 from base64 import b64decode
-from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import boto3
-import botocore.session
 from botocore.credentials import RefreshableCredentials
 from botocore.utils import get_environ_proxies
 from pydantic_core import from_json
@@ -23,9 +20,11 @@ from pydantic_core import from_json
 from redrive.adapters.http_connections import Answer, Connections, Exchange
 from redrive.adapters.request_templates import NoTemplateError, Rehearsal, RequestTemplate, body_of
 from redrive.adapters.sqs import sqs_client
+from redrive.aws_session import default_session
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials, ReadOnlyCredentials
+    from botocore.session import Session
     from mypy_boto3_sqs import SQSClient
 
 # Documented keys of the entries in an answer's lists (SQS API reference).
@@ -60,16 +59,20 @@ _MOST_TEMPLATES = 1_000
 def batch_client(connections: int) -> SQSClient | BatchClient:
     """Return a client for `connections` threads. It doesn't retry.
 
-    It is boto3's if requests go through a proxy, or if there are no credentials.
+    It is botocore's if requests go through a proxy, or if there are no credentials.
     """
     client = sqs_client(connections, retries=False)
-    session = boto3.DEFAULT_SESSION
-    credentials = session.get_credentials() if session else None
-    if session is None or credentials is None or get_environ_proxies(client.meta.endpoint_url):
+    session = default_session()
+    credentials = session.get_credentials()
+    if credentials is None or get_environ_proxies(client.meta.endpoint_url):
         return client
-    # Without any, boto3 says `default`.
-    profile = session.profile_name if session.profile_name in session.available_profiles else None
-    return BatchClient(client, credentials, profile)
+    return BatchClient(client, credentials, trusted_bundle(session))
+
+
+def trusted_bundle(session: Session) -> str | None:
+    """Return the file with the certificates that a session trusts, as botocore finds it; None for botocore's own."""
+    configured: str | None = session.get_config_variable("ca_bundle")
+    return configured or os.environ.get("REQUESTS_CA_BUNDLE")
 
 
 class BatchClient:
@@ -81,26 +84,19 @@ class BatchClient:
         Makes the first request of each kind and whatever this class can't. It doesn't retry.
     credentials : Credentials
         The client's credentials, which refresh themselves.
-    profile : str | None
-        The profile whose certificates are trusted, if the environment names none.
+    bundle : str | None
+        The file with the certificates to trust; None for botocore's.
     """
 
-    def __init__(self, client: SQSClient, credentials: Credentials, profile: str | None = None) -> None:
+    def __init__(self, client: SQSClient, credentials: Credentials, bundle: str | None = None) -> None:
         self._client = client
         self._rehearsal = Rehearsal(client)
         self._credentials = credentials
         self._templates: dict[tuple[str, str, bool], RequestTemplate] = {}
         # Usually one, unless botocore finds another endpoint for some queues.
         self._connections: dict[str, Connections] = {}
-        self._profile = profile
+        self._bundle = bundle
         self._one_at_a_time = Lock()
-
-    @cached_property
-    def _bundle(self) -> str | None:
-        """The configured certificates to trust, looked up the way botocore does it."""
-        session = botocore.session.Session(profile=self._profile)
-        configured: str | None = session.get_config_variable("ca_bundle")
-        return configured or os.environ.get("REQUESTS_CA_BUNDLE")
 
     def receive_message(self, **parameters: Any) -> dict[str, Any]:
         """Receive messages."""

@@ -10,11 +10,11 @@ import json
 from decimal import Decimal
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.adapters.error_codes import error_code, is_transient
+from redrive.aws_session import aws_client
 from redrive.contracts.contract import MessageContract
 from redrive.contracts.registry import PYTHON, ContractMapping, UnknownContractError, python_contract
 from redrive.domain.errors import RedriveError, RejectedError, UnavailableError
@@ -138,11 +138,11 @@ def _read(location: str, account: str, max_bytes: int) -> bytes:
     """Return what is in a parameter or an object; of an object, at most one byte more than the limit."""
     scheme, _, place = location.partition(":")
     if scheme == "ssm":
-        client: Any = boto3.client("ssm", config=_CONFIG)
+        client: Any = aws_client("ssm", config=_CONFIG)
         answer = client.get_parameter(Name=place, WithDecryption=True)
         return str(answer["Parameter"]["Value"]).encode()
     bucket, _, key = place.removeprefix("//").partition("/")
-    client = boto3.client("s3", config=_CONFIG)
+    client = aws_client("s3", config=_CONFIG)
     answer = client.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account)
     body: bytes = answer["Body"].read(max_bytes + 1)
     return body

@@ -8,11 +8,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from redrive.adapters.trace_context import without_own_trace
+from redrive.aws_session import aws_client
 from redrive.domain.messages.destinations import Kind
 from redrive.domain.messages.outbound import Outbound
 
@@ -36,11 +36,11 @@ class Deliveries:
 
     @cached_property
     def _lambda(self) -> LambdaClient:
-        return without_own_trace(boto3.client("lambda", config=self._config))
+        return without_own_trace(aws_client("lambda", config=self._config))
 
     @cached_property
     def _workflows(self) -> SFNClient:
-        return without_own_trace(boto3.client("stepfunctions", config=self._config))
+        return without_own_trace(aws_client("stepfunctions", config=self._config))
 
     def deliver(self, outbound: Outbound) -> str:
         """Deliver one message; return the id of the request or the name of the execution.

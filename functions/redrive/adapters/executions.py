@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-import boto3
+from redrive.aws_session import aws_client
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -34,7 +34,7 @@ class Executions:
     @cached_property
     def _client(self) -> SFNClient:
         # Needed only if the queue is locked or a repair has numbers, so the client isn't created in every cold start.
-        return boto3.client("stepfunctions")
+        return aws_client("stepfunctions")
 
     def is_running(self, execution_arn: str) -> bool:
         """Return whether the execution exists and hasn't ended."""

@@ -10,10 +10,10 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from redrive.aws_session import aws_client
 from redrive.domain.judging.authority import Claim
 from redrive.domain.judging.verdicts import Reason
 from redrive.domain.messages.destinations import unqualified
@@ -45,19 +45,19 @@ class FailureDestinations:
 
     @cached_property
     def _lambda(self) -> LambdaClient:
-        return boto3.client("lambda", config=_CONFIG)
+        return aws_client("lambda", config=_CONFIG)
 
     @cached_property
     def _events(self) -> EventBridgeClient:
-        return boto3.client("events", config=_CONFIG)
+        return aws_client("events", config=_CONFIG)
 
     @cached_property
     def _scheduler(self) -> EventBridgeSchedulerClient:
-        return boto3.client("scheduler", config=_CONFIG)
+        return aws_client("scheduler", config=_CONFIG)
 
     @cached_property
     def _sns(self) -> SNSClient:
-        return boto3.client("sns", config=_CONFIG)
+        return aws_client("sns", config=_CONFIG)
 
     def confirm(self, claim: Claim) -> str | Reason:
         """Return the ARN of what a message was meant for, if the configuration confirms the claim, or why it stays."""

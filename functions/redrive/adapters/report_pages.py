@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import boto3
 from botocore.config import Config
+
+from redrive.aws_session import aws_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -40,7 +41,7 @@ class ReportPages:
     @cached_property
     def _client(self) -> S3Client:
         # Needed once per run, so the client isn't created in every cold start.
-        return boto3.client("s3", config=_CONFIG)
+        return aws_client("s3", config=_CONFIG)
 
     def write(self, key: str, page: str) -> str | None:
         """Write a page, and return its address in the console; None if there is no bucket for it."""

@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.adapters.error_codes import DENIED, NO_QUEUE, error_code
 from redrive.adapters.trace_context import without_own_trace
 from redrive.adapters.visibility import POLL_SECONDS, receive, release
+from redrive.aws_session import aws_client
 from redrive.domain.errors import NotReleasedError, RejectedError
 from redrive.domain.messages.queue_keys import KEY_ERRORS, KEY_USERS, key_remedy
 from redrive.domain.messages.queue_names import Home, QueueId, other_account, parse_queue
@@ -61,7 +61,7 @@ def sqs_client(connections: int = 10, *, retries: bool = True) -> SQSClient:
         parameter_validation=retries,
         tcp_keepalive=True,
     )
-    return without_own_trace(boto3.client("sqs", config=config))
+    return without_own_trace(aws_client("sqs", config=config))
 
 
 class Queues:

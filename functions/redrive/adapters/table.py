@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
 
+from redrive.aws_session import aws_client
 from redrive.domain.errors import FormatError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard",
 
 def dynamodb_client() -> DynamoDBClient:
     """Return a client that all tables of a process, and all their threads, can share."""
-    return boto3.client("dynamodb", config=_CONFIG)
+    return aws_client("dynamodb", config=_CONFIG)
 
 
 # The format of the items that outlive a run: locks, receipt handles, messages that weren't deleted, counts by message.

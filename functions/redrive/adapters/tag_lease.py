@@ -13,12 +13,12 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from redrive.adapters.clock import aws_time
 from redrive.adapters.error_codes import DENIED, error_code
+from redrive.aws_session import aws_client
 from redrive.domain.errors import LockLostError, RejectedError
 from redrive.domain.messages.queues import QueueAddress
 from redrive.domain.plan.lease import LEASE_LASTS, LEASE_TAG, Lease, check_lease, lease_in
@@ -39,7 +39,7 @@ _MARGIN = 20.0
 
 def lease_client() -> SQSClient:
     """Return a client for leases. A lane waits for the answer, so it must come in time."""
-    return boto3.client("sqs", config=_CONFIG)
+    return aws_client("sqs", config=_CONFIG)
 
 
 class TagLease:

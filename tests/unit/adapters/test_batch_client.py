@@ -22,6 +22,7 @@ from redrive.adapters.api_errors import api_error_of
 from redrive.adapters.batch_client import BatchClient, batch_client
 from redrive.adapters.http_connections import Answer
 from redrive.adapters.trace_context import without_own_trace
+from redrive.aws_session import AwsSession
 from redrive.domain.moving.actions import Receive
 
 NOW = datetime(2026, 11, 29, 23, 59, 58, tzinfo=UTC)
@@ -298,13 +299,12 @@ def test_credentials_are_refreshed_before_they_expire():
     assert b"Credential=second/" in both.posted[0]
 
 
-def test_without_credentials_or_through_a_proxy_it_is_boto3_s_client(monkeypatch):
+def test_without_credentials_or_through_a_proxy_it_is_botocore_s_client(monkeypatch):
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.setattr("boto3.Session.get_credentials", lambda _self: None)
+    monkeypatch.setattr(AwsSession, "get_credentials", lambda _self: None)
     assert not isinstance(batch_client(1), BatchClient)
-    monkeypatch.setattr("boto3.Session.get_credentials", lambda _self: Credentials("a", "b"))
+    monkeypatch.setattr(AwsSession, "get_credentials", lambda _self: Credentials("a", "b"))
     assert isinstance(batch_client(1), BatchClient)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     assert not isinstance(batch_client(1), BatchClient)
@@ -324,8 +324,8 @@ def test_the_certificates_that_a_profile_trusts_are_trusted(monkeypatch, tmp_pat
     if environment is not None:
         monkeypatch.setenv("AWS_CA_BUNDLE", environment)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
-    monkeypatch.setattr("boto3.Session.get_credentials", lambda _self: Credentials("a", "b"))
-    session = boto3.Session(profile_name=profile, region_name="us-east-1")
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+    monkeypatch.setattr(AwsSession, "get_credentials", lambda _self: Credentials("a", "b"))
+    session = AwsSession(profile, "us-east-1")
+    monkeypatch.setattr("redrive.adapters.batch_client.default_session", lambda: session)
     client: Any = batch_client(1)
     assert client._bundle == expected

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redrive.adapters.batch_client import BatchClient
+from redrive.adapters.batch_client import BatchClient, trusted_bundle
 from redrive.adapters.http_connections import Connections, Exchange
 from tests.support.scripted_server import Script, ScriptedServer, scripted_server
 
@@ -49,7 +49,7 @@ def pair(url: str, timeout: float = 2.0) -> tuple[Any, BatchClient]:
     theirs, ours = (session.client("sqs", config=config, endpoint_url=url) for _ in range(2))
     credentials = session.get_credentials()
     assert credentials is not None
-    return theirs, BatchClient(ours, credentials)
+    return theirs, BatchClient(ours, credentials, trusted_bundle(session._session))
 
 
 def outcome(client: Any) -> Any:

@@ -10,6 +10,7 @@ from types import ModuleType
 import boto3
 import pytest
 
+from redrive.aws_session import AwsSession
 from redrive.domain.plan import rates
 from tests.support.process_state import changes, process_state
 
@@ -19,6 +20,9 @@ LEAKS = {
     "the working directory": lambda patch, folder: patch.chdir(folder),
     "sys.path": lambda patch, folder: patch.syspath_prepend(folder),
     "boto3.DEFAULT_SESSION": lambda patch, _: patch.setattr(boto3, "DEFAULT_SESSION", boto3.Session()),
+    "the default session of redrive.aws_session": lambda patch, _: patch.setattr(
+        "redrive.aws_session._Default.session", AwsSession()
+    ),
     "boto3.client": lambda patch, _: patch.setattr(boto3, "client", lambda _: None),
     "the level of the root logger": lambda patch, _: patch.setattr(logging.getLogger(), "level", 5),
     "handlers of the root logger": lambda patch, _: patch.setattr(
