@@ -3,7 +3,7 @@
 botocore does all the work, as it does for boto3. But boto3 imports a lot that isn't needed here (resources, transfers
 to S3), and botocore takes its time to read its own data.
 
-Used by all adapters, and by the examples, which give boto3 such a session.
+Used by all adapters, and by chat and the examples, which give boto3 such a session.
 """
 
 from __future__ import annotations
@@ -80,6 +80,14 @@ def session_of(profile: str | None, region: str | None) -> AwsSession:
 def use(session: AwsSession) -> None:
     """Let `aws_client` use another session from now on."""
     _Default.session = session
+
+
+def set_up_boto3() -> None:
+    """Give boto3 this session as its default, unless it has one."""
+    import boto3  # noqa: PLC0415
+
+    if boto3.DEFAULT_SESSION is None:
+        boto3.setup_default_session(botocore_session=default_session())
 
 
 if TYPE_CHECKING:

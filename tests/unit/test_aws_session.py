@@ -1,5 +1,6 @@
 """The session that creates clients: they are those of any botocore session, for every service that the project uses."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import botocore.loaders
 import botocore.session
 import pytest
 from botocore.exceptions import DataNotFoundError, ProfileNotFound, UnknownServiceError
+from botocore.loaders import JSONFileLoader
 
 from redrive.aws_session import AwsSession, session_of, use
 
@@ -32,8 +34,26 @@ def no_files(monkeypatch, tmp_path):
     monkeypatch.delenv("AWS_DATA_PATH", raising=False)
 
 
-def loaders() -> tuple[Any, Any]:
-    return AwsSession().get_component("data_loader"), botocore.session.Session().get_component("data_loader")
+class Json(JSONFileLoader):
+    """Reads files as they are. Tests in the same process keep what botocore's has read, and moto changes that."""
+
+    def load_file(self, file_path: str) -> Any:
+        for path, opened in ((Path(f"{file_path}.json"), open), (Path(f"{file_path}.json.gz"), gzip.open)):
+            if path.is_file():
+                with opened(path, "rb") as file:
+                    return json.load(file)
+        return None
+
+
+def sessions() -> tuple[Any, Any]:
+    """Return our session and botocore's."""
+    theirs = botocore.session.Session()
+    theirs.get_component("data_loader").file_loader = Json()
+    return AwsSession(), theirs
+
+
+def loaders() -> list[Any]:
+    return [session.get_component("data_loader") for session in sessions()]
 
 
 def read(loader: Any, service: str, kind: str) -> str:
@@ -82,8 +102,7 @@ def test_other_folders_with_data_are_left_to_botocore(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_its_clients_are_the_same(service):
-    ours = AwsSession().create_client(service, region_name="eu-central-1")
-    theirs = botocore.session.Session().create_client(service, region_name="eu-central-1")
+    ours, theirs = (session.create_client(service, region_name="eu-central-1") for session in sessions())
     assert ours.meta.endpoint_url == theirs.meta.endpoint_url
     assert ours.meta.method_to_api_mapping == theirs.meta.method_to_api_mapping
     assert ours.waiter_names == theirs.waiter_names

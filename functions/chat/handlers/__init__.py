@@ -3,8 +3,6 @@
 Called by SNS, for the report topic and the alarm topic.
 """
 
-import boto3
+from redrive.aws_session import set_up_boto3
 
-from redrive.aws_session import AwsSession
-
-boto3.setup_default_session(botocore_session=AwsSession())
+set_up_boto3()

@@ -29,14 +29,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from examples.batches import process_batch
 from examples.email_tasks.contract import EMAIL_TASK, EmailTask
-from redrive.aws_session import AwsSession
+from redrive.aws_session import set_up_boto3
 
 # A message can wait in the queue and its dead-letter queue for 14 days after it is sent. By default it can be redriven
 # three times, each time as a new message, and then wait in the quarantine. The record outlives all five waits.
 _RECORD_LIFETIME = timedelta(days=5 * 14)
 
 _processor = BatchProcessor(event_type=EventType.SQS)
-boto3.setup_default_session(botocore_session=AwsSession())
+set_up_boto3()
 # One attempt, because a request that timed out may have sent the email; SQS delivers the message again. Ten requests
 # that time out fit in the function's timeout.
 _ses = boto3.client("sesv2", config=Config(connect_timeout=1, read_timeout=1.5, retries={"total_max_attempts": 1}))

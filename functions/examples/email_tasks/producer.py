@@ -17,13 +17,13 @@ from aws_lambda_powertools.event_handler import LambdaFunctionUrlResolver, Respo
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from examples.email_tasks.contract import EMAIL_REQUEST, EmailTask
-from redrive.aws_session import AwsSession
+from redrive.aws_session import set_up_boto3
 from redrive.contracts.contract import ContractViolationError
 from redrive.domain.errors import guarded
 
 logger = Logger()
 app = LambdaFunctionUrlResolver()
-boto3.setup_default_session(botocore_session=AwsSession())
+set_up_boto3()
 _sqs = boto3.client("sqs")
 
 

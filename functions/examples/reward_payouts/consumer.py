@@ -19,9 +19,9 @@ from examples.batches import process_batch
 from examples.reward_payouts.contract import REWARD_PAYOUT
 from examples.reward_payouts.ledger import PayoutConflictError, RewardLedger
 from examples.reward_payouts.payment_gateway import GatewayDownError, PaymentGateway
-from redrive.aws_session import AwsSession
+from redrive.aws_session import set_up_boto3
 
-boto3.setup_default_session(botocore_session=AwsSession())
+set_up_boto3()
 # Short enough for a second attempt within the function's timeout.
 _client = boto3.client(
     "dynamodb",

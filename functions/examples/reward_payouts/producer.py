@@ -17,7 +17,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ConfigDict, Field
 
 from examples.reward_payouts.contract import RewardPayout
-from redrive.aws_session import AwsSession
+from redrive.aws_session import set_up_boto3
 from redrive.contracts.contract import Contract, ContractModel, ContractViolationError
 from redrive.domain.errors import guarded
 
@@ -28,7 +28,7 @@ _CAMPAIGNS = 7
 _LARGEST_MINOR = 50_000
 
 logger = Logger()
-boto3.setup_default_session(botocore_session=AwsSession())
+set_up_boto3()
 _sqs = boto3.client("sqs")
 
 

@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities.parameters import SSMProvider
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from examples.shipment_notices.contract import SHIPMENT_NOTICE, ShipmentNotice
-from redrive.aws_session import AwsSession
+from redrive.aws_session import set_up_boto3
 from redrive.contracts.contract import ContractViolationError
 from redrive.domain.errors import guarded
 
@@ -24,7 +24,7 @@ from redrive.domain.errors import guarded
 _OUTAGE_MAX_AGE = 1
 
 logger = Logger()
-boto3.setup_default_session(botocore_session=AwsSession())
+set_up_boto3()
 # A client of its own session would read all of botocore's data again.
 _parameters = SSMProvider(boto3_client=boto3.client("ssm"))
 _table = boto3.client("dynamodb")

@@ -17,13 +17,13 @@ from botocore.config import Config
 
 from examples.batches import process_batch
 from examples.store_events.contract import STORE_EVENT
-from redrive.aws_session import AwsSession
+from redrive.aws_session import set_up_boto3
 
 # How long the outage switch's value is cached, in seconds.
 _OUTAGE_MAX_AGE = 1
 
 _processor = BatchProcessor(event_type=EventType.SQS)
-boto3.setup_default_session(botocore_session=AwsSession())
+set_up_boto3()
 # A client of its own session would read all of botocore's data again.
 _parameters = SSMProvider(boto3_client=boto3.client("ssm"))
 # By default, boto3 retries a throttled request for longer than this function may run. SQS redelivers the event instead.

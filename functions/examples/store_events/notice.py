@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from examples.store_events.contract import STORE_EVENT, StoreEvent, StoreEventAttributes
 from examples.store_events.erasing import erased
 from examples.store_events.quarantine import QuarantinePeek
-from redrive.aws_session import AwsSession
+from redrive.aws_session import set_up_boto3
 from redrive.contracts.contract import ContractViolationError
 from redrive.domain.errors import guarded
 from redrive.domain.messages.message import ReceivedMessage
@@ -40,7 +40,7 @@ UNKNOWN_STORE = "unknown"
 _MAX_PROBLEMS = 20
 
 logger = Logger()
-boto3.setup_default_session(botocore_session=AwsSession())
+set_up_boto3()
 _sqs = boto3.client("sqs")
 _sns = boto3.client("sns")
 

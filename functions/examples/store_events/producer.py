@@ -23,7 +23,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from examples.store_events.contract import StoreEvent
-from redrive.aws_session import AwsSession
+from redrive.aws_session import set_up_boto3
 from redrive.contracts.contract import Contract, ContractModel, ContractViolationError
 from redrive.domain.errors import guarded
 
@@ -37,7 +37,7 @@ _NAMES = ("Shifter", "Ariel", "Bran", "Cosmo", "Dara", "Echo", "Fable", "Gale")
 _STREAM_SECONDS = 5.0
 
 logger = Logger()
-boto3.setup_default_session(botocore_session=AwsSession())
+set_up_boto3()
 _sqs = boto3.client("sqs")
 
 

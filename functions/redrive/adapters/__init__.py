@@ -1,4 +1,4 @@
-"""The only place that imports boto3: queues, the runs table, deliveries, contracts, alarms, executions.
+"""The only place that talks to AWS: queues, the runs table, deliveries, contracts, alarms, executions.
 
 May import `redrive.workflow.ports`, `redrive.domain`, and `redrive.contracts`.
 """

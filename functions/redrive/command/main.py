@@ -1,6 +1,6 @@
 """The entry point of the `redrive` command: options that all commands share, and what an error looks like.
 
-A command's module is imported when the command runs, so `redrive --help` imports neither boto3 nor pydantic.
+A command's module is imported when the command runs, so `redrive --help` imports neither botocore nor pydantic.
 """
 
 from __future__ import annotations
