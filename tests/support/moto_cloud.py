@@ -208,12 +208,16 @@ class MotoCloud:
         return created
 
     def send(self, queue: QueueRef, entries: Iterable[str | dict[str, Any]]) -> None:
-        """Send messages, given as bodies or as entries of SendMessageBatch without their Id."""
+        """Send messages, given as bodies or as entries of SendMessageBatch without their Id.
+
+        A run that begins after this call finds them older than itself: SQS notes times in milliseconds.
+        """
         whole = [{"MessageBody": entry} if isinstance(entry, str) else entry for entry in entries]
         numbered: list[Any] = [{"Id": str(number), **entry} for number, entry in enumerate(whole)]
         for chunk in batched(numbered, 10, strict=False):
             answer = self.sqs.send_message_batch(QueueUrl=queue.url, Entries=list(chunk))
             assert not answer.get("Failed"), answer["Failed"]
+        time.sleep(0.001)
 
     def take_all(self, queue: QueueRef) -> list[dict[str, Any]]:
         """Receive every visible message with all its attributes.
