@@ -145,7 +145,7 @@ class _LaneRunner:
 
     def _note(self, action: Send, deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:
-            message = action.messages[int(delivery.request.get("Id", "0"))].message
+            message = action.messages[int(delivery.request.get("Id", "0").rpartition("-")[2])].message
             self._ran.delivered.setdefault(message.message_id, []).append(delivery)
 
 

@@ -7,9 +7,11 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+
+from tests.support.patience import PATIENCE_SECONDS
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -31,8 +33,9 @@ class ScriptedServer:
     """Gives the same answer to every request until a test sets another one."""
 
     port: int = 0
-    script: Script = Script((b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",))
-    requests: list[bytes] = field(default_factory=list)
+    #: The answer, or what returns the answer to a request.
+    script: Script | Callable[[bytes], Script] = Script((b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",))
+    requests: list[bytes] = field(default_factory=list, repr=False)
     #: Numbers of connections that were made, that end after an answer, and that have ended.
     connections: int = 0
     ending: int = 0
@@ -54,20 +57,25 @@ class ScriptedServer:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 while request := _request(connection):
                     self.requests.append(request)
-                    script = self.script
+                    script = self.script if isinstance(self.script, Script) else self.script(request)
                     self.ending += script.closes
-                    for piece in script.pieces:
-                        connection.sendall(piece)
-                    if script.silent:
-                        connection.recv(1)
+                    try:
+                        for piece in script.pieces:
+                            connection.sendall(piece)
+                        if script.silent:
+                            connection.recv(1)
+                    finally:
+                        if script.closes:
+                            connection.close()
+                            self.ended += 1
                     if script.closes:
-                        connection.close()
-                        self.ended += 1
                         return
 
     def wait_for_ends(self) -> None:
         """Wait until every connection that ends after an answer has ended."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while self.ended < self.ending:
+            assert time.monotonic() < deadline, "Expected connections to end after their answers."
             time.sleep(0.001)
 
 
@@ -80,7 +88,9 @@ def _request(connection: socket.socket) -> bytes:
     end = received.index(b"\r\n\r\n") + 4
     length = _LENGTH.search(received)
     while len(received) < end + (int(length[1]) if length else 0):
-        received += connection.recv(65_536)
+        if not (piece := connection.recv(65_536)):
+            return b""
+        received += piece
     return received
 
 

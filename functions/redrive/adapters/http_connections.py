@@ -1,7 +1,7 @@
 """Keeps connections to one HTTP endpoint open and makes POST requests on them.
 
-Used by `redrive.adapters.batch_client`. Timeouts, verification, and errors are the same as in botocore's own HTTP
-session, because the lane decides from the error whether a request may have been carried out.
+Used by `redrive.adapters.batch_client`. Timeouts, certificates, and errors are the same as in botocore's own HTTP
+session, because a lane decides by the error whether a request may have been carried out.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ from botocore.exceptions import (
 )
 from botocore.httpsession import create_urllib3_context, get_cert_path
 
-# Bytes to read at a time, so a server can't make this process allocate whatever length it announces.
+# Bytes to read at a time: not the announced length, which may exceed the memory, but at least a TLS record (16 KiB,
+# RFC 8446), because polling a socket doesn't show what is left of one.
 _PIECE = 65_536
 _PORTS = {"http": 80, "https": 443}
-# The head of a plain answer. http.client reads any other one, in four times the processor time, and its connection
-# isn't used again.
+# The head of a plain answer. http.client reads all others, which takes four times the processor time, and their
+# connections aren't reused.
 _HEAD = re.compile(rb"HTTP/1\.1 (200|[45][0-9]{2}) [ -~]*\r\n((?:[A-Za-z0-9-]+: ?[!-~]+(?: [!-~]+)*\r\n)+)\r\n")
 _LENGTH = re.compile("[0-9]{1,9}")
-# Headers by which an answer ends elsewhere than its length says.
+# Headers of a body that must be decoded.
 _NOT_PLAIN = frozenset({"transfer-encoding", "content-encoding"})
 # SQS sends this, although HTTP/1.1 implies it.
 _KEPT = "keep-alive"
-# What a connection that doesn't block raises instead of waiting.
+# What a nonblocking connection raises instead of waiting.
 _WAITING = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -55,7 +56,7 @@ class Answer:
 
 
 class Connections:
-    """Connections to one endpoint; each has one exchange at a time.
+    """Connections to one endpoint, each with one exchange at a time.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ class Connections:
     connect_timeout, read_timeout : float
         Seconds to wait for a connection, and for the next bytes of an answer.
     bundle : str | None
-        File of certificates to trust; None for botocore's own.
+        File with the certificates to trust. None means botocore's own.
     """
 
     def __init__(self, url: str, connect_timeout: float, read_timeout: float, bundle: str | None) -> None:
@@ -91,14 +92,14 @@ class Connections:
         Raises
         ------
         EndpointConnectionError, ConnectTimeoutError
-            If there is no connection, so the request wasn't sent.
+            If no connection was made, so the request wasn't sent.
         SSLError, ReadTimeoutError, ConnectionClosedError
             If there is no complete answer, so the request may have been carried out.
         """
         return Exchange(self, self._idle_connection() or self._connect(), request).wait()
 
     def begin(self, request: bytes) -> Exchange | None:
-        """Send a request without waiting for anything; return None if no open connection is idle.
+        """Send a request without waiting. Return None if no connection is idle.
 
         Raises
         ------
@@ -113,11 +114,11 @@ class Connections:
         return exchange
 
     def release(self, connection: socket.socket) -> None:
-        """Keep a connection for the next request."""
+        """Keep a connection open for the next request."""
         self._idle.append(connection)
 
     def error_of(self, error: Exception) -> BotoCoreError:
-        """Return botocore's error for one that occurred while a request was sent or its answer read."""
+        """Return what botocore raises for an error that occurred while a request was sent or its answer read."""
         if isinstance(error, TimeoutError):
             return ReadTimeoutError(endpoint_url=self._url, error=error)
         if isinstance(error, ssl.SSLError):
@@ -125,13 +126,13 @@ class Connections:
         return ConnectionClosedError(endpoint_url=self._url, error=error)
 
     def _idle_connection(self) -> socket.socket | None:
-        """Return an open connection that the server hasn't closed, if there is one."""
+        """Return an idle connection that the server hasn't closed, if there is one."""
         while self._idle:
             try:
                 connection = self._idle.pop()
             except IndexError:
                 return None
-            # No request is open, so anything that can be read means that the connection is done.
+            # Without a request, whatever arrives is the end of the connection or an answer that nobody asked for.
             poll = select.poll()
             poll.register(connection, select.POLLIN)
             if not poll.poll(0):
@@ -163,9 +164,9 @@ class Exchange:
     Parameters
     ----------
     connections : Connections
-        Gets the connection back after the answer, if another request can use it.
+        Gets the connection back after the answer, if it can be reused.
     connection : socket.socket
-        An open connection without another exchange.
+        An open connection that has no other exchange.
     request : bytes
         Head and body.
     """
@@ -175,7 +176,7 @@ class Exchange:
         self._connections = connections
         self._unsent = memoryview(request)
         self._received = bytearray()
-        # Of a plain answer: its status and headers, and where its body begins and ends.
+        # Of a plain answer: the status, the headers, and where the body begins and ends.
         self._status = 0
         self._headers: dict[str, str] = {}
         self._body = self._end = 0
@@ -183,7 +184,7 @@ class Exchange:
         self._deadline = time.monotonic() + connections.read_timeout
 
     def send(self) -> None:
-        """Send as much of the request as the connection takes at once. `wait` sends the rest."""
+        """Send what the connection takes without blocking. `wait` sends the rest."""
         try:
             self.connection.setblocking(False)
             while self._unsent:
@@ -199,11 +200,11 @@ class Exchange:
 
     @property
     def needs_thread(self) -> bool:
-        """Whether only `wait` can go on: part of the request wasn't sent, or the answer isn't plain."""
+        """Whether only `wait` can continue: part of the request is unsent, or the answer isn't plain."""
         return bool(self._unsent) or (not self._end and not self._unread)
 
     def answer(self) -> Answer | None:
-        """Return the answer if all of it has arrived, and None if not, without waiting.
+        """Return the answer, or None if it is incomplete. This doesn't wait.
 
         Raises
         ------
@@ -222,7 +223,7 @@ class Exchange:
             raise self._connections.error_of(error) from error
 
     def wait(self) -> Answer:
-        """Send what is unsent, wait for the answer, and return it.
+        """Send the rest of the request, wait for the answer, and return it.
 
         Raises
         ------
@@ -247,7 +248,7 @@ class Exchange:
             raise self._connections.error_of(error) from error
 
     def _read(self) -> Answer | None:
-        """Read the next piece, and return the answer if that was all."""
+        """Read the next piece. Return the answer if it is complete."""
         piece = self.connection.recv(_PIECE)
         self._received += piece
         if self._unread:
@@ -263,9 +264,7 @@ class Exchange:
         # If a body ends too early, botocore takes what has arrived.
         if received < self._end and piece:
             return None
-        # Polling the socket doesn't show what is left of a TLS record, and the next answer would begin with it.
-        stray = isinstance(self.connection, ssl.SSLSocket) and self.connection.pending()
-        if received == self._end and not stray:
+        if received == self._end:
             self._connections.release(self.connection)
         else:
             self.connection.close()
@@ -273,13 +272,13 @@ class Exchange:
 
 
 def _headers(lines: str) -> dict[str, str]:
-    """Return the headers in the lines of a plain head; none if one is repeated."""
+    """Return the headers of a plain head, or none if one is repeated."""
     headers = {name: value.lstrip() for name, _, value in (line.partition(":") for line in lines.splitlines())}
     return headers if len(headers) == lines.count("\n") else {}
 
 
 def _length(headers: Mapping[str, str]) -> int | None:
-    """Return the length of a body that ends after its length; None if it ends elsewhere."""
+    """Return the length of a plain answer's body, or None if the answer isn't plain."""
     found = {name.lower(): value for name, value in headers.items()}
     length = found.get("content-length", "")
     stays = found.get("connection", _KEPT).lower() == _KEPT
@@ -288,7 +287,7 @@ def _length(headers: Mapping[str, str]) -> int | None:
 
 
 def _any_answer(connection: socket.socket, received: bytes) -> Answer:
-    """Return an answer of any form, of which `received` has arrived."""
+    """Read the rest of an answer that isn't plain, and return the answer."""
     arriving: Any = _Arriving(connection, received)
     response = HTTPResponse(arriving, method="POST")
     try:
@@ -301,7 +300,7 @@ def _any_answer(connection: socket.socket, received: bytes) -> Answer:
 
 
 class _Arriving(io.RawIOBase):
-    """What a connection receives, beginning with what has already been read from it."""
+    """What a connection receives, starting with what has already been read from it."""
 
     def __init__(self, connection: socket.socket, received: bytes) -> None:
         self._connection = connection

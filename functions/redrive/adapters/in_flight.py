@@ -1,4 +1,4 @@
-"""Requests in flight: most only wait on a socket, which needs no thread; the others are made by threads.
+"""Keeps track of requests in flight: it waits for answers on sockets, and has threads make all other requests.
 
 Used by the pipeline, in one thread.
 """
@@ -16,23 +16,23 @@ from typing import Self, cast
 
 from redrive.domain.moving.actions import Action, Outcome
 
-#: Work that a thread does, because it waits for something.
+#: Work for a thread, because it may block.
 type Work = Callable[[], Outcome]
-#: Called when a socket can be read, and from time to time: returns the outcome, what is left for a thread to do, or
-#: None if more has to arrive.
+#: Called when a socket is readable, and once per check. Returns the outcome, the rest of the work if it needs a thread,
+#: or None if the answer is incomplete.
 type Step = Callable[[], Outcome | Work | None]
 
-# Seconds between two calls of a step whose socket can't be read. It knows when it has waited too long.
+# Seconds between two checks, which call every step. A step knows when its answer is overdue.
 _CHECK_SECONDS = 1.0
 
 
 class InFlight:
-    """What has begun and not ended. Use it as a context manager.
+    """Actions that have begun and not ended. Use it as a context manager.
 
     Parameters
     ----------
     threads : int
-        Number of threads. They do nothing unless given work.
+        Number of threads. They are idle until they get work.
     """
 
     def __init__(self, threads: int) -> None:
@@ -40,12 +40,12 @@ class InFlight:
         self._done: SimpleQueue[tuple[Action, Outcome | BaseException]] = SimpleQueue()
         self._threads = [Thread(target=self._work, name=f"sqs-{index}", daemon=True) for index in range(threads)]
         self._waiting = selectors.DefaultSelector()
-        # A thread that has done its work writes a byte here, because the caller may be waiting for sockets.
+        # A thread writes a byte here when it's done, to wake up the caller.
         self._bell, self._ring = socket.socketpair()
         self._bell.setblocking(False)
         self._ring.setblocking(False)
         self._waiting.register(self._bell, selectors.EVENT_READ)
-        self._check_at = 0.0
+        self._check_at = time.monotonic() + _CHECK_SECONDS
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -57,22 +57,22 @@ class InFlight:
             self._todo.put(None)
         for thread in self._threads:
             thread.join()
-        # The bell, and after an error also the connections of requests that nobody waits for anymore.
+        # The bell and, after an error, the connections whose answers nobody waits for anymore.
         for key in list(self._waiting.get_map().values()):
             cast(socket.socket, key.fileobj).close()
         self._waiting.close()
         self._ring.close()
 
     def perform(self, action: Action, work: Work) -> None:
-        """Let a thread do the work of an action."""
+        """Have a thread do an action's work."""
         self._todo.put((action, work))
 
     def watch(self, action: Action, connection: socket.socket, step: Step) -> None:
-        """Wait for the answer to an action's request on a socket."""
+        """Wait for the answer to an action's request on a connection."""
         self._waiting.register(connection, selectors.EVENT_READ, (action, step))
 
     def ended(self, seconds: float) -> Iterator[tuple[Action, Outcome]]:
-        """Yield the actions that have ended, with their outcomes; wait at most `seconds` for the first."""
+        """Yield the actions that have ended, with their outcomes. Wait at most `seconds` for the first."""
         ready = [key for key, _ in self._waiting.select(max(0.0, min(seconds, _CHECK_SECONDS)))]
         if time.monotonic() >= self._check_at:
             self._check_at = time.monotonic() + _CHECK_SECONDS
@@ -82,11 +82,13 @@ class InFlight:
                 yield from self._done_by_threads()
                 continue
             action, step = key.data
+            connection = cast(socket.socket, key.fileobj)
+            # Before the step, which closes the connection or lets another request have it.
+            self._waiting.unregister(connection)
             result = step()
             if result is None:
-                continue
-            self._waiting.unregister(key.fileobj)
-            if callable(result):
+                self.watch(action, connection, step)
+            elif callable(result):
                 self.perform(action, result)
             else:
                 yield action, result
@@ -109,8 +111,8 @@ class InFlight:
             try:
                 self._done.put((action, work()))
             except BaseException as error:  # noqa: BLE001
-                # The edge of the thread: unexpected errors are raised in the caller's thread.
+                # The outermost edge of this thread. The caller raises the error.
                 self._done.put((action, error))
-            # If it's full, the caller wakes up anyway.
+            # If the buffer is full, the bytes in it wake up the caller.
             with suppress(BlockingIOError):
                 self._ring.send(b"!")

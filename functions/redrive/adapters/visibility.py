@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import batched
 from typing import TYPE_CHECKING, Any
@@ -105,8 +105,8 @@ def _release(client: SQSClient, url: str, handles: Sequence[str]) -> tuple[list[
         response = client.change_message_visibility_batch(
             QueueUrl=url,
             Entries=[
-                {"Id": entry["Id"], "ReceiptHandle": entry["ReceiptHandle"], "VisibilityTimeout": 0}
-                for entry in receipt_entries(handles)
+                {"Id": str(index), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+                for index, handle in enumerate(handles)
             ],
         )
     except ClientError as error:
@@ -123,9 +123,3 @@ def _release(client: SQSClient, url: str, handles: Sequence[str]) -> tuple[list[
     refused = {int(entry["Id"]): entry["Code"] for entry in response.get("Failed", []) if entry["SenderFault"]}
     again = [handle for place, handle in enumerate(handles) if place not in done | refused.keys()]
     return again, sum(not code.endswith("MessageNotInflight") for code in refused.values())
-
-
-def receipt_entries(handles: Iterable[str]) -> Iterator[dict[str, str]]:
-    """Yield batch entries whose Id is their index in the batch."""
-    for index, handle in enumerate(handles):
-        yield {"Id": str(index), "ReceiptHandle": handle}

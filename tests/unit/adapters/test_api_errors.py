@@ -144,10 +144,11 @@ def test_only_what_sqs_lists_as_successful_was_carried_out():
         "Successful": [{"Id": "0"}],
         "Failed": [{"Id": "1", "Code": "InternalError", "SenderFault": False}],
     }
-    assert _batch_result(answer, send_to(Kind.QUEUE), 3) == BatchResult(
+    entries = [{"Id": str(place)} for place in range(3)]
+    assert _batch_result(answer, send_to(Kind.QUEUE), entries) == BatchResult(
         {1: ApiError("InternalError", ErrorKind.THROTTLED), 2: ApiError("NotListed", ErrorKind.UNCERTAIN)}
     )
 
 
 def test_an_empty_answer_says_nothing_of_any_entry():
-    assert _batch_result({}, send_to(Kind.QUEUE), 2).failed.keys() == {0, 1}
+    assert _batch_result({}, send_to(Kind.QUEUE), [{"Id": "0"}, {"Id": "1"}]).failed.keys() == {0, 1}

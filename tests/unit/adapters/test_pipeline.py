@@ -16,6 +16,7 @@ from redrive.domain.moving.rate_limiter import Departure
 from redrive.domain.moving.transitions import InHand
 from redrive.workflow.memory import Memory
 from tests.support import factories
+from tests.support.patience import in_time
 
 QUEUE = queue(factories.queue())
 
@@ -50,7 +51,7 @@ class Client:
         self._answer = answer
 
     def __getattr__(self, _name: str) -> Any:
-        return lambda **_request: self._answer()
+        return self._answer
 
 
 class Broken:
@@ -88,7 +89,7 @@ def performed(action: Action, answer: Any = None) -> tuple[Outcome, list[tuple[s
         memory,
         lambda *keys: logged.append(keys),
     )
-    pipeline.run(lane, lambda: False, 60)  # type: ignore[arg-type]
+    in_time(lambda: pipeline.run(lane, lambda: False, 60))  # type: ignore[arg-type]
     return lane.outcomes[0], logged
 
 
@@ -109,7 +110,7 @@ def test_the_message_of_a_request_of_its_own_is_logged_without_what_the_error_sa
 
 def test_an_answer_that_makes_no_sense_is_uncertain_too():
     outcome, _ = performed(
-        Send(QUEUE, (held(QUEUE, "m-1"),), Departure(1, 0.0)), lambda: {"Successful": [SimpleNamespace()]}
+        Send(QUEUE, (held(QUEUE, "m-1"),), Departure(1, 0.0)), lambda **_request: {"Successful": [SimpleNamespace()]}
     )
     assert outcome == ApiError("TypeError", ErrorKind.UNCERTAIN)
 
@@ -119,9 +120,11 @@ def test_what_cannot_be_recorded_of_a_sent_message_does_not_send_it_again():
     received = factories.received(attributes=full)
     message = InHand(received, 30.0, 0.0)
     message.verdict = Redrive(outbound(received, QUEUE, "{}", "id"))
-    outcome, _ = performed(
-        Send(QUEUE, (message,), Departure(1, 0.0)), lambda: {"Successful": [{"Id": "0", "MessageId": "new"}]}
-    )
+
+    def accept(Entries: Any, **_request: Any) -> dict[str, Any]:  # noqa: N803
+        return {"Successful": [{"Id": entry["Id"], "MessageId": "new"} for entry in Entries]}
+
+    outcome, _ = performed(Send(QUEUE, (message,), Departure(1, 0.0)), accept)
     assert outcome == BatchResult(unrecorded=ApiError("ValueError", ErrorKind.GONE))
 
 
@@ -129,7 +132,7 @@ def test_what_cannot_be_recorded_of_a_sent_message_does_not_send_it_again():
 def test_a_batch_takes_note_of_when_it_was_sent_and_answered(error):
     sent: list[float] = []
 
-    def answer() -> dict[str, Any]:
+    def answer(**_request: Any) -> dict[str, Any]:
         sent.append(time.monotonic())
         return {} if error is None else fail(error)()
 
