@@ -1,8 +1,8 @@
-"""Makes the four requests that move messages in a fraction of the processor time that botocore needs.
+"""Makes the four requests that move messages, in a fraction of the processor time that botocore needs.
 
-Used by the mover. botocore makes the first request of each kind (`redrive.adapters.request_templates`). Later ones
-differ only in body, date, and signature. botocore also reads any answer that isn't a plain one, so values and errors
-are the same.
+Used by the mover. botocore builds the first request of each kind (`redrive.adapters.request_templates`). Later ones
+differ only in body, date, and signature. botocore also reads all answers that aren't plain, so values and errors are
+the same as with botocore.
 """
 
 from __future__ import annotations
@@ -52,14 +52,15 @@ _KNOWN = {
     "change_message_visibility_batch": _CHANGED,
 }
 _ATTRIBUTE = frozenset({"DataType", "StringValue", "BinaryValue"})
-# Four for each queue that a run sends to. A discarded template is made again when it's needed.
+# A run needs three for its dead-letter queue and one for each queue that it sends to, times the credentials it gets.
+# A discarded template is made again when it's needed.
 _MOST_TEMPLATES = 1_000
 
 
 def batch_client(connections: int) -> SQSClient | BatchClient:
-    """Return a client for `connections` threads. It doesn't retry.
+    """Return a client for `connections` threads that doesn't retry.
 
-    It is botocore's if requests go through a proxy, or if there are no credentials.
+    Without credentials, or if requests go through a proxy, it is botocore's.
     """
     client = sqs_client(connections, retries=False)
     session = default_session()
@@ -70,7 +71,7 @@ def batch_client(connections: int) -> SQSClient | BatchClient:
 
 
 def trusted_bundle(session: Session) -> str | None:
-    """Return the file with the certificates that a session trusts, as botocore finds it; None for botocore's own."""
+    """Return the file with the certificates that a session trusts, or None for botocore's own."""
     configured: str | None = session.get_config_variable("ca_bundle")
     return configured or os.environ.get("REQUESTS_CA_BUNDLE")
 
@@ -92,7 +93,7 @@ class BatchClient:
         self._client = client
         self._rehearsal = Rehearsal(client)
         self._credentials = credentials
-        self._templates: dict[tuple[str, str, bool], RequestTemplate] = {}
+        self._templates: dict[tuple[str, str, ReadOnlyCredentials], RequestTemplate] = {}
         # Usually one, unless botocore finds another endpoint for some queues.
         self._connections: dict[str, Connections] = {}
         self._bundle = bundle
@@ -115,7 +116,7 @@ class BatchClient:
         return self._request("change_message_visibility_batch", parameters)
 
     def begin(self, operation: str, parameters: dict[str, Any]) -> Exchange | None:
-        """Send a request without waiting for anything.
+        """Send a request without waiting.
 
         Parameters
         ----------
@@ -125,8 +126,8 @@ class BatchClient:
         Returns
         -------
         Exchange | None
-            The request on its way; `plain` or `read` reads its answer. None if something has to be waited for: the
-            first request of its kind, new credentials, or a connection.
+            The exchange, whose answer `plain` or `read` reads. None if the request would have to wait: the first one
+            of its kind, and any that needs new credentials or a new connection.
 
         Raises
         ------
@@ -137,18 +138,18 @@ class BatchClient:
             return None
         credentials = self._credentials.get_frozen_credentials()
         template = self._templates.get(_key(operation, parameters, credentials))
-        # A thread creates them, because that reads the certificates to trust.
+        # Worker threads create `Connections`, which reads the certificates to trust.
         connections = None if template is None else self._connections.get(template.origin)
         if template is None or connections is None or not connections.has_idle:
             return None
         return connections.begin(template.request(body_of(parameters), credentials, _timestamp()))
 
     def plain(self, operation: str, answer: Answer) -> dict[str, Any] | None:
-        """Return the values of a plain answer; None for any other answer, which `read` reads."""
+        """Return the values of a plain answer, or None if only `read` can read it."""
         return _values_of(answer, operation)
 
     def read(self, operation: str, parameters: dict[str, Any], answer: Answer) -> dict[str, Any]:
-        """Return the values of an answer, or raise its error. This may wait: botocore may get new credentials."""
+        """Return the values of any answer, or raise its error. botocore may wait for new credentials meanwhile."""
         values = self.plain(operation, answer)
         return self._rehearsal.read(operation, parameters, answer) if values is None else values
 
@@ -166,7 +167,7 @@ class BatchClient:
         self, operation: str, parameters: dict[str, Any], credentials: ReadOnlyCredentials
     ) -> RequestTemplate:
         key = _key(operation, parameters, credentials)
-        # botocore's first request takes much longer than any other, so other threads wait for it.
+        # botocore takes much longer for its first request, so other threads wait for that one.
         with self._one_at_a_time:
             template = self._templates.get(key)
             if template is None:
@@ -187,9 +188,11 @@ class BatchClient:
         return connections
 
 
-def _key(operation: str, parameters: dict[str, Any], credentials: ReadOnlyCredentials) -> tuple[str, str, bool]:
-    """Return what requests have in common that share a template."""
-    return operation, parameters["QueueUrl"], bool(credentials.token)
+def _key(
+    operation: str, parameters: dict[str, Any], credentials: ReadOnlyCredentials
+) -> tuple[str, str, ReadOnlyCredentials]:
+    """Return what all requests that share a template have in common."""
+    return operation, parameters["QueueUrl"], credentials
 
 
 def _timestamp() -> str:
@@ -197,7 +200,7 @@ def _timestamp() -> str:
 
 
 def _values_of(answer: Answer, operation: str) -> dict[str, Any] | None:
-    """Return the values of a plain answer, as botocore would; None for any other answer."""
+    """Return the values of a plain answer as botocore would, or None for all other answers."""
     if answer.status != 200:
         return None
     try:
@@ -208,16 +211,16 @@ def _values_of(answer: Answer, operation: str) -> dict[str, Any] | None:
 
 
 def _is_plain(values: Any, operation: str, *, nulls: bool) -> bool:
-    """Return whether an answer has only documented keys, and no nulls. Decodes binary attributes.
+    """Return whether an answer has only documented keys and no nulls. Decode its binary attributes.
 
     Parameters
     ----------
     values : Any
         The parsed answer.
     operation : str
-        What it answers.
+        The operation that it answers.
     nulls : bool
-        Whether a null may be somewhere in it.
+        Whether it may contain a null.
     """
     lists = _KNOWN[operation]
     if type(values) is not dict or not values.keys() <= lists.keys():

@@ -1,7 +1,7 @@
-"""Lets botocore make the first request of each kind, so later ones can be made without it.
+"""Has botocore build the first request of each kind, so later ones can be built without it.
 
 Used by `redrive.adapters.batch_client`. Everything that depends on configuration (endpoint, Region, headers, user
-agent, signed headers) is the same for all requests of an operation, so botocore's own request serves as their template.
+agent, signed headers) is the same for all requests of an operation, so botocore's own request is their template.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from botocore.credentials import ReadOnlyCredentials
 from redrive.adapters.http_connections import Answer
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
-# Headers that differ in each request, in lower case.
+# Headers that differ in each request.
 _DATE, _TOKEN, _INVOCATION = "x-amz-date", "x-amz-security-token", "amz-sdk-invocation-id"
 _OWN = frozenset({_DATE, _TOKEN, _INVOCATION, "authorization", "content-length", "host", "accept-encoding"})
 _NOTHING = Answer(200, {}, b"{}")
 
 
 class NoTemplateError(Exception):
-    """botocore makes requests in a form that this module doesn't know."""
+    """No template would reproduce what botocore sends, so botocore must send it."""
 
 
 class Rehearsal:
-    """Makes a botocore client build requests without sending them, and parse answers that it didn't receive.
+    """Has a botocore client build requests without sending them, and parse answers that it didn't receive.
 
     Parameters
     ----------
     client : BaseClient
-        The client. All its other calls work as before.
+        The client. Its other calls work as before.
     """
 
     def __init__(self, client: BaseClient) -> None:
@@ -59,7 +59,7 @@ class Rehearsal:
         return request
 
     def read(self, operation: str, parameters: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
-        """Return the values that the client reads from an answer, or raise the client's error."""
+        """Return what the client reads from an answer, or raise the client's error."""
         with self._given(answer):
             result: dict[str, Any] = getattr(self._client, operation)(**parameters)
         return result
@@ -82,7 +82,7 @@ class Rehearsal:
 
 
 class _Body:
-    """The body of an answer, as botocore reads it."""
+    """The body of an answer, in the form that botocore reads."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -101,21 +101,21 @@ def _base64(value: bytes) -> str:
 
 
 class RequestTemplate(NamedTuple):
-    """The template for all requests of one operation on one queue."""
+    """The template for all requests of one operation on one queue with the same credentials."""
 
     #: Scheme, host, and port of the endpoint.
     origin: str
-    #: Request line and headers that are the same in all requests, as sent over HTTP.
+    #: The request line and the headers that are the same in all requests, as sent over HTTP.
     head: bytes
     path: str
-    #: What is signed of each header, in order: its name, and its line if it is the same in all requests.
+    #: The signed headers, in order: each name, and the line if it is the same in all requests.
     signed: tuple[tuple[str, str | None], ...]
     #: Region, service, and `aws4_request`, separated by slashes.
     scope: str
 
     @classmethod
     def of(cls, request: AWSPreparedRequest, credentials: ReadOnlyCredentials) -> RequestTemplate:
-        """Return the template for requests like one that botocore made.
+        """Return the template for requests like the one that botocore built.
 
         Raises
         ------
@@ -139,9 +139,10 @@ class RequestTemplate(NamedTuple):
         own = template.dynamic(cast(bytes, request.body), credentials, found[_DATE], found.get(_INVOCATION, ""))
         expected = {name: found[name] for name in own if name in found}
         if algorithm != _ALGORITHM or request.method != "POST" or parts.query or own != expected:
-            raise NoTemplateError("Expected the request that botocore makes.")
-        if any("\r" in line or "\n" in line for line in lines):
-            raise NoTemplateError("Expected headers of one line each.")
+            raise NoTemplateError("Expected the template to reproduce botocore's request.")
+        # A session token, for example, could end with a line break, and the rest of the head would be an extra header.
+        if not all(line.isascii() and line.isprintable() for line in (*lines, *own.values())):
+            raise NoTemplateError("Expected headers of printable ASCII characters.")
         return template
 
     def request(self, body: bytes, credentials: ReadOnlyCredentials, timestamp: str) -> bytes:
@@ -152,9 +153,9 @@ class RequestTemplate(NamedTuple):
         body : bytes
             Its body.
         credentials : ReadOnlyCredentials
-            Whose request it is.
+            The credentials that the template was made with.
         timestamp : str
-            When it is sent, such as 20261129T101112Z.
+            The time at which it is sent, such as 20261129T101112Z.
         """
         own = self.dynamic(body, credentials, timestamp, str(uuid.uuid4()))
         lines = "".join(f"\r\n{name}: {value}" for name, value in own.items())
@@ -180,7 +181,7 @@ class RequestTemplate(NamedTuple):
 
 
 def _canonical(name: str, value: str) -> str:
-    """Return the line of a header as it is signed."""
+    """Return the line for a header in what is signed."""
     return f"{name}:{' '.join(value.split())}\n"
 
 
@@ -194,7 +195,7 @@ def _signing_key(secret: str, scope: str) -> bytes:
 
 
 def _host(url: str) -> str:
-    """Return the header Host, without the port if it is the default."""
+    """Return the Host header's value, without the port if it is the default."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     default = {"http": ":80", "https": ":443"}[parts.scheme]

@@ -1,13 +1,13 @@
-"""One module per Lambda function, and only what template.yaml names: parse the event, call one step, return a model.
+"""One module per Lambda function of template.yaml. Each handler parses the event, calls one step, and returns a model.
 
-May import everything else in `redrive`; nothing imports it.
+Handlers may import everything else in `redrive`, and nothing imports them.
 """
 
 import gc
 
 from redrive.package_mismatch import check_package
 
-# What modules make when they're imported stays, so looking for garbage among it only takes time: a tenth of a cold
-# start. Each handler's module ends with `started`.
+# What modules create on import stays, so collecting garbage there would waste a tenth of a cold start. Each handler's
+# module ends with `started`, which turns collection back on.
 gc.disable()
 check_package()

@@ -1,6 +1,6 @@
-"""Ends the start of a function, in which nothing looks for garbage (`redrive.handlers`).
+"""Turns garbage collection back on after a function's start (`redrive.handlers` turns it off).
 
-Called by every handler module when it has made what all invocations share.
+Called by every handler module once it has created what all invocations share.
 """
 
 from __future__ import annotations
@@ -9,6 +9,6 @@ import gc
 
 
 def started() -> None:
-    """Look for garbage from now on, but never again in what is there already, because it stays."""
+    """Collect garbage from now on, except among the objects that exist already, because they stay."""
     gc.freeze()
     gc.enable()

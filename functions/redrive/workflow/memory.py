@@ -1,6 +1,7 @@
-"""What earlier runs did with messages that can't carry it: too large, full of attributes, or without any.
+"""Recalls and records the provenance of messages that can't carry it as an attribute.
 
-Used by the sample and the move step, around what they receive and send.
+They are too large, have too many attributes, or are for a function or state machine, which gets no attributes. Used by
+the sample and move steps for what they receive and send.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from redrive.domain.messages.outbound import Outbound
 from redrive.domain.messages.provenance import recorded_under
 from redrive.domain.plan.run_plan import RunPlan
 
-# What one request to the runs table reads (DynamoDB API reference, BatchGetItem).
+# Rows that one request to the runs table can read (DynamoDB API reference, BatchGetItem).
 _IDS_AT_ONCE = 100
 
 
 class Facts(Protocol):
-    """The rows of the runs table that stand for an attribute."""
+    """The rows of the runs table that replace the provenance attribute."""
 
     def recall(self, ids: Iterable[str]) -> Mapping[str, str]:
-        """Return the provenance that is recorded under some of these ids."""
+        """Return the provenance recorded under these ids, for those that have any."""
 
     def record(self, provenance_by_id: Mapping[str, str]) -> None:
         """Record provenance under the ids that destinations returned."""
@@ -32,19 +33,19 @@ class Facts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Recalls and records the provenance of messages of one run."""
+    """Recalls and records the provenance of a run's messages."""
 
     plan: RunPlan
     facts: Facts
-    #: Unique ids of the roles that the mover has, and had.
+    #: Unique ids of the roles that the mover has or had.
     movers: frozenset[str]
 
     def received(self, messages: Sequence[Mapping[str, Any]]) -> list[ReceivedMessage]:
-        """Return received messages, each with what the runs table has about it."""
+        """Return received messages, each with its provenance from the runs table if there is any."""
         return self.recalled(*self.read(messages))
 
     def read(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[ReceivedMessage], dict[str, str]]:
-        """Return received messages, and the ids to look up in the runs table for some of them, by message id."""
+        """Return received messages, and by message id, the ids to look up in the runs table."""
         plan = self.plan
         limits = {source.arn: source.max_bytes for source in plan.sources}
         here = plan.quarantine.max_bytes if plan.in_quarantine else None
@@ -55,7 +56,7 @@ class Memory:
                 received = ReceivedMessage.from_sqs(message)
                 under = recorded_under(received, limits, here, self.movers)
             except Exception as error:  # noqa: BLE001
-                # Its own fate: the judge says so, and logs it.
+                # Counted and logged when the message is judged.
                 received, under = ReceivedMessage.not_read(message, error), None
             found.append(received)
             if under is not None:
@@ -63,7 +64,7 @@ class Memory:
         return found, ids
 
     def recalled(self, found: list[ReceivedMessage], ids: Mapping[str, str]) -> list[ReceivedMessage]:
-        """Return messages, each with what the runs table has about it under its id."""
+        """Return messages, each with its provenance from the runs table if there is any under its id."""
         if not ids:
             return found
         known: dict[str, str] = {}
@@ -72,13 +73,10 @@ class Memory:
         return [replace(message, recorded=known.get(ids.get(message.message_id, ""))) for message in found]
 
     def unattached(self, accepted: Iterable[tuple[Outbound, str]]) -> dict[str, str]:
-        """Return what to record of accepted messages, because they couldn't carry it.
-
-        Each comes with the id that its destination returned. The result is by that id.
-        """
+        """Return the provenance that accepted messages couldn't carry, by the ids that their destinations returned."""
         return {sent_id: outbound.unattached for outbound, sent_id in accepted if outbound.unattached is not None}
 
     def record(self, facts: Mapping[str, str]) -> None:
-        """Record what messages couldn't carry, by the ids that their destinations returned."""
+        """Record the provenance that `unattached` returned."""
         if facts:
             self.facts.record(facts)

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedErro
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from redrive.adapters.batch_client import BatchClient, trusted_bundle
@@ -154,6 +154,39 @@ def test_requests_are_the_same_on_the_wire(server, clients):
     assert len({str(comparable(request)) for request in server.requests}) == 1
     agents = [request.lower().split(b"user-agent: ")[1].split(b"\r\n")[0] for request in server.requests]
     assert len(set(agents)) == 1
+
+
+def lines_of(requests: list[bytes]) -> list[list[bytes]]:
+    """Return the lines of each head, without those that always differ."""
+    changing = (b"x-amz-date", b"authorization", b"amz-sdk-invocation-id", b"user-agent")
+    heads = [request.lower().partition(b"\r\n\r\n")[0] for request in requests]
+    return [sorted(line for line in head.split(b"\r\n") if not line.startswith(changing)) for head in heads]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    key=st.just("AKID") | st.text("AK1 \n\r\tü€", min_size=1, max_size=4),
+    token=st.text("aZ9+/=", min_size=1) | st.text("a9= \n\r\t\v\x00\x7f\x85ü€", max_size=6),
+)
+@example("AKID", "token\n")
+@example("AKID", "token\r\nx: y")
+@example("AKID", "token\r\n folded")
+@example("AKID\n", "")
+@example("AKID ID", "")
+def test_credentials_that_no_header_can_carry_are_refused_as_botocore_refuses_them(server, clients, key, token):
+    server.script = Script((whole(BODY),))
+    theirs, ours = clients
+    credentials: Any = ours._credentials
+    sent: list[Any] = []
+    for client in (theirs, ours):
+        # With a template for other credentials, and with one of their own.
+        credentials.access_key, credentials.token = "AKID", token and "t"
+        outcome(client)
+        credentials.access_key, credentials.token = key, token
+        server.requests.clear()
+        sent.append(([outcome(client) for _ in range(2)], lines_of(server.requests)))
+    credentials.access_key, credentials.token = "AKID", None
+    assert sent[1] == sent[0]
 
 
 def test_a_connection_is_used_again_unless_the_server_has_closed_it(server, clients):
