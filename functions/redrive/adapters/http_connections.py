@@ -204,7 +204,7 @@ class Exchange:
         return bool(self._unsent) or (not self._end and not self._unread)
 
     def answer(self) -> Answer | None:
-        """Return the answer, or None if it is incomplete. This doesn't wait.
+        """Return the answer, or None if it is incomplete or needs a thread. This doesn't wait.
 
         Raises
         ------
@@ -212,7 +212,7 @@ class Exchange:
             If there is no complete answer, so the request may have been carried out.
         """
         try:
-            return None if self.needs_thread else self._read()
+            return self._read()
         except _WAITING as error:
             if time.monotonic() < self._deadline:
                 return None

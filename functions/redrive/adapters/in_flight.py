@@ -72,8 +72,8 @@ class InFlight:
         self._waiting.register(connection, selectors.EVENT_READ, (action, step))
 
     def ended(self, seconds: float) -> Iterator[tuple[Action, Outcome]]:
-        """Yield the actions that have ended, with their outcomes. Wait at most `seconds` for the first."""
-        ready = [key for key, _ in self._waiting.select(max(0.0, min(seconds, _CHECK_SECONDS)))]
+        """Yield the actions that have ended, with their outcomes. Wait at most `seconds` for the first, if positive."""
+        ready = [key for key, _ in self._waiting.select(min(seconds, _CHECK_SECONDS))]
         if time.monotonic() >= self._check_at:
             self._check_at = time.monotonic() + _CHECK_SECONDS
             ready = list(self._waiting.get_map().values())

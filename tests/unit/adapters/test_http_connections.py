@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from redrive.adapters.batch_client import BatchClient, trusted_bundle
 from redrive.adapters.http_connections import Connections, Exchange
+from tests.support.patience import in_time
 from tests.support.scripted_server import Script, ScriptedServer, scripted_server
 
 MESSAGES = {"Messages": [{"MessageId": "m", "Body": "ü", "ReceiptHandle": "h"}]}
@@ -54,7 +55,7 @@ def pair(url: str, timeout: float = 2.0) -> tuple[Any, BatchClient]:
 
 def outcome(client: Any) -> Any:
     try:
-        values = client.receive_message(QueueUrl="q")
+        values = in_time(lambda: client.receive_message(QueueUrl="q"))
     except ClientError as error:
         return error.response["Error"], error.response["ResponseMetadata"]["HTTPStatusCode"]
     except BotoCoreError as error:
@@ -199,6 +200,47 @@ def test_a_connection_is_used_again_unless_the_server_has_closed_it(server, clie
     server.script = Script((whole(BODY),), closes=True)
     assert [outcome_at_rest(server, ours) for _ in range(3)] == [MESSAGES] * 3
     assert server.connections == before + 2
+
+
+@given(st.lists(st.sampled_from(["open", "closed", "with an answer that nobody asked for"]), max_size=5))
+def test_a_request_leaves_on_the_latest_connection_that_is_open_and_silent(states):
+    pairs = [socket.socketpair() for _ in states]
+    connections = Connections("http://any", 5.0, 5.0, None)
+    for state, (ours, theirs) in zip(states, pairs, strict=True):
+        connections.release(ours)
+        if state == "closed":
+            theirs.close()
+        elif state != "open":
+            theirs.sendall(whole(b"{}"))
+    latest = max((place for place, state in enumerate(states) if state == "open"), default=None)
+    exchange = connections.begin(b"request")
+    assert (None if exchange is None else exchange.connection) is (None if latest is None else pairs[latest][0])
+    # Of the others, those that came later are done.
+    kept = 0 if latest is None else latest
+    assert [ours.fileno() == -1 for place, (ours, _) in enumerate(pairs) if place != latest] == [
+        place >= kept for place in range(len(pairs)) if place != latest
+    ]
+    assert connections.has_idle is bool(kept)
+    if exchange is not None:
+        _, theirs = pairs[kept]
+        assert theirs.recv(100) == b"request"
+        theirs.sendall(whole(BODY))
+        found = exchange.answer()
+        assert found is not None
+        assert found.body == BODY
+        assert connections.has_idle
+    for connection in (connection for both in pairs for connection in both):
+        connection.close()
+
+
+def test_a_connection_has_botocore_s_options(server, clients):
+    _, ours = clients
+    server.script = Script((whole(BODY),))
+    outcome(ours)
+    (connection,) = next(iter(ours._connections.values()))._idle
+    # Those of urllib3, and `tcp_keepalive` of our clients.
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 @pytest.mark.parametrize("head", [HEAD + b"Connection: close\r\n", b"HTTP/1.0 200 OK\r\n"])
@@ -349,7 +391,7 @@ def read_by_us(answer: bytes, arrives_in: list[int]) -> Any:
         connection: Any = Slowly()
         connections = Connections("http://any", 1.0, 1.0, None)
         try:
-            found = Exchange(connections, connection, b"").wait()
+            found = in_time(Exchange(connections, connection, b"").wait)
         except ConnectionClosedError as error:
             cause = error.__cause__
             return isinstance(cause, OSError), isinstance(cause, HTTPException), connections.has_idle

@@ -2,8 +2,10 @@
 
 import socket
 import threading
+import time
 from contextlib import closing
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,14 +83,41 @@ def test_what_a_step_leaves_to_a_thread_ends_too():
 @pytest.mark.usefixtures("unchecked")
 def test_more_outcomes_than_the_bell_can_hold_are_all_heard():
     with InFlight(2) as in_flight:
-        # As many as it takes while nobody reads them.
-        with pytest.raises(BlockingIOError):
+
+        def fill() -> None:
             while True:
                 in_flight._ring.send(b"!" * 65_536)
+
+        with pytest.raises(BlockingIOError):
+            in_time(fill)
         actions = [received() for _ in range(20)]
         for action in actions:
             in_flight.perform(action, lambda: said("done"))
         assert all_ended(in_flight, 20).keys() == set(actions)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_after_all_outcomes_the_caller_waits_as_long_as_it_said():
+    with InFlight(2) as in_flight:
+        for _ in range(5):
+            in_flight.perform(received(), lambda: said("done"))
+        all_ended(in_flight, 5)
+
+        def waited() -> bool:
+            began = time.monotonic()
+            assert list(in_flight.ended(0.05)) == []
+            return time.monotonic() - began >= 0.05
+
+        # A thread may wake up the caller after it was heard.
+        assert any(waited() for _ in range(6))
+
+
+def test_threads_end_with_the_lane():
+    never = threading.Event()
+    with InFlight(3) as in_flight:
+        for _ in range(3):
+            in_flight.perform(received(), lambda: said(str(never.wait(0.05))))
+    assert not any(thread.is_alive() for thread in in_flight._threads)
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])
@@ -117,12 +146,20 @@ def test_a_step_is_called_at_checks_without_anything_to_read(monkeypatch):
         assert all_ended(in_flight, 1) == {action: said("overdue")}
 
 
-@pytest.mark.usefixtures("unchecked")
-def test_without_an_answer_or_a_check_no_step_is_called():
+def test_between_checks_no_step_is_called_without_anything_to_read(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(in_flight_module, "time", SimpleNamespace(monotonic=lambda: now))
     ours, theirs = socket.socketpair()
     with closing(ours), closing(theirs), InFlight(NONE) as in_flight:
-        in_flight.watch(received(), ours, lambda: pytest.fail("Expected no call before something arrives."))
+        called_at: list[float] = []
+        in_flight.watch(received(), ours, lambda: called_at.append(now))
+        for moment in (100.0, 100.9, 101.0, 101.1, 101.9, 102.5, 103.4, 103.5):
+            now = moment
+            assert list(in_flight.ended(0.0)) == []
+        assert called_at == [101.0, 102.5, 103.5]
+        theirs.sendall(b"x")
         assert list(in_flight.ended(0.0)) == []
+        assert called_at == [101.0, 102.5, 103.5, 103.5]
 
 
 def test_connections_that_nobody_waits_for_anymore_are_closed():

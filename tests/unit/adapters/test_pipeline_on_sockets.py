@@ -464,6 +464,23 @@ def test_a_request_that_a_connection_does_not_take_at_once_is_sent_by_waiting():
     assert (bytes(got), connections.has_idle) == (request, True)
 
 
+def test_a_server_may_answer_and_close_before_it_has_read_the_request():
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    theirs.setblocking(False)
+    with closing(ours):
+        exchange = Exchange(Connections("http://any", 5.0, 5.0, None), ours, b"x" * 2**20)
+        exchange.send()
+        # Closing a connection with unread bytes would reset it.
+        with pytest.raises(BlockingIOError):
+            while True:
+                theirs.recv(65_536)
+        theirs.sendall(whole(BODY))
+        theirs.close()
+        assert exchange.needs_thread
+        assert in_time(exchange.wait).body == BODY
+
+
 def test_threads_that_make_the_first_request_at_once_ask_botocore_once(server, monkeypatch):
     _, ours = pair(f"http://127.0.0.1:{server.port}")
     server.script = Script((OF_SQS % (2, b"{}"),))
