@@ -1,4 +1,4 @@
-"""What all tests need: a region and credentials that lead nowhere, set before any handler is imported."""
+"""What all tests need: a Region and credentials that lead nowhere, set before any handler is imported."""
 
 import gc
 import os
@@ -26,16 +26,16 @@ os.environ.update(
 )
 for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
     os.environ.pop(name, None)
-# Otherwise, whoever makes a client first sets it.
+# Otherwise, the first client would set it, in whichever file that is.
 boto3.setup_default_session(botocore_session=default_session())
-# With it, jsonschema makes 38 parsers as it's imported, to check the format of IRIs, which no schema here has.
+# jsonschema would build 38 parsers on import to check IRIs, which no schema here has.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
-# On a machine with other work, a slow draw says nothing about the code.
+# On a busy machine, a slow example says nothing about the code.
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-machine")
-# What is imported and collected stays. Looking through it for garbage, again and again, takes a sixth of all time.
+# Imported modules and collected tests stay, and garbage collection among them would take a sixth of the time.
 gc.disable()
-# Fixtures stop what they started on SIGTERM, too.
+# On SIGTERM, too, fixtures stop what they started.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 # A shell makes background jobs ignore Ctrl-C, and the processes that tests start and interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,7 +43,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="module", autouse=True)
 def restored() -> Iterator[None]:
-    """Fail the last test of a file that changes what the files after it in this process share."""
+    """Fail the last test of a file that leaves a change to what later files in this process share."""
     before = process_state()
     yield
     changed = changes(before, process_state())
@@ -51,16 +51,16 @@ def restored() -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage among what tests make only."""
+    """Collect garbage only among what tests create."""
     gc.freeze()
     gc.enable()
     gc.set_threshold(20_000, 10, 20)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let files whose tests wait take turns with files whose tests compute, the slow ones first.
+    """Alternate between files whose tests wait and files whose tests compute, the slow ones first.
 
-    pytest-xdist gives a file to each worker that is free, so none has to wait alone, and the processors have work.
+    pytest-xdist gives the next file to each free worker, so the processors always have work.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     files = dict.fromkeys(item.path for item in items)

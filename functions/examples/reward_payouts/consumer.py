@@ -28,7 +28,7 @@ _client = boto3.client(
     config=Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 3}),
 )
 _ledger = RewardLedger(_client)
-# A client of its own session would read all of botocore's data again.
+# Without a client, SSMProvider would create its own session, which reads all of botocore's data again.
 _gateway = PaymentGateway(_client, SSMProvider(boto3_client=boto3.client("ssm")))
 # A failed message blocks only its own group, not the whole batch.
 _processor = SqsFifoPartialProcessor(skip_group_on_error=True)

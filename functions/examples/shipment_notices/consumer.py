@@ -25,7 +25,7 @@ _OUTAGE_MAX_AGE = 1
 
 logger = Logger()
 set_up_boto3()
-# A client of its own session would read all of botocore's data again.
+# Without a client, SSMProvider would create its own session, which reads all of botocore's data again.
 _parameters = SSMProvider(boto3_client=boto3.client("ssm"))
 _table = boto3.client("dynamodb")
 

@@ -24,7 +24,7 @@ _OUTAGE_MAX_AGE = 1
 
 _processor = BatchProcessor(event_type=EventType.SQS)
 set_up_boto3()
-# A client of its own session would read all of botocore's data again.
+# Without a client, SSMProvider would create its own session, which reads all of botocore's data again.
 _parameters = SSMProvider(boto3_client=boto3.client("ssm"))
 # By default, boto3 retries a throttled request for longer than this function may run. SQS redelivers the event instead.
 _table = boto3.client(

@@ -1,7 +1,7 @@
 """The formats of the envelopes that AWS services put around a message on its way to a dead-letter queue.
 
-Read by `redrive.domain.messages.opening`, if a message looks as if it had one. Each model is a format from the AWS
-documentation, which it names.
+Used by `redrive.domain.messages.opening` for messages that look like they have one. Each model is a format from the
+AWS documentation and names its source.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from redrive.domain.messages.message import AttributeMap
 
-# The version of the records that Lambda, Pipes, and custom event buses write. What another one contains isn't known.
+# The version of the records that Lambda, Pipes, and custom event buses write. Others aren't documented.
 RECORD_VERSION = "1.0"
 # SNS developer guide, "Parsing message formats": UnsubscribeURL. SNS API reference, CreateTopic: names of topics.
 _SUBSCRIPTION = re.compile(
     r"[?&]SubscriptionArn=(?P<arn>(?P<topic>arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}):[0-9a-f-]{36})$"
 )
-# No service counts further.
+# More than any service counts.
 _MAX_COUNT = 1_000_000_000
 
 
 def _encodable(value: Any) -> Any:
-    # Where an error text was cut, half of a surrogate pair may be left, which pydantic refuses.
+    # A service may cut an error text in the middle of a surrogate pair, and pydantic refuses the rest.
     return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 type FreeText = Annotated[str, BeforeValidator(_encodable)]
-# Not from a decimal: 1e999999999 would take all memory as an integer.
+# Strict, because 1e999999999 would become an integer that takes all memory.
 type Count = Annotated[int, Field(strict=True, ge=0, le=_MAX_COUNT)]
 
 
 class Form(BaseModel):
-    """Base: what isn't named is ignored, because services add fields over time."""
+    """Base: ignores unknown fields, because services add fields over time."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     @classmethod
     def of(cls, content: Any) -> Self | None:
-        """Return what was parsed from `content`, or None if it hasn't this form."""
+        """Return the parsed content, or None if it doesn't have this form."""
         try:
             return cls.model_validate(content)
         except ValidationError:
@@ -76,7 +76,7 @@ class LambdaDestination(Form):
 
 
 class FailedInvocation(Form):
-    """The least that says which function failed, in a record of any version."""
+    """The failed function, in a record of any version."""
 
     function_arn: str = Field(alias="functionArn", pattern="^arn:")
 
@@ -93,9 +93,9 @@ class BatchPointer(Form):
 
 
 class BatchSize(Form):
-    """How many records a batch had, of which nothing else is here (same sources as `BatchPointer`).
+    """How many records a failed batch had (same sources as `BatchPointer`).
 
-    The most that Lambda and Pipes put into a batch is 10,000 (Lambda API reference, CreateEventSourceMapping).
+    Lambda and Pipes put at most 10,000 into a batch (Lambda API reference, CreateEventSourceMapping).
     """
 
     size: Annotated[int, Field(alias="batchSize", strict=True, ge=1, le=10_000)]
@@ -128,10 +128,10 @@ class IotErrorAction(Form):
 
 
 class SubscriberRecord(Form):
-    """Events that a custom event bus could not deliver to a subscriber's target: their ids, no data.
+    """Events that a custom event bus couldn't deliver to a subscriber's target: their ids, no data.
 
     EventBridge user guide, "Retry policies and dead-letter queues" (custom event buses). One record has the events that
-    failed together in a batch. The message attributes say the same as the fields.
+    failed together in a batch. The message attributes repeat the fields.
     """
 
     bus: str = Field(alias="busArn", pattern="^arn:")
@@ -146,12 +146,12 @@ class SubscriberRecord(Form):
 class ServiceAttributes(Form):
     """Base: message attributes that a service added."""
 
-    #: The data types of those that aren't a String, by name.
+    #: Data types of the attributes that aren't a String, by name.
     types: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @classmethod
     def on(cls, attributes: AttributeMap) -> Self | None:
-        """Return what the service wrote, or None if one is missing or hasn't the service's data type."""
+        """Return the service's attributes, or None if one is missing or has another data type."""
         values: dict[str, Any] = {}
         for name in cls.names() & attributes.keys():
             value = attributes[name]
@@ -174,7 +174,7 @@ class ServiceAttributes(Form):
 
 
 class DeliveryAttributes(ServiceAttributes):
-    """Message attributes of an event that EventBridge could not deliver; not all are always there."""
+    """Message attributes of an event that EventBridge couldn't deliver. Some are optional."""
 
     types: ClassVar = {"RETRY_ATTEMPTS": ("String", "Number")}
 
@@ -197,14 +197,14 @@ class ScheduleAttributes(DeliveryAttributes):
     schedule: str = Field(alias="SCHEDULE_ARN", pattern="^arn:")
     scheduled_time: str = Field(default="", alias="SCHEDULED_TIME")
     execution_id: str = Field(default="", alias="EXECUTION_ID")
-    #: The service always says it.
+    #: The service always adds it.
     truncated: str = Field(default="", alias="IS_PAYLOAD_TRUNCATED")
 
 
 class AsyncDlqAttributes(ServiceAttributes):
-    """Message attributes of an event in a function's dead-letter queue; the error text is cut at 1 KB.
+    """Message attributes of an event in a function's dead-letter queue. The error text is cut at 1 KB.
 
-    Lambda developer guide, "Adding a dead-letter queue": all three, and the code is an HTTP status.
+    Lambda developer guide, "Adding a dead-letter queue": there are always all three, and the code is an HTTP status.
     """
 
     types: ClassVar = {"ErrorCode": ("Number",)}
@@ -221,7 +221,7 @@ class S3Event(Form):
 
     @property
     def is_of_s3(self) -> bool:
-        """Whether S3 sent it, rather than another service that sends records."""
+        """Whether S3 sent it, because other services send records, too."""
         return any(record.get("eventSource") == "aws:s3" for record in self.records)
 
     @property
@@ -235,14 +235,14 @@ class S3Event(Form):
 
 
 class S3TestEvent(Form):
-    """The message that S3 sends when a notification is set up (S3 user guide, "Event message structure")."""
+    """The message that S3 sends when notifications are configured (S3 user guide, "Event message structure")."""
 
     service: Literal["Amazon S3"] = Field(alias="Service")
     event: Literal["s3:TestEvent"] = Field(alias="Event")
 
 
 class SnsAttribute(Form):
-    """A message attribute in a notification; bytes are in base64 (SNS API reference, MessageAttributeValue)."""
+    """A message attribute in a notification, with bytes in base64 (SNS API reference, MessageAttributeValue)."""
 
     type: Annotated[str, Field(alias="Type", pattern=r"^(String|Number|Binary)(\.|$)")]
     value: Annotated[str, Field(alias="Value")]
@@ -262,8 +262,8 @@ class SnsAttribute(Form):
 class SnsNotification(Form):
     """The message that SNS sends to a queue without raw delivery (SNS developer guide, "Parsing message formats").
 
-    A subscription's dead-letter queue gets the same message, with raw delivery or without; SNS adds no attributes that
-    say why (SNS developer guide, "Dead-letter queues": the reason is in the delivery status logs).
+    A subscription's dead-letter queue gets the same message, with raw delivery or without. SNS adds no attributes with
+    the reason, which is in the delivery status logs (SNS developer guide, "Dead-letter queues").
     """
 
     type: str = Field(alias="Type", pattern="^Notification$")
@@ -275,11 +275,11 @@ class SnsNotification(Form):
 
     @property
     def subscription(self) -> str | None:
-        """ARN of the subscription that SNS sent it for, as its link for unsubscribing says."""
+        """ARN of the subscription that it was sent for, taken from the unsubscribe link."""
         link = self.unsubscribe_url
         found = _SUBSCRIPTION.search(link) if isinstance(link, str) else None
         return found["arn"] if found and found["topic"] == self.topic else None
 
     def sqs_attributes(self) -> AttributeMap:
-        """Return the message's attributes as SQS has them."""
+        """Return the message's attributes in SQS's format."""
         return {name: attribute.to_sqs() for name, attribute in self.attributes.items()}
