@@ -127,7 +127,7 @@ class Connections:
 
     def _idle_connection(self) -> socket.socket | None:
         """Return an idle connection that the server hasn't closed, if there is one."""
-        while self._idle:
+        while True:
             try:
                 connection = self._idle.pop()
             except IndexError:
@@ -138,7 +138,6 @@ class Connections:
             if not poll.poll(0):
                 return connection
             connection.close()
-        return None
 
     def _connect(self) -> socket.socket:
         try:
