@@ -41,6 +41,12 @@ DOCUMENTED_ERRORS = {
     # Step Functions API reference, StartExecution: also if an execution of this name has ended. LocalStack's snapshots
     # of AWS have it under this name.
     "StepFunctions.ExecutionAlreadyExistsException",
+    # Step Functions developer guide, "Start workflow executions from a task state". The others are classes of the SDK;
+    # AWSStepFunctionsException stands for errors without a class of their own.
+    "StepFunctions.ExecutionLimitExceeded",
+    "StepFunctions.ExecutionLimitExceededException",
+    "StepFunctions.AWSStepFunctionsException",
+    "StepFunctions.SdkClientException",
 }
 OWN_ERRORS = {name for name, found in vars(errors).items() if isinstance(found, type)}
 # What the guide asks every caller of Lambda to try again, and how a function that was killed or timed out is reported.

@@ -307,6 +307,15 @@ def test_a_run_that_is_rejected_is_known_as_such_and_any_other_failure_is_not(ac
     assert (run.status, seen) == ("SUCCEEDED", [{"error": known_as}])
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_scheduled_run_starts_once_although_its_start_is_throttled_or_the_answer_is_lost(account, late):
+    account.fill()
+    account.workflows.failures["StartRun"] = [TaskError("StepFunctions.AWSStepFunctionsException", late=late)]
+    automatic = account.workflows.run(account.automatic, sample("automatic-schedule")["trigger"])
+    assert (automatic.status, automatic.output["runs"]) == ("SUCCEEDED", 1)
+    assert [report["counts"]["redriven"] for report in account.reports()] == [9]
+
+
 def test_operators_are_notified_of_what_cannot_start(account):
     run = account.workflows.run(account.automatic, {"dlq": "nowhere"})
     assert run.states == ["Begin", "Decide", "WhatNext", "Notify", "Done"]
