@@ -162,8 +162,35 @@ def test_without_the_permission_to_list_queues_the_rest_is_checked(cloud, capsys
     [listing] = [finding for finding in found if "sqs:ListQueues" in finding["text"]]
     assert (listing["severity"], listing["check"]) == ("warning", "permissions")
     assert "sqs:ListQueues" in listing["remedy"]
+    assert "only quarantine can be checked" in listing["text"]
     # Nothing is said about queues that nobody has seen.
-    assert {finding["check"] for finding in found} == {"credentials", "permissions", "stack", "topics"}
+    assert {finding["check"] for finding in found} == {"credentials", "permissions", "stack", "contracts", "topics"}
+
+
+def test_without_the_permission_to_list_queues_those_that_the_stack_names_are_checked(cloud, orders, dlq, capsys):
+    stack = MotoStack(cloud, QueueNamePattern="orders,orders-dlq", QueueContracts="")
+    subscribe(cloud)
+    boto3.client("ssm").put_parameter(Name="/bad", Value='{"type": 1}', Type="String")
+    stack.environment = {"QUEUE_CONTRACTS": "orders=ssm:/bad,ordres=ssm:/bad"}
+    answer_with(cloud, [mapping(orders, "worker", State="Disabled")], {"worker": 60})
+    attributes(dlq, MessageRetentionPeriod="60")
+    for place, queue in enumerate([orders, dlq, stack.quarantine]):
+        attributes(queue, KmsMasterKeyId=f"alias/{place}")
+    cloud.answers["kms.DescribeKey"] = lambda _: {"KeyMetadata": {"KeyId": "1234", "KeyState": "Disabled"}}
+    every = findings(capsys, exit_code=6)
+    cloud.answers["sqs.ListQueues"] = denied("ListQueues")
+    [listing, *others] = [finding for finding in findings(capsys, exit_code=6) if finding not in every]
+    assert ("orders-dlq" in listing["text"], others) == (True, [])
+    missing = [finding for finding in every if finding not in findings(capsys, exit_code=6)]
+    assert sorted(finding["check"] for finding in missing) == ["contracts", "patterns"]
+    assert len(of(every, "keys", "problem")) == 3
+    assert all("ordres" in finding["text"] for finding in of(missing, "contracts"))
+
+
+def test_without_a_stack_and_the_permission_to_list_queues_no_queue_is_checked(cloud, capsys):
+    cloud.answers["sqs.ListQueues"] = denied("ListQueues")
+    found = findings(capsys, exit_code=6)
+    assert {finding["check"] for finding in found} == {"credentials", "permissions", "stack"}
 
 
 @pytest.mark.usefixtures("orders", "stack")

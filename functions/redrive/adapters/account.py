@@ -202,13 +202,12 @@ class Account:
         found = client.list_queues(MaxResults=1000, **asked).get("QueueUrls", [])
         return [url.rsplit("/", 1)[1] for url in found]
 
-    def listed(self) -> list[ListedQueue]:
-        """Return all queues with what they are for one another, in the order of SQS."""
-        pages = self.sqs.get_paginator("list_queues").paginate(PaginationConfig={"PageSize": 1000})
+    def listed(self, urls: list[str] | None = None) -> list[ListedQueue]:
+        """Return all queues, or those with these URLs, with what they are for one another, in the order of SQS."""
         queues: list[ListedQueue] = []
         with ThreadPoolExecutor(THREADS) as pool:
             asked = pool.submit(self._consumers)
-            urls = [url for page in pages for url in page.get("QueueUrls", [])]
+            urls = self._urls() if urls is None else urls
             self.queue_count = len(urls)
             for queue in pool.map(self._listed, urls):
                 self.listed_so_far += 1
@@ -241,6 +240,10 @@ class Account:
                 for result in answer["MetricDataResults"]:
                     if values := result.get("Values"):
                         some[int(result.get("Id", "q0")[1:])].hour_ago = int(values[0])
+
+    def _urls(self) -> list[str]:
+        pages = self.sqs.get_paginator("list_queues").paginate(PaginationConfig={"PageSize": 1000})
+        return [url for page in pages for url in page.get("QueueUrls", [])]
 
     def _listed(self, url: str) -> ListedQueue | None:
         """Return a queue, or None if it was deleted meanwhile or may not be read."""

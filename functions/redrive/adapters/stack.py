@@ -68,11 +68,21 @@ class Stack:
         """Return the ARN of the execution that a run began with."""
         return f"{self.state_machine_arn.replace(':stateMachine:', ':execution:')}:{run}"
 
+    @property
+    def _patterns(self) -> list[str]:
+        return self.parameters.get("QueueNamePattern", "").split(",")
+
     def covers(self, queue: str) -> bool:
         """Return whether the stack may redrive the queue of that name: its parameters say so, or it is its own."""
-        patterns = self.parameters.get("QueueNamePattern", "").split(",")
         own = self.quarantine_url.rsplit("/", 1)[-1], f"{self.name}-*"
-        return any(matches(pattern, queue) for pattern in (*patterns, *own))
+        return any(matches(pattern, queue) for pattern in (*self._patterns, *own))
+
+    @property
+    def named_queues(self) -> list[str]:
+        """The URLs of its quarantine and of the queues that its patterns name without wildcards."""
+        place, _, quarantine = self.quarantine_url.rpartition("/")
+        named = [pattern for pattern in self._patterns if pattern and "*" not in pattern]
+        return [f"{place}/{name}" for name in dict.fromkeys([quarantine, *named])]
 
 
 def find_stack(account: Account, name: str) -> Stack:

@@ -17,7 +17,7 @@ from redrive.command.doctor_findings import Finding, Severity, ask_for, document
 from redrive.command.doctor_queues import Setup
 from redrive.command.doctor_stack import couldnt_be_checked, guarded
 from redrive.command.exits import Exit
-from redrive.command.output import Output
+from redrive.command.output import Output, names
 from redrive.command.shared import again, shared, with_stack
 
 # Most services reject a request whose time is off by five minutes (AWS General Reference, "Signing AWS API requests").
@@ -42,14 +42,11 @@ def command(context: click.Context, *, stack_name: str) -> int:
     account.use()
     caller = account.caller()
     output.say("Checking the account ...")
-    queues, unlisted = _queues(account)
-    checkup = Checkup(account)
     stack, findings = _stack(context, account, stack_name)
-    setup = Setup(output, account, checkup, queues, stack)
-    if not unlisted:
-        output.say(f"Dead-letter queues to check: {len(setup.dlqs):,} ...")
-    checks = _checks_of_stack(setup) if unlisted else _checks(setup)
-    findings = [*_credentials(account, caller), *unlisted, *findings, *checks]
+    queues, unlisted = _queues(account, stack)
+    setup = Setup(output, account, Checkup(account), queues, not unlisted, stack)
+    output.say(f"Dead-letter queues to check: {len(setup.dlqs):,} ...")
+    findings = [*_credentials(account, caller), *unlisted, *findings, *_checks(setup)]
     if output.as_json:
         output.document(
             account=caller.account_id,
@@ -70,15 +67,19 @@ def command(context: click.Context, *, stack_name: str) -> int:
     return Exit.LEFT if wrong else Exit.DONE
 
 
-def _queues(account: Account) -> tuple[list[ListedQueue], list[Finding]]:
-    """Return the queues, or a finding if they can't be listed."""
+def _queues(account: Account, stack: Stack | None) -> tuple[list[ListedQueue], list[Finding]]:
+    """Return the queues. If they can't be listed, return those that the stack names, and a finding."""
     try:
         return account.listed(), []
     except Exception as error:
         if error_code(error) not in DENIED:
             raise
-    text = "sqs:ListQueues is denied, so queues, keys, and consumers can't be checked; queues needs it."
-    return [], [Finding(Severity.WARNING, "permissions", text, ask_for("sqs:ListQueues"))]
+    found = account.listed(stack.named_queues if stack else [])
+    checked = f"only {names(queue.name for queue in found)} can be checked" if found else "queues can't be checked"
+    text = (
+        f"sqs:ListQueues is denied, so {checked}, and patterns and unused contracts can't; `redrive queues` needs it."
+    )
+    return found, [Finding(Severity.WARNING, "permissions", text, ask_for("sqs:ListQueues"))]
 
 
 def _credentials(account: Account, caller: Caller) -> Iterator[Finding]:
@@ -109,21 +110,15 @@ def _stack(context: click.Context, account: Account, name: str) -> tuple[Stack |
         return None, [couldnt_be_checked("stack", error)]
 
 
-def _checks_of_stack(setup: Setup) -> Iterator[Finding]:
-    """Check what can be checked without knowing the queues."""
-    if setup.stack is not None:
-        yield from guarded("stack", doctor_stack.state(setup, setup.stack))
-        yield from guarded("topics", doctor_stack.topics(setup, setup.stack))
-
-
 def _checks(setup: Setup) -> Iterator[Finding]:
-    if not setup.dlqs:
+    if not setup.dlqs and setup.all_listed:
         text = f"There is no dead-letter queue in {setup.account.region} that these credentials can read."
         yield Finding(Severity.WARNING, "queues", text, again("redrive queues --all"))
     yield from guarded("permissions", doctor_queues.permissions(setup))
     if setup.stack is not None:
         yield from guarded("stack", doctor_stack.state(setup, setup.stack))
-        yield from guarded("patterns", doctor_stack.patterns(setup, setup.stack))
+        if setup.all_listed:
+            yield from guarded("patterns", doctor_stack.patterns(setup, setup.stack))
         yield from guarded("runs", doctor_stack.runs(setup, setup.stack))
         yield from guarded("contracts", doctor_stack.contracts(setup, setup.stack))
         yield from guarded("topics", doctor_stack.topics(setup, setup.stack))

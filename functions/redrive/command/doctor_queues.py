@@ -37,13 +37,15 @@ _MOST_ALLOWED = 10
 
 @dataclass(frozen=True)
 class Setup:
-    """What the doctor checks. Without the permission to list queues, there are none in it."""
+    """What the doctor checks."""
 
     output: Output
     account: Account
     checkup: Checkup
-    #: All queues that the credentials can read.
+    #: All queues that the credentials can read, or those of them that the stack names.
     queues: list[ListedQueue]
+    #: Whether the credentials can list queues.
+    all_listed: bool
     #: None if there is no stack that this command can work with.
     stack: Stack | None
 
@@ -132,7 +134,7 @@ def leases(setup: Setup) -> Iterator[Finding]:
 
 
 def keys(setup: Setup) -> Iterator[Finding]:
-    """Report keys of dead-letter queues and their sources that can't be used."""
+    """Report keys of dead-letter queues, their sources, and the stack's quarantine that can't be used."""
     users: dict[str, list[str]] = defaultdict(list)
     for queue in setup.queues:
         # AWS's own keys, such as SQS's, can't be disabled (KMS developer guide, "AWS KMS keys").
@@ -152,7 +154,7 @@ def keys(setup: Setup) -> Iterator[Finding]:
     if unread:
         yield _unchecked("keys", "The keys that encrypt queues", unread)
     if usable:
-        yield Finding(Severity.OK, "keys", f"Enabled KMS keys of dead-letter queues and their sources: {usable:,}.")
+        yield Finding(Severity.OK, "keys", f"KMS keys that encrypt queues and are enabled: {usable:,}.")
 
 
 def retention(setup: Setup) -> Iterator[Finding]:
@@ -207,7 +209,8 @@ def _unchecked(check: str, what: str, permissions: Iterable[str]) -> Finding:
 
 
 def _takes_part(setup: Setup, queue: ListedQueue) -> bool:
-    return bool(queue.sources) or any(queue.dead_letter_queue == dlq.arn for dlq in setup.dlqs)
+    is_quarantine = setup.stack is not None and queue.url == setup.stack.quarantine_url
+    return is_quarantine or bool(queue.sources) or any(queue.dead_letter_queue == dlq.arn for dlq in setup.dlqs)
 
 
 def _key(checkup: Checkup, key: str) -> Key | str:

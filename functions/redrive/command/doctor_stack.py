@@ -111,7 +111,7 @@ def runs(setup: Setup, stack: Stack) -> Iterator[Finding]:
             "Messages that it held may be invisible for a while. The next run takes over.",
             again(redrive_command("report", lock.run_id)),
         )
-    if not any(holders):
+    if covered and not any(holders):
         yield Finding(Severity.OK, "runs", f"No run of {stack.name} holds a dead-letter queue.")
 
 
@@ -145,7 +145,7 @@ def contracts(setup: Setup, stack: Stack) -> Iterator[Finding]:
         yield Finding(Severity.UNKNOWN, "contracts", text, again("redrive start QUEUE --dry-run"))
     known = {queue.name for queue in setup.queues} | set(setup.account.unreadable)
     known |= {arn_name(arn) or "" for arn in (judging.destinations if judging else ())}
-    if unused := _unused(mapping, known):
+    if setup.all_listed and (unused := _unused(mapping, known)):
         yield Finding(
             Severity.WARNING,
             "contracts",
