@@ -502,6 +502,26 @@ def test_a_run_whose_execution_may_not_be_read_is_shown_as_its_record_says(stack
     assert "states:DescribeExecution" in found.err
 
 
+@pytest.mark.parametrize("name", ["on", "orders-dlq"])
+def test_the_json_of_a_run_whose_execution_may_not_be_read_has_its_record(stack, records, capsys, name):
+    record = running_record(plan("on"), factories.tally(redriven=4), now=NOW)
+    records.keep(record)
+    stack.cloud.answers["stepfunctions.DescribeExecution"] = denied("DescribeExecution")
+    assert run(["report", name, "--json", "--quiet"]) == 0
+    found = capsys.readouterr()
+    document = json.loads(found.out)
+    assert document == {"version": 1, "record": record.as_json(), "report": None, "execution": None}
+    [line] = found.err.splitlines()
+    assert "states:DescribeExecution" in line
+
+
+def test_without_a_record_it_says_that_the_execution_may_not_be_read(stack, capsys):
+    stack.cloud.answers["stepfunctions.DescribeExecution"] = denied("DescribeExecution")
+    assert run(["report", "on", "--json"]) == 1
+    found = capsys.readouterr()
+    assert (found.out, "DescribeExecution" in found.err) == ("", True)
+
+
 @pytest.mark.usefixtures("stack")
 def test_as_many_runs_are_listed_as_are_wanted_of_more_than_a_page_has(records, capsys):
     record = running_record(plan("run"), factories.tally(), now=NOW)
@@ -524,3 +544,12 @@ def test_as_many_runs_are_listed_as_are_wanted_of_more_than_a_page_has(records, 
         assert len(listed) == 600
     assert run(["runs", "--limit", "600"]) == 0
     assert "There may be more." in capsys.readouterr().err
+
+
+def test_a_report_that_this_version_cannot_read_is_in_the_json_as_it_is(records, capsys):
+    record = running_record(plan("run-1"), factories.tally(), now=NOW).model_copy(update={"report": {"status": {}}})
+    records.keep(record)
+    assert run(["report", "run-1"]) == 1
+    assert "--json" in capsys.readouterr().err
+    assert run(["report", "run-1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["report"] == {"status": {}}

@@ -49,7 +49,9 @@ def command(output: Output, *, run: str, page: str | None, stack_name: str) -> N
     account = Account(output.profile, output.region)
     stack = find_stack(account, stack_name)
     found = _find(StackRuns(account, stack), run)
-    report = _report_of(found)
+    stored = found.record.report if found.record else None
+    # The JSON has it as it was written, even if this version can't read it.
+    report = None if output.as_json and page is None and stored is not None else _report_of(found)
     if report is not None:
         write_page(output, page, report, found.record)
     elif page is not None:
@@ -60,11 +62,10 @@ def command(output: Output, *, run: str, page: str | None, stack_name: str) -> N
     if output.as_json:
         output.document(
             record=found.record.as_json() if found.record else None,
-            report=_as_stored(found, report),
+            report=json.loads(report.model_dump_json()) if stored is None and report is not None else stored,
             execution=found.execution.status if found.execution else None,
         )
-        return
-    if report is None:
+    elif report is None:
         _print_unfinished(output, found)
     else:
         print_report(output, report, record=found.record, given=found.execution.given if found.execution else None)
@@ -89,13 +90,20 @@ def _find(runs: StackRuns, text: str) -> _Found:
             f"{runs.stack.execution_arn('RUN')}. Name the stack of the run with --stack.",
             Exit.USAGE,
         )
-    found = _named(runs, name)
+    denial: Exception | None = None
+    try:
+        found = _named(runs, name)
+    except Exception as error:
+        if error_code(error) not in DENIED:
+            raise
+        # Without a record of that name, it may be a queue.
+        found, denial = None, error
     if found is not None and found.execution is not None and found.record is None and found.execution.continues:
         found = _named(runs, found.execution.continues) or found
     if found is None and (latest := runs.records.of_queue(name, 1)):
         found = _recorded(runs, latest[0])
     if found is None:
-        raise _unknown(runs, name)
+        raise denial or _unknown(runs, name)
     return found
 
 
@@ -140,12 +148,6 @@ def _report_of(found: _Found) -> Report | None:
                 "version can't show it. Pass --json to see it as it is."
             ) from None
     return report_in(found.execution) if found.execution and not found.execution.is_on else None
-
-
-def _as_stored(found: _Found, report: Report | None) -> object:
-    if found.record is not None and found.record.report is not None:
-        return found.record.report
-    return None if report is None else json.loads(report.model_dump_json())
 
 
 def _print_unfinished(output: Output, found: _Found) -> None:
