@@ -12,11 +12,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support import browsers
 from tests.support.definitions import ROOT, TEMPLATE, template
 from tests.support.rendering import transformed
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-DEPLOY = ROOT / ".github" / "workflows" / "deploy.yml"
+TEST, DEPLOY = (ROOT / ".github" / "workflows" / name for name in ("test.yml", "deploy.yml"))
 METADATA = template()["Metadata"]["AWS::ServerlessRepo::Application"]
 # AWS Serverless Application Repository developer guide, "CreateApplication".
 PATTERNS = {
@@ -94,6 +95,11 @@ def test_every_check_runs_on_every_change():
     }
     assert {"make lint", "make test", "make audit", "make sbom"} <= runs
     assert any(run.startswith("make package ") for run in runs)
+
+
+def test_the_tests_fail_on_a_runner_without_a_browser_instead_of_skipping_the_report_page():
+    runs = [step.get("run") for step in yaml.safe_load(TEST.read_text())["jobs"]["test"]["steps"]]
+    assert runs[-2:] == [f"{browsers.NAMES[0]} --version", "make test"]
 
 
 def test_the_deployment_is_verified_where_it_was_deployed():

@@ -12,12 +12,12 @@ from playwright.sync_api import Browser, sync_playwright
 from local.install import VENVS
 
 AXE = VENVS / "node" / "node_modules" / "axe-core" / "axe.min.js"
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def chromium() -> str | None:
     """Return where Chromium is; None if this machine has none."""
-    return next(filter(None, map(shutil.which, _NAMES)), None)
+    return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
