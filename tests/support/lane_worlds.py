@@ -6,6 +6,7 @@ that nothing is wrong with a request, and a world without a byte left is calm.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -162,7 +163,7 @@ class World:
         }
         settings = LaneSettings(**(values | changes))
         rates = {
-            address: destination_rate(_limit(address, max_rate), 0, 1, began=start, epoch=EPOCH)
+            address: destination_rate(_limit(address, max_rate), 0, 1, began=start, ends_at=math.inf, epoch=EPOCH)
             for address, max_rate in self.max_rates.items()
         }
         return Lane(

@@ -130,7 +130,7 @@ class Mover(NamedTuple):
             defers=not plan.request.allow_nested_dlq,
         )
         epoch = self.time() - runner.clock()
-        met = _MetQueues(plan, work, self.queues, self.shares, began=started, epoch=epoch)
+        met = _MetQueues(plan, work, self.queues, self.shares, began=started, ends_at=settings.ends_at, epoch=epoch)
         authority = Authority(plan, cache(met.find), self.delivery_policy, self.confirms(plan.run_id))
         judge = Judge(plan, self.contracts(), authority, self.movers, log_error)
         # SQS itself keeps the groups of a FIFO queue waiting while one of their messages is invisible.
@@ -138,7 +138,7 @@ class Mover(NamedTuple):
         lane = Lane(
             settings,
             judge,
-            RateLimiter(work.rate, lane=work.lane, lanes=work.lanes, epoch=epoch),
+            RateLimiter(work.rate, lane=work.lane, lanes=work.lanes, epoch=epoch, ends_at=settings.ends_at),
             self.checkpoints.undeleted(plan),
             random.random,
             destination_rates=met.rates,
@@ -195,8 +195,8 @@ class _MetQueues:
         Makes the directory of queues.
     shares : RateShares
         Where the run's shares are reserved.
-    began : float
-        When the slice began, on the lane's clock.
+    began, ends_at : float
+        When the slice began, and when it ends, on the lane's clock.
     epoch : float
         What to add to the lane's clock to get seconds since 1970.
     """
@@ -209,6 +209,7 @@ class _MetQueues:
         shares: RateShares,
         *,
         began: float,
+        ends_at: float,
         epoch: float,
     ) -> None:
         #: The rates to keep to, by the address of the destination; grows.
@@ -222,6 +223,7 @@ class _MetQueues:
         self._queues = queues
         self._shares = shares
         self._began = began
+        self._ends_at = ends_at
         self._epoch = epoch
         for limit in plan.max_rates:
             self._keep(limit)
@@ -251,7 +253,7 @@ class _MetQueues:
         # Every lane has the same part of the run's rate.
         lanes = max(1, round(self._plan.rate / self._work.rate))
         self.rates[limit.queue.url] = destination_rate(
-            limit, self._work.lane, lanes, began=self._began, epoch=self._epoch
+            limit, self._work.lane, lanes, began=self._began, ends_at=self._ends_at, epoch=self._epoch
         )
 
 

@@ -67,7 +67,8 @@ def test_what_has_an_order_or_no_max_rate_or_must_not_be_received_twice_is_never
 def deferral(max_rate: float = 10, **changes) -> Deferral:
     limit = factories.limit(max_rate, max_rate)
     return Deferral(
-        {ORDERS.address: destination_rate(limit, 0, 1, began=-60.0, epoch=0.0)}, **({"enabled": True} | changes)
+        {ORDERS.address: destination_rate(limit, 0, 1, began=-60.0, ends_at=60.0, epoch=0.0)},
+        **({"enabled": True} | changes),
     )
 
 

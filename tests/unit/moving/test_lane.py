@@ -522,7 +522,7 @@ def test_an_extension_that_fails_leaves_the_message_to_a_later_receive():
 
 
 def test_an_extension_confirmed_after_the_visibility_ran_out_counts_for_nothing():
-    # The third message has its turn at 40 seconds, and its visibility ends at 30.
+    # The third message has its turn at 41 seconds, and its visibility ends at 30.
     world = World([SEND] * 3, rate=0.05, quota=3)
     lane = world.lane()
     (receive,) = lane.next(0.0)
@@ -539,7 +539,7 @@ def test_an_extension_confirmed_after_the_visibility_ran_out_counts_for_nothing(
             sent_at += [now] if isinstance(action, Send) else []
             lane.outcome(action, Received([]) if isinstance(action, Receive) else BatchResult(), now)
     assert extensions
-    assert sent_at == [0.0, 20.0]
+    assert sent_at == [1.0, 21.0]
 
 
 def test_nothing_is_received_after_the_time_is_up():

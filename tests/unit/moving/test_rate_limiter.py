@@ -1,8 +1,11 @@
 """The rate limiter: the rate is kept in every second, by one lane or several; small rates mean small batches."""
 
 import heapq
+import math
 import random
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import cycle
 
 import pytest
 from hypothesis import example, given, settings
@@ -75,17 +78,53 @@ def test_no_second_has_more_than_the_rate_and_one_batch(rate, seed, late, slow):
     assert worst_second(arrived) <= rate + limiter.batch_size + 1e-6
 
 
-@pytest.mark.slow
-@given(st.integers(2, 20), st.floats(25, 500), st.integers(0, 99), st.sampled_from([0.0, 0.002]))
-@settings(max_examples=15, deadline=None, derandomize=True)
-def test_lanes_together_keep_the_bound_of_one_also_when_a_slice_follows_another(lanes, rate, seed, late):
-    def slice_of() -> list[RateLimiter]:
-        return [RateLimiter(rate, lane=lane, lanes=lanes, epoch=EPOCH) for lane in range(lanes)]
+def departures(
+    limiter: RateLimiter, begin: float, end: float, delays: Sequence[int] = (0,), stalls: Iterable[tuple[int, int]] = ()
+) -> Iterator[tuple[float, int]]:
+    """Yield when a lane that always has messages sends: milliseconds after it may, or at the end of a stall."""
+    now, late = begin, cycle(delays)
+    while now < end:
+        ready_at = limiter.ready_at(now)
+        if ready_at > now:
+            now = ready_at + next(late) / 1000
+            now = max([now, *(to / 1000 for since, to in stalls if since / 1000 <= now < to / 1000)])
+            continue
+        limiter.take(Departure(limiter.batch_size, now))
+        yield now, limiter.batch_size
 
-    road = Road(seed, late, 0.0, 0.0)
-    first, second = slice_of(), slice_of()
-    arrived = arrivals(first, 2.37, road) + arrivals(second, 2.37, road, start=2.37)
-    assert worst_second(sorted(arrived)) <= lanes * rate + first[0].batch_size + 1e-6
+
+@pytest.mark.slow
+@given(
+    st.sampled_from([0.5, 1, 1.98, 7.9, 200, 487, 500, 610.7, 1000, 2000]) | st.floats(0.1, 20) | st.floats(20, 4000),
+    st.lists(st.integers(0, 20), min_size=1, max_size=9),
+    st.lists(st.integers(1000, 4000), max_size=3),
+    st.integers(1, 600),
+    st.integers(0, 300),
+    st.integers(1, 400),
+)
+@settings(max_examples=500, deadline=None, derandomize=True)
+def test_lanes_keep_the_bound_of_one_while_they_catch_up_and_when_a_slice_follows_another(
+    rate, delays, stalls, length, drain, pause
+):
+    lanes = math.ceil(rate / 500)
+    stalled = [(since, since + length) for since in stalls]
+    sent: list[tuple[float, int]] = []
+    # A lane sends until nothing is left in hand. The next slice begins when all lanes are done.
+    for begin, end, left in ((0.3, 3.0, drain / 1000), (3.0 + (drain + pause) / 1000, 6.0, 0.0)):
+        for lane in range(lanes):
+            limiter = RateLimiter(rate / lanes, lane=lane, lanes=lanes, epoch=EPOCH, ends_at=end)
+            sent += departures(limiter, begin, end + left, delays[lane % len(delays) :], stalled)
+    assert worst_second(sorted(sent)) <= rate + max(1, min(10, round(rate / 5))) + 1e-6
+
+
+@given(st.floats(500.5, 10_000))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_whatever_the_rate_is_lanes_share_it_but_for_one_percent(rate):
+    lanes = math.ceil(rate / 500)
+    limiter = RateLimiter(rate / lanes, lanes=lanes, epoch=EPOCH)
+    sent = list(departures(limiter, 0.0, 20.0))
+    mean = sum(count for _, count in sent[:-1]) / (sent[-1][0] - sent[0][0])
+    assert rate / lanes * 0.99 <= mean <= rate / lanes * 1.0001
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
@@ -114,6 +153,13 @@ def test_the_mean_of_a_few_batches_is_kept_too(rate, batches):
 )
 def test_there_are_five_batches_a_second_of_one_to_ten_messages(rate, batch):
     assert RateLimiter(rate).batch_size == batch
+
+
+def test_a_lane_whose_part_is_less_than_a_message_sends_one_at_a_time():
+    limiter = RateLimiter(0.05, lanes=20)
+    assert limiter.batch_size == 1
+    limiter.take(Departure(1, 0.0))
+    assert limiter.ready_at(0.0) == pytest.approx(20, rel=0.01)
 
 
 def test_a_batch_that_is_not_full_lets_the_next_one_leave_sooner():

@@ -115,7 +115,9 @@ class _Evenly:
         return self._rate_limiter.batch_size
 
 
-def destination_rate(limit: MaxRate, lane: int, lanes: int, *, began: float, epoch: float) -> DestinationRate:
+def destination_rate(
+    limit: MaxRate, lane: int, lanes: int, *, began: float, ends_at: float, epoch: float
+) -> DestinationRate:
     """Return what keeps a lane's part of a run's share.
 
     Parameters
@@ -124,14 +126,14 @@ def destination_rate(limit: MaxRate, lane: int, lanes: int, *, began: float, epo
         The run's share.
     lane, lanes : int
         The lane, counted from 0, and how many there are.
-    began : float
-        When the lane's slice began, on its clock.
+    began, ends_at : float
+        When the lane's slice began, and when the next one may begin, on its clock.
     epoch : float
         What to add to the lane's clock to get seconds since 1970.
     """
     if limit.share > _TURNS_BELOW:
-        largest = max(1, min(MAX_BATCH_ENTRIES, limit.batch_size // lanes))
-        return _Evenly(RateLimiter(limit.share / lanes, largest, lane=lane, lanes=lanes, epoch=epoch))
+        rate = limit.share / lanes
+        return _Evenly(RateLimiter(rate, limit.batch_size, lane=lane, lanes=lanes, epoch=epoch, ends_at=ends_at))
     # Lanes have their turns at different times for different queues.
     place = (lane + crc32(limit.queue.arn.encode())) % lanes
     return Turns(limit.share, min(MAX_BATCH_ENTRIES, limit.batch_size), place, lanes, began=began, epoch=epoch)

@@ -1,7 +1,9 @@
 """The rate limiter: when a lane may send its next batch without exceeding the rate in any second.
 
 Used by the lane. It spaces batches evenly and catches up on delays. A second rule keeps the bound: a batch waits until
-the last second has room for it, counting earlier batches from when they reached SQS.
+the last second has room for it, counting earlier batches from when they reached SQS. Lanes that share a rate share the
+bound, too, so it doesn't depend on when each of them sends. The next slice doesn't know what this one has sent, so in
+its last second, a slice doesn't catch up.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ from redrive.domain.messages.message import MAX_BATCH_ENTRIES
 # The limiter catches up on at most this many seconds of delay, at no more than twice the rate.
 _CATCH_UP = 0.5
 _FASTEST = 2.0
-# Lanes that share a rate stay slightly below it: together they have one batch to spare, but each has its own delays.
-_SHARED = 0.995
+# Lanes that share a rate stay slightly below it: each can then catch up on a short delay within its part of the bound.
+_SHARED = 0.998
+# That part has room for a whole number of batches, which leave a lane this much of its rate, if any size does.
+_IN_WHOLE_BATCHES = 0.993
+_BATCHES_A_SECOND = 5
 # The fastest answer means something only after this many.
 _ENOUGH_ANSWERS = 20
 _ROUNDING = 1e-6
@@ -44,12 +49,14 @@ class RateLimiter:
     ----------
     rate : float
         Messages per second of this lane, above 0.
-    largest_batch : int
-        Messages per send, at most.
+    spare : int | None
+        Messages by which all lanes together may exceed their rate in any second; None for one batch.
     lane, lanes : int
         The lane, counted from 0, and how many share a rate.
     epoch : float
         What to add to the lane's clock to get seconds since 1970.
+    ends_at : float
+        When the next slice may begin, in the clock's seconds.
 
     Examples
     --------
@@ -64,27 +71,34 @@ class RateLimiter:
     def __init__(
         self,
         rate: float,
-        largest_batch: int = MAX_BATCH_ENTRIES,
+        spare: int | None = None,
         *,
         lane: int = 0,
         lanes: int = 1,
         epoch: float = 0.0,
+        ends_at: float = math.inf,
     ) -> None:
         if not rate > 0:
             raise ValueError(f"Expected a rate above 0 messages per second, found {rate}.")
         self.rate = rate
-        #: Messages per send: enough for five sends a second, at least one, and at most the largest batch.
-        self.batch_size = max(1, min(largest_batch, round(rate / 5)))
-        self._spacing = 1 / (rate if lanes == 1 else _SHARED * rate)
+        if spare is None:
+            spare = max(1, min(MAX_BATCH_ENTRIES, round(lanes * rate / _BATCHES_A_SECOND)))
+        # Messages in any second at most: the lane's part of what all lanes together may send, or one.
+        self._most = max(1.0, rate + spare / lanes) + _ROUNDING
+        sizes = range(min(MAX_BATCH_ENTRIES, spare), 0, -1)
+        whole = {size: self._most // size * size for size in sizes}
+        #: Messages per send: enough for five sends a second, from 1 to 10, or fewer so that more fit into the part.
+        self.batch_size = max(sizes, key=lambda size: min(_IN_WHOLE_BATCHES * rate, whole[size]))
+        self._spacing = 1 / ((1 if lanes == 1 else _SHARED) * min(rate, whole[self.batch_size]))
         self._interval = self.batch_size * self._spacing
+        # Seconds before the first batch, so two slices that send evenly keep the bound in the seconds that they share.
+        self._gap = max(0.0, 1 - math.floor(1 / self._interval + _ROUNDING) * self._interval)
         self._place = lane / lanes
         self._epoch = epoch
+        self._evenly_from = ends_at - 1
         # When the next batch is due, and when it may leave: not sooner than at twice the rate.
         self._due: float | None = None
         self._next = 0.0
-        # Messages in any second at most: the rate and one batch; if lanes share that batch, what even spacing allows.
-        most = rate + self.batch_size if lanes == 1 else self.batch_size * (math.floor(1 / self._interval) + 1)
-        self._most = most + _ROUNDING
         # Batches of the last second, and their number of messages.
         self._recent: deque[Departure] = deque()
         self._recent_count = 0
@@ -96,13 +110,14 @@ class RateLimiter:
     def ready_at(self, now: float) -> float:
         """Return when the next batch can be sent, or when to ask again, in the clock's seconds."""
         if self._due is None:
-            self._due = self._next = self._in_rhythm(now)
+            self._due = self._next = self._in_rhythm(now + self._gap)
         return self._next if self._next > now else self._room_at(now)
 
     def take(self, departure: Departure) -> None:
         """Record that a batch is sent. The departure may still change while the batch is on its way."""
         now, seconds = departure.started, departure.count * self._spacing
-        self._due = seconds + (now if self._due is None else max(self._due, now - _CATCH_UP))
+        behind = 0.0 if now >= self._evenly_from else _CATCH_UP
+        self._due = seconds + (now if self._due is None else max(self._due, now - behind))
         self._next = max(self._due, now + seconds / _FASTEST)
         self._on_their_way.append(departure)
         self._recent.append(departure)
