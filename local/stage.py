@@ -183,6 +183,7 @@ class Stage:
         code = subprocess.run([*command, *(["--json"] if self.as_json else [])], env=variables, check=False).returncode
         if code:
             raise StageError(f"Expected exit code 0 of `{line}`, found {code}.")
+        self.console.print()
 
     def invoke(self, function_name: str, payload: Any) -> Any:
         """Invoke a function and return its response.
@@ -224,7 +225,7 @@ class Stage:
         twice = sorted(found for found, number in times.items() if number > 1)
         table = Table("place", "messages", box=None)
         for place, ids in ours.items():
-            table.add_row(place, str(len(ids)))
+            table.add_row(place, f"{len(ids):,}")
         table.add_row("missing", str(len(missing)))
         table.add_row("in two places", str(len(twice)))
         self.console.print(table)
@@ -234,7 +235,7 @@ class Stage:
                 self.console.print(f"[red]{what}: {', '.join(ids[:_IDS_LISTED])}{more}[/red]")
         if missing or twice:
             return False
-        self.console.print(f"[green]All {len(expected_ids)} messages are accounted for, each in one place.[/green]")
+        self.console.print(f"[green]All {len(expected_ids):,} messages are accounted for, each in one place.[/green]")
         return True
 
 

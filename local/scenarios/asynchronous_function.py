@@ -41,7 +41,10 @@ def play(stage: Stage) -> bool:
     failing = sum(carrier == CARRIER_WITH_OUTAGE for carrier in good.values()) + BAD
     _wait_for_failures(stage, failing)
     _duplicate(stage, TWICE)
-    console.print(f"{failing} events failed three times each; {TWICE} of their records are in the queue twice.\n")
+    console.print(
+        f"{failing} events failed three times each. The queue has {failing + TWICE} records of them, {TWICE} of them "
+        "duplicates.\n"
+    )
 
     console.rule("2. The outage ends, the redrive starts")
     stage.put_parameter(stage.resource("ShipmentNoticesOutage"), "none")
@@ -56,10 +59,10 @@ def play(stage: Stage) -> bool:
     return stage.reconcile(
         {*good, *bad},
         {
-            "entered by the function": _entered(stage, run_name),
+            "in the shipments table": _entered(stage, run_name),
             # A record that was there twice may be of one of these.
             "in quarantine": set(stage.ids_in_queue(stage.resource("QuarantineQueue"), _shipment_id)),
-            "in the queue of failures": stage.ids_in_queue(failures, _shipment_id),
+            "in the failure queue": stage.ids_in_queue(failures, _shipment_id),
         },
     )
 

@@ -56,7 +56,10 @@ def _play(stage: Stage, run_name: str) -> bool:
     # Five receives, and the visibility timeout after each.
     dead = stage.wait_for_dead_letters(queue, dlq, len(expected), "tasks")
     _duplicate(stage, list(ids_by_subject)[:TWICE], ids_by_subject)
-    console.print(f"{dead} messages are in the dead-letter queue; {TWICE} are there twice, as after a failed delete.\n")
+    console.print(
+        f"{dead} messages are in the dead-letter queue, and {TWICE} of them a second time, as after a failed delete: "
+        f"{dead + TWICE} in all.\n"
+    )
 
     console.rule("2. The sender is verified, the redrive starts")
     ses.create_email_identity(EmailIdentity=SENDER)
@@ -65,6 +68,7 @@ def _play(stage: Stage, run_name: str) -> bool:
     console.rule("3. Where every task is now")
     with stage.progress("Waiting for the consumer"):
         stage.until(lambda: stage.depth(queue) == 0, "the consumer to process the redriven tasks")
+    console.print("The consumer remembers the IDs of tasks, so the duplicates send no second email.")
     return stage.reconcile(
         expected,
         {
@@ -92,7 +96,7 @@ def _refused(stage: Stage) -> str:
     answer = post(stage.cloud, stage.stack.outputs["EmailTasksUrl"], '{"recipient_email": "nobody"}')
     if answer.status != 400:
         raise StageError(f"Expected 400 for a bad request, found {answer.status}: {answer.text}")
-    return ", ".join(f"{problem['where']}: {problem['what']}" for problem in answer.content["problems"])
+    return ", ".join(f"{problem['where']} ({problem['what']})" for problem in answer.content["problems"])
 
 
 def _send_no_tasks(stage: Stage, run_name: str) -> set[str]:

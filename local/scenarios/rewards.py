@@ -47,13 +47,13 @@ def play(stage: Stage) -> bool:
     with stage.progress("Sending payouts"):
         owed: dict[str, int] = stage.invoke(stage.resource("RewardPayoutsProducer"), order)["owed"]
     stage.console.print(
-        f"{count} payouts to {len(owed)} members sent, {_euro(sum(owed.values()))} in all. Each carries its "
+        f"{count:,} payouts to {len(owed)} members sent, {_euro(sum(owed.values()))} in all. Each carries its "
         "campaign in a header and can't be paid without it."
     )
     queue, dlq = stage.resource("RewardsQueue"), stage.resource("RewardsDLQ")
     # Two receives, and the visibility timeout after each.
     dead = stage.wait_for_dead_letters(queue, dlq, count, "payouts", _patience(count))
-    stage.console.print(f"{dead} payouts are in the dead-letter queue.\n")
+    stage.console.print(f"{dead:,} payouts are in the dead-letter queue.\n")
 
     stage.console.rule("2. The gateway is back, the redrive starts")
     stage.put_parameter(stage.resource("PaymentGatewaySwitch"), "none")
@@ -126,7 +126,7 @@ def _calls(stage: Stage, prefix: str) -> list[Call]:
 def _show_load(stage: Stage, calls: Sequence[Call]) -> bool:
     at_once, in_a_second = most_at_once(calls), most_in_a_second(calls)
     table = Table("payment gateway", "measured", "limit", box=None)
-    table.add_row("calls since it is back", str(len(calls)), "")
+    table.add_row("calls since it came back", f"{len(calls):,}", "")
     table.add_row("calls in the worst second", str(in_a_second), str(CALLS_PER_SECOND))
     table.add_row("calls at once", str(at_once), str(CALLS_AT_ONCE))
     stage.console.print(table)
@@ -152,7 +152,7 @@ def _show_books(stage: Stage, owed: Mapping[str, int], ledger: Sequence[Mapping[
     table.add_row("entered in the ledger", _euro(sum(entered.values())), _euro(total))
     table.add_row("members' balances", _euro(sum(balances.values())), _euro(total))
     table.add_row("members with a wrong balance", str(wrong), "0")
-    table.add_row("payouts that kept their header", str(kept), str(len(ledger)))
+    table.add_row("payouts that kept their header", f"{kept:,}", f"{len(ledger):,}")
     stage.console.print(table)
     sums = {sum(int(item["paid_minor"]) for item in paid), sum(entered.values()), sum(balances.values())}
     return sums == {total} and not wrong and kept == len(ledger)
