@@ -118,7 +118,7 @@ def _of_report(report: Report) -> Notice:
         ("Skipped", _with_reasons(report.counts.skipped, report.skip_reasons)),
         ("Not accepted", _with_reasons(report.counts.failed, report.failure_codes)),
         ("Remaining in the queue", str(report.counts.remaining)),
-        ("Destination", report.destination or "the queue that each message came from"),
+        ("Destination", report.destination_text),
         ("Messages per second", f"{rate.measured or 0:g} (requested: {rate.requested or 0:g})"),
         ("Duration", f"{(report.finished_at - report.started_at).total_seconds():.0f} s"),
     ]

@@ -259,7 +259,7 @@ def test_a_run_is_watched_until_its_report(cloud, dlq, stack, scenes, capsys):
     assert run(["watch"]) == 0
     found = capsys.readouterr()
     lines = found.err.splitlines()
-    assert lines[0] == "orders-dlq: 0 of about 100 moved, planning and sampling; 20 per second requested"
+    assert lines[0] == "orders-dlq: 0 of about 100 moved, planning and sampling; at most 20 per second"
     assert any("20 of about 100 moved" in line for line in lines)
     assert any("63 of about 100 moved" in line and "3 quarantined (contract-violated 3)" in line for line in lines)
     assert any("85 of about 100 moved" in line and "per second" in line and "left" in line for line in lines)

@@ -73,7 +73,7 @@ class MoveProgress:
             doing=_DOING.get(state.next, "moving"),
             totals=totals,
             total=plan.waiting if limit is None else min(limit, plan.waiting),
-            requested=plan.rate,
+            limit=plan.rate,
             rate=self._pace.rate(totals.counts.redriven, now) if state.next is State.LANES else None,
         )
         self._display.show(progress, now)

@@ -56,7 +56,7 @@ def seconds_needed(report: Report, given: Mapping[str, Any]) -> float | None:
 
 
 def _facts(report: Report, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "Destination", report.destination or "the queue that each message came from"
+    yield "Destination", report.destination_text
     rate = smallest(report.rate.requested, report.rate.max_rate)
     limited = rate is not None and rate != report.rate.requested
     declared = f" (requested {report.rate.requested:g}, but a receiving queue allows no more)" if limited else ""

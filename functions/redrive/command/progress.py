@@ -29,7 +29,7 @@ class Progress:
     #: Messages that it will have dealt with at the end, approximately; None if that isn't known.
     total: int | None
     #: Messages per second that it may redrive; None if that isn't known.
-    requested: float | None
+    limit: float | None
     #: Messages redriven per second now; None if that isn't known yet.
     rate: float | None
 
@@ -52,9 +52,9 @@ class Progress:
         yield f"{moved:,}{of} moved, {self.doing}"
         now = "" if self.rate is None else f"{self.rate:,.3g} per second"
         unit = "" if now else " per second"
-        requested = "" if self.requested is None else f"{self.requested:g}{unit} requested"
+        limit = "" if self.limit is None else f"at most {self.limit:g}{unit}"
         left = "" if self.seconds_left is None else f"about {ago(self.seconds_left)} left"
-        if pace := ", ".join(filter(None, (now, requested, left))):
+        if pace := ", ".join(filter(None, (now, limit, left))):
             yield pace
         totals = self.totals
         for what, number, reasons in (

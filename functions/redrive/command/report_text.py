@@ -127,7 +127,7 @@ def by_reason(counts: Mapping[str, int]) -> str:
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "Run", report.run_id
     if report.status is not Status.REJECTED:
-        yield "Destination", report.destination or "the queue that each message came from"
+        yield "Destination", report.destination_text
     yield "Started", moment(report.started_at)
     yield "Took", ago((report.finished_at - report.started_at).total_seconds())
     if report.rate.requested is not None and report.status not in {Status.REJECTED, Status.DRY_RUN}:

@@ -125,7 +125,7 @@ class Watch:
                         doing="stopping" if stopping else _doing(live),
                         totals=totals,
                         total=_total(live, request, at_first),
-                        requested=_requested(live, request),
+                        limit=_limit(live, request),
                         rate=pace.rate(totals.counts.redriven, now) if live.totals else None,
                     ),
                     now,
@@ -252,7 +252,7 @@ def _total(live: Live, request: RedriveRequest | None, at_first: int | None) -> 
     return min(waiting, request.max_messages or waiting)
 
 
-def _requested(live: Live, request: RedriveRequest | None) -> float | None:
+def _limit(live: Live, request: RedriveRequest | None) -> float | None:
     plan = live.progress.plan if live.progress else None
     if isinstance(plan, RunPlan):
         return smallest(plan.rate, live.progress.tally.max_rate if live.progress else None)

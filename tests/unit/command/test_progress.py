@@ -12,7 +12,7 @@ numbers = st.integers(0, 300_000)
 @given(redriven=numbers, skipped=numbers, total=st.none() | numbers, rate=st.none() | st.floats(0, 5_000))
 def test_what_is_done_is_never_more_than_all_and_the_time_left_never_negative(redriven, skipped, total, rate):
     totals = Totals(counts=Counts(redriven=redriven, skipped=skipped))
-    progress = Progress("orders-dlq", "moving", totals, total, requested=None, rate=rate)
+    progress = Progress("orders-dlq", "moving", totals, total, limit=None, rate=rate)
     done = redriven + skipped
     of = "" if total is None else f" of about {max(total, done):,}"
     assert next(progress.lines()) == f"{redriven:,}{of} moved, moving"

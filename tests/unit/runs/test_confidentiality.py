@@ -228,3 +228,15 @@ def test_a_report_says_how_to_read_error_texts_only_if_there_are_any():
     mail = json.loads(notification_of(made).message)["email"]
     assert all(command in mail for command in made.read_messages)
     assert made_report(factories.plan(), [factories.message()], None).read_messages == ()
+
+
+@pytest.mark.parametrize("left", [0, 3])
+@pytest.mark.parametrize("quarantined", [0, 2])
+def test_a_report_names_only_queues_that_have_messages_for_reading_error_texts(left, quarantined):
+    text = {"errorType": "KeyError", "errorMessage": "no"}
+    failed = factories.message(json.dumps(wrapped.lambda_record({}, responsePayload=text)), source=None)
+    sampled = made_report(factories.plan(), [failed], None).sample
+    tally = factories.tally(quarantined=quarantined)
+    made = report(sample=sampled, tally=tally, in_queue=left)
+    named = [command.split()[6].rsplit("/", 1)[1] for command in made.read_messages]
+    assert named == ["orders-dlq"] * bool(left) + ["quarantine"] * bool(quarantined)

@@ -194,3 +194,9 @@ def test_keys_are_in_camel_case_and_times_in_iso_8601():
 )
 def test_a_run_that_was_refused_while_it_was_planned_has_the_rate_that_was_requested(given, rate):
     assert report(given=given, plan=None, sample=None, tally=None).rate.requested == rate
+
+
+@pytest.mark.parametrize(("destination", "text"), [("orders", "orders"), (None, "where each message came from")])
+def test_the_destination_is_a_text_for_people(destination, text):
+    made = report().model_copy(update={"destination": destination})
+    assert f"Destination  {text}\n" in notification_of(made).message.replace("\\n", "\n")

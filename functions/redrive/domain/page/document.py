@@ -39,7 +39,6 @@ _SEPARATORS = re.compile(r"[:/]")
 _MAX_POINTS = 60
 _MAX_INPUT = 8_000
 _MAX_SENTENCES = 2_100
-_NOWHERE = "the queue that each message came from"
 _STATUS = {
     Status.SUCCEEDED: "good",
     Status.DRY_RUN: "neutral",
@@ -277,7 +276,7 @@ def _asked(report: Report, record: RunRecord | None) -> ET.Element:
             ("Because", isolated(because, limit=_MAX_SENTENCES) if because else None),
             ("Started by", element("span", isolated(started_by), ", according to the input") if started_by else None),
             ("Run", isolated(report.run_id)),
-            ("Destination", isolated(report.destination) if report.destination else _NOWHERE),
+            ("Destination", isolated(report.destination_text)),
             ("Rate", speed),
             ("Trace headers", "fresh" if report.trace_header is TraceHeader.FRESH else None),
             ("Started", f"{report.started_at:%Y-%m-%d %H:%M:%S}"),

@@ -75,7 +75,7 @@ def next_commands(report: Report, request: Mapping[str, Any] | None) -> tuple[Co
         dry = report.status is Status.DRY_RUN
         commands.append(Command("Start the run:" if dry else "Start the next run, once the cause is fixed:", start))
     commands += [
-        Command("Read messages with their error texts, with your own credentials:", text)
+        Command("Read messages and their error texts, with your own credentials:", text)
         for text in report.read_messages
     ]
     return tuple(commands)

@@ -85,7 +85,7 @@ def _readable(report: Report) -> str:
         *([f"Reason: {report.reason}"] if report.reason else []),
         "",
         f"Run          {report.run_id}",
-        f"Destination  {report.destination or 'the queue that each message came from'}",
+        f"Destination  {report.destination_text}",
         f"Started      {report.started_at:%Y-%m-%d %H:%M:%S} UTC",
         f"Finished     {report.finished_at:%Y-%m-%d %H:%M:%S} UTC",
         f"Rate         {report.rate.measured or 0} messages per second (requested: {report.rate.requested or 0}"

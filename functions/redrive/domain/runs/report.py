@@ -76,6 +76,11 @@ class Report(Totals):
     #: Address of the run's page in AWS's console, for whoever may read it; None if there is none.
     page: str | None = None
 
+    @property
+    def destination_text(self) -> str:
+        """The destination, for people. Messages come from queues, but also from functions, rules, and others."""
+        return self.destination or "where each message came from"
+
 
 def make_report(
     *,
@@ -179,7 +184,8 @@ def _read_messages(plan: RunPlan | None, sample: Sample | None, counts: Counts) 
     return tuple(
         f"aws sqs receive-message --region {_region(queue)} --queue-url {display_name(queue.url)} "
         "--message-attribute-names All --max-number-of-messages 10 --visibility-timeout 0 --output json"
-        for queue in dict.fromkeys([plan.dlq, *([plan.quarantine] if counts.quarantined else [])])
+        for queue, messages in ((plan.dlq, counts.remaining), (plan.quarantine, counts.quarantined))
+        if messages and queue is not None
     )
 
 
