@@ -22,9 +22,11 @@ def test_a_command_that_is_suggested_takes_any_name(name, verb, profile):
     line = with_options(line, *(f"--profile {each}" for each in profile))
     program, *words = shlex.split(line)
     assert (program, words[0]) == ("redrive", verb)
-    command = cli.get_command(click.Context(cli), verb)
+    # click keeps the help option of a command's first context, which comes from the parent.
+    of_cli = click.Context(cli, **cli.context_settings)
+    command = cli.get_command(of_cli, verb)
     assert command is not None
-    context = click.Context(command)
+    context = click.Context(command, parent=of_cli)
     found = command.parse_args(context, words[1:])
     assert found == []
     assert [context.params.get("queue", context.params.get("run"))] == [name]
