@@ -21,7 +21,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ValidationError
 
 from examples.store_events.contract import STORE_EVENT, StoreEvent, StoreEventAttributes
-from examples.store_events.erasing import erased
 from examples.store_events.quarantine import QuarantinePeek
 from redrive.aws_session import set_up_boto3
 from redrive.contracts.contract import ContractViolationError
@@ -160,6 +159,9 @@ def _store_and_example(message: ReceivedMessage, belief: Belief) -> tuple[str, d
 
 
 def _example(payload: Payload) -> dict[str, Any] | None:
+    # Few runs quarantine anything, and this imports a parser of paths.
+    from examples.store_events.erasing import erased  # noqa: PLC0415
+
     try:
         marks, _ = STORE_EVENT.marks(payload.text, payload.attributes)
     except ContractViolationError:
