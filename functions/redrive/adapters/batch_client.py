@@ -140,7 +140,7 @@ class BatchClient:
         template = self._templates.get(_key(operation, parameters, credentials))
         # Worker threads create `Connections`, which reads the certificates to trust.
         connections = None if template is None else self._connections.get(template.origin)
-        if template is None or connections is None or not connections.has_idle:
+        if template is None or connections is None:
             return None
         return connections.begin(template.request(body_of(parameters), credentials, _timestamp()))
 
@@ -178,13 +178,12 @@ class BatchClient:
         return template
 
     def _connections_to(self, origin: str) -> Connections:
-        connections = self._connections.get(origin)
-        if connections is None:
-            config: Any = self._client.meta.config
-            bundle = self._bundle if origin.startswith("https:") else None
-            connections = Connections(origin, config.connect_timeout, config.read_timeout, bundle)
-            # Another thread may have been faster.
-            connections = self._connections.setdefault(origin, connections)
+        with self._one_at_a_time:
+            connections = self._connections.get(origin)
+            if connections is None:
+                config: Any = self._client.meta.config
+                connections = Connections(origin, config.connect_timeout, config.read_timeout, self._bundle)
+                self._connections[origin] = connections
         return connections
 
 
@@ -206,7 +205,7 @@ def _values_of(answer: Answer, operation: str) -> dict[str, Any] | None:
     try:
         values = from_json(answer.body)
         return values if _is_plain(values, operation, nulls=b"null" in answer.body) else None
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError):
         return None
 
 

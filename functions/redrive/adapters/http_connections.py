@@ -65,7 +65,7 @@ class Connections:
     connect_timeout, read_timeout : float
         Seconds to wait for a connection, and for the next bytes of an answer.
     bundle : str | None
-        File with the certificates to trust. None means botocore's own.
+        File with the certificates to trust over HTTPS. None means botocore's own.
     """
 
     def __init__(self, url: str, connect_timeout: float, read_timeout: float, bundle: str | None) -> None:
@@ -80,11 +80,6 @@ class Connections:
         self._tls = _tls_context(bundle) if parts.scheme == "https" else None
         # The most recently used connection is reused first. A list's methods are atomic.
         self._idle: list[socket.socket] = []
-
-    @property
-    def has_idle(self) -> bool:
-        """Whether a connection is open and not in use."""
-        return bool(self._idle)
 
     def post(self, request: bytes) -> Answer:
         """Send a request, head and body, and wait for the answer.

@@ -28,9 +28,10 @@ from redrive.domain.moving.actions import Receive
 NOW = datetime(2026, 11, 29, 23, 59, 58, tzinfo=UTC)
 REGIONS = ["us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1", "us-iso-east-1", "eu-isoe-west-1"]
 # botocore signs a different path than it sends, so it makes every such request itself.
-UNUSUAL = "https://EXAMPLE.com/a//b/../ü%20"
+UNUSUAL = "https://EXAMPLE.com/a//b/../c%20d"
 ENDPOINTS = [
     UNUSUAL,
+    "https://EXAMPLE.com/ü%20",
     None,
     "http://127.0.0.1:4566",
     "http://127.0.0.1:80/",
@@ -167,7 +168,7 @@ def test_a_request_is_botocore_s(setting, url, calls, keys):
         getattr(both.theirs, operation)(QueueUrl=url, **parameters)
         expected = both.request
         getattr(both.ours, operation)(QueueUrl=url, **parameters)
-        if setting[1] == UNUSUAL:
+        if setting[1] in ENDPOINTS[:2]:
             assert both.posted == []
             continue
         (posted,) = both.posted
@@ -269,6 +270,8 @@ def outcome(call: Any) -> Any:
 @settings(max_examples=400, deadline=None)
 @given(operation=OPERATIONS, status=STATUSES, headers=HEADERS, body=BODIES)
 @example("delete_message_batch", 200, {}, b'{"Successful": [{"Id": null}]}')
+@example("receive_message", 200, {}, b'{"Messages": [{"MessageAttributes": {"a": {"BinaryValue": "AAE="}}}]}')
+@example("receive_message", 200, {}, b'{"Messages": [{"MessageAttributes": {"a": {"BinaryValue": 7}}}]}')
 @example("send_message_batch", 200, {}, b'{"Successful": [{"Id": "0", "x": 1}]}')
 @example("receive_message", 200, {}, b'{"Messages": [{"MessageAttributes": {"a": {"StringValue": null}}}]}')
 def test_an_answer_is_read_as_botocore_reads_it(operation, status, headers, body):
@@ -279,6 +282,30 @@ def test_an_answer_is_read_as_botocore_reads_it(operation, status, headers, body
         outcome(lambda c=client: getattr(c, operation)(QueueUrl="q")) for client in (both.theirs, both.ours)
     )
     assert ours == theirs
+
+
+def test_each_queue_has_the_endpoint_that_botocore_finds_for_it():
+    both = Oracle("us-east-1", None, False)
+
+    def route(params: dict[str, Any], **_event: Any) -> None:
+        queue = json.loads(params["body"])["QueueUrl"]
+        params["url"] = params["url"].replace("https://", f"https://{queue}.")
+
+    both.ours._rehearsal._client.meta.events.register("before-call.sqs", route)
+    origins = []
+    for queue in ("a", "b", "a"):
+        both.ours.receive_message(QueueUrl=queue)
+        origins.append(both.origin)
+    assert origins == [f"https://{queue}.sqs.us-east-1.amazonaws.com" for queue in ("a", "b", "a")]
+
+
+def test_templates_are_limited(monkeypatch):
+    monkeypatch.setattr("redrive.adapters.batch_client._MOST_TEMPLATES", 2)
+    both = Oracle("us-east-1", None, False)
+    for number in range(5):
+        both.ours.receive_message(QueueUrl=str(number % 3))
+        assert len(both.ours._templates) <= 2
+    assert [json.loads(parsed(request)[2])["QueueUrl"] for request in both.posted] == ["0", "1", "2", "0", "1"]
 
 
 def test_credentials_are_refreshed_before_they_expire():

@@ -220,7 +220,7 @@ def test_a_request_leaves_on_the_latest_connection_that_is_open_and_silent(state
     assert [ours.fileno() == -1 for place, (ours, _) in enumerate(pairs) if place != latest] == [
         place >= kept for place in range(len(pairs)) if place != latest
     ]
-    assert connections.has_idle is bool(kept)
+    assert bool(connections._idle) is bool(kept)
     if exchange is not None:
         _, theirs = pairs[kept]
         assert theirs.recv(100) == b"request"
@@ -228,9 +228,22 @@ def test_a_request_leaves_on_the_latest_connection_that_is_open_and_silent(state
         found = exchange.answer()
         assert found is not None
         assert found.body == BODY
-        assert connections.has_idle
+        assert connections._idle
     for connection in (connection for both in pairs for connection in both):
         connection.close()
+
+
+def test_connecting_and_answering_have_timeouts_of_their_own(server, monkeypatch):
+    _, ours = pair(f"http://127.0.0.1:{server.port}")
+    monkeypatch.setattr(ours._client.meta, "_client_config", Config(connect_timeout=3.0, read_timeout=4.0))
+    timeouts: list[Any] = []
+    connect = socket.create_connection
+    monkeypatch.setattr(socket, "create_connection", lambda *address: timeouts.append(address[1]) or connect(*address))
+    server.script = Script((whole(BODY),))
+    assert outcome(ours) == MESSAGES
+    (connections,) = ours._connections.values()
+    (connection,) = connections._idle
+    assert (timeouts, connection.gettimeout()) == ([3.0], 4.0)
 
 
 def test_a_connection_has_botocore_s_options(server, clients):
@@ -394,8 +407,8 @@ def read_by_us(answer: bytes, arrives_in: list[int]) -> Any:
             found = in_time(Exchange(connections, connection, b"").wait)
         except ConnectionClosedError as error:
             cause = error.__cause__
-            return isinstance(cause, OSError), isinstance(cause, HTTPException), connections.has_idle
-        return found.status, dict(found.headers), found.body, connections.has_idle
+            return isinstance(cause, OSError), isinstance(cause, HTTPException), bool(connections._idle)
+        return found.status, dict(found.headers), found.body, bool(connections._idle)
 
 
 STATUS_LINES = (

@@ -213,11 +213,24 @@ def test_the_lane_s_thread_sends_and_reads_and_worker_threads_connect_and_ask_bo
 
 def test_only_threads_let_botocore_read_an_answer_because_it_may_wait_for_new_credentials(server, clients, monkeypatch):
     _, ours = clients
+    departure = Departure(1, 0.0)
+    answered: list[float | None] = []
+    read = ours._rehearsal.read
+
+    def note(*arguments: Any) -> Any:
+        answered.append(departure.answered)
+        return read(*arguments)
+
+    monkeypatch.setattr(ours._rehearsal, "read", note)
     threads = note_threads(monkeypatch, ours._rehearsal, "read")
     refusal = b'{"__type": "com.amazonaws.sqs#AccessDeniedException"}'
     server.script = Script((whole(refusal, b"HTTP/1.1 403 Forbidden\r\nx-amzn-RequestId: 4d5c2a0e\r\n"),))
-    assert run(ours, received(), threads=1) == [ApiError("AccessDeniedException", ErrorKind.GONE)]
+    outcomes = run(ours, Send(QUEUE, (held("m-1"),), departure), threads=1)
+    assert outcomes == [ApiError("AccessDeniedException", ErrorKind.GONE)]
     assert threads == ["sqs-0"]
+    # The wait for credentials doesn't count.
+    assert departure.answered is not None
+    assert answered == [departure.answered]
 
 
 @dataclass(frozen=True)
@@ -358,17 +371,19 @@ def test_heartbeats_go_on_while_a_server_keeps_silent_and_waiting_has_an_end(ser
     _, ours = clients
     server.script = Script(pieces, silent=True)
     beats: list[float] = []
-    departure = Departure(1, 0.0)
+    departure, before = Departure(1, 0.0), time.monotonic()
     send = Send(QUEUE, (held("m-1"),), departure)
     (outcome,) = run(ours, send, threads=1, heartbeat=lambda: beats.append(time.monotonic()))
     assert outcome == ApiError("ReadTimeoutError", ErrorKind.UNCERTAIN)
     assert len(beats) > 10
     assert departure.answered is not None
-    assert departure.answered - departure.started >= 0.5
+    assert before <= departure.started <= departure.answered - 0.5
 
 
 @SILENCES
-def test_a_lane_that_lost_its_lock_still_waits_for_its_answers_but_not_forever(server, clients, pieces):
+def test_a_lane_that_lost_its_lock_still_waits_for_its_answers_but_not_forever(server, clients, pieces, monkeypatch):
+    # Several checks find nothing.
+    monkeypatch.setattr(in_flight, "_CHECK_SECONDS", 0.05)
     _, ours = clients
     server.script = Script(pieces, silent=True)
     beats: list[None] = []
@@ -423,6 +438,17 @@ def test_only_threads_wait_for_the_runs_table(server, clients):
     assert memory.threads == ["sqs-0", "sqs-0"]
 
 
+def test_what_cannot_be_looked_up_ends_the_request_and_not_the_lane(server, clients):
+    class Unreadable(Recalled):
+        def recalled(self, found: Any, ids: Any) -> Any:
+            super().recalled(found, ids)
+            raise ValueError("secret")
+
+    server.script = Script((OF_SQS % (len(BODY), BODY),))
+    for client in clients:
+        assert run(client, received(), threads=1, memory=Unreadable()) == [ApiError("ValueError", ErrorKind.UNCERTAIN)]
+
+
 def test_only_threads_wait_for_new_credentials(server, clients):
     _, ours = clients
     asked: list[str] = []
@@ -461,7 +487,7 @@ def test_a_request_that_a_connection_does_not_take_at_once_is_sent_by_waiting():
         found = exchange.wait()
         thread.join()
     assert found == Answer(200, {"Content-Length": str(len(BODY))}, BODY)
-    assert (bytes(got), connections.has_idle) == (request, True)
+    assert (bytes(got), bool(connections._idle)) == (request, True)
 
 
 def test_a_server_may_answer_and_close_before_it_has_read_the_request():
@@ -500,7 +526,8 @@ def test_threads_that_make_the_first_request_at_once_ask_botocore_once(server, m
     monkeypatch.setattr(ours, "_one_at_a_time", Meeting())
     asked = note_threads(monkeypatch, ours._rehearsal, "request")
     assert run(ours, *(received() for _ in range(8)), threads=8) == [Received([])] * 8
-    assert (len(passed), len(asked)) == (8, 1)
+    # Once for the template, and once for the connections.
+    assert (len(passed), len(asked)) == (16, 1)
 
 
 def test_an_error_that_is_not_of_a_request_ends_the_lane(server, clients):
@@ -606,7 +633,7 @@ def test_a_connection_with_more_than_an_answer_is_not_used_again():
         theirs.sendall(whole(BODY) + HEAD)
         found = exchange.answer()
         assert found is not None
-        assert (found.body, connections.has_idle, ours.fileno()) == (BODY, False, -1)
+        assert (found.body, bool(connections._idle), ours.fileno()) == (BODY, False, -1)
 
 
 def test_a_server_may_answer_and_close_before_it_is_asked():
