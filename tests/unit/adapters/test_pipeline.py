@@ -5,8 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError
 from botocore.parsers import ResponseParserError
 
+from redrive.adapters import pipeline
 from redrive.adapters.pipeline import Pipeline
 from redrive.domain.judging.verdicts import Redrive
 from redrive.domain.messages.destinations import Destination, queue, state_machine
@@ -79,7 +81,7 @@ def performed(action: Action, answer: Any = None) -> tuple[Outcome, list[tuple[s
     """Return the outcome of an action, and what was logged."""
     lane, logged = OneAction(action), []
     memory = Memory(factories.plan(), Broken(), frozenset())  # type: ignore[arg-type]
-    pipeline = Pipeline(
+    moving = Pipeline(
         Client(answer),  # type: ignore[arg-type]
         "url",
         30,
@@ -89,7 +91,7 @@ def performed(action: Action, answer: Any = None) -> tuple[Outcome, list[tuple[s
         memory,
         lambda *keys: logged.append(keys),
     )
-    in_time(lambda: pipeline.run(lane, lambda: False, 60))  # type: ignore[arg-type]
+    in_time(lambda: moving.run(lane, lambda: False, 60))  # type: ignore[arg-type]
     return lane.outcomes[0], logged
 
 
@@ -141,3 +143,76 @@ def test_a_batch_takes_note_of_when_it_was_sent_and_answered(error):
     performed(Send(QUEUE, (held(QUEUE, "m-1"),), departure), answer)
     assert departure.answered is not None
     assert before <= departure.started <= sent[0] <= departure.answered <= time.monotonic()
+
+
+class Nothing:
+    """Stands in for requests in flight, of which none ends. Waiting for them moves the clock."""
+
+    now = 100.0
+
+    def __enter__(self) -> "Nothing":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def ended(self, seconds: float) -> list[Any]:
+        assert seconds < float("inf")
+        self.now += seconds
+        return []
+
+
+class Waiting:
+    """Stands in for a lane that asks for nothing, and finishes after some heartbeats."""
+
+    def __init__(self, clock: Nothing, *, needs_heartbeat: bool, wakes_after: float) -> None:
+        self.needs_heartbeat = needs_heartbeat
+        self._wakes_after = wakes_after
+        self._clock = clock
+        self.asked_at: list[float] = []
+        self.beats: list[float] = []
+
+    @property
+    def finished(self) -> bool:
+        return len(self.beats) == 4
+
+    def next(self, now: float) -> list[Action]:
+        self.asked_at.append(now - 100)
+        return []
+
+    def wake_at(self) -> float:
+        return self._clock.now + self._wakes_after
+
+
+@pytest.mark.parametrize(
+    ("needs_heartbeat", "error", "beats"),
+    [
+        (False, None, [10, 20, 30, 40]),
+        (False, ConnectTimeoutError(endpoint_url="x"), [10, 20, 30, 40]),
+        (True, None, [0, 0.25, 0.5, 0.75]),
+        (True, ClientError({"Error": {"Code": "ThrottlingException"}}, "UpdateItem"), [0, 2.5, 5, 7.5]),
+    ],
+)
+@pytest.mark.parametrize("wakes_after", [4.0, 1_000.0])
+def test_heartbeats_have_a_rhythm_and_come_sooner_if_the_lane_needs_them(
+    monkeypatch, needs_heartbeat, error, beats, wakes_after
+):
+    clock = Nothing()
+    lane = Waiting(clock, needs_heartbeat=needs_heartbeat, wakes_after=wakes_after)
+    monkeypatch.setattr(pipeline, "InFlight", lambda _threads: clock)
+
+    def heartbeat() -> bool:
+        lane.beats.append(clock.now - 100)
+        # The last one must succeed.
+        if error is not None and len(lane.beats) < 5:
+            raise error
+        return False
+
+    broken: Any = Broken()
+    moving = Pipeline(broken, "url", 30, 1, lambda: clock.now, broken, broken, factories.unlogged)
+    moving.run(lane, heartbeat, 10.0)  # type: ignore[arg-type]
+    assert lane.beats == [*beats, beats[-1]]
+    # The lane is asked what to do when it wants to be, and before and after each heartbeat.
+    waits = [4, 8] if wakes_after == 4 and not needs_heartbeat else []
+    assert lane.asked_at[: len(waits) + 2] == [0, *waits, beats[0]]
+    assert [lane.asked_at.count(beat) for beat in beats[:-1]] == [2] * 3
