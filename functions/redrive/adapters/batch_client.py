@@ -205,7 +205,7 @@ def _values_of(answer: Answer, operation: str) -> dict[str, Any] | None:
     try:
         values = from_json(answer.body)
         return values if _is_plain(values, operation, nulls=b"null" in answer.body) else None
-    except (ValueError, TypeError):
+    except ValueError:
         return None
 
 

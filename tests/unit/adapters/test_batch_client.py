@@ -157,7 +157,7 @@ def parsed(request: bytes) -> tuple[str, dict[str, str], bytes]:
     setting=SETTINGS,
     url=URLS,
     calls=st.lists(REQUESTS, min_size=1, max_size=3),
-    keys=st.tuples(st.text("AKID0", min_size=1), KEYS, st.none() | KEYS),
+    keys=st.tuples(st.text("AKID0", min_size=1), KEYS, st.none() | KEYS | st.text("t ", min_size=1)),
 )
 def test_a_request_is_botocore_s(setting, url, calls, keys):
     both = oracle(*setting)
