@@ -347,7 +347,9 @@ def test_an_answer_of_sqs_is_read_without_http_client(server, clients, monkeypat
 
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize(
-    "body", [BODY, json.dumps({"Messages": [], "More": "x" * 40_000}).encode()], ids=["small", "large"]
+    "body",
+    [BODY, b'{"Messages": []}'.ljust(8_192), json.dumps({"Messages": [], "More": "x" * 40_000}).encode()],
+    ids=["small", "as long as some pieces", "large"],
 )
 @pytest.mark.parametrize("place", [0, 1, -1], ids=["at once", "after the head", "before the last byte"])
 def test_what_follows_an_answer_never_counts_as_the_next_one(certificate, monkeypatch, secure, body, place):
