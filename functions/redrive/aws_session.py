@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import DataNotFoundError, UnknownServiceError
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.session import Session
 from pydantic_core import from_json
@@ -103,12 +104,21 @@ else:
 
 
 class _Loader(Loader):
-    """Takes each folder for a service instead of looking into all of them, about 400, for each kind of data."""
+    """Takes each folder for a service instead of looking into all of them, about 400, for each type of data."""
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
         folders = filter(os.path.isdir, self.search_paths)
         # Making and comparing 1,800 paths would take a third of what this saves.
         return sorted({name for folder in folders for name in os.listdir(folder)})  # noqa: PTH208
+
+    def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
+        try:
+            self.list_api_versions(service_name, type_name)
+        except DataNotFoundError:
+            # botocore expects this error also if a service only lacks this type of data, such as rules for endpoints.
+            names = ", ".join(self.list_available_services(type_name))
+            raise UnknownServiceError(service_name=service_name, known_service_names=names) from None
+        return super().load_service_model(service_name, type_name, api_version)
 
 
 class _Files(JSONFileLoader):
