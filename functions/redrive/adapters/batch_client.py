@@ -52,8 +52,8 @@ _KNOWN = {
     "change_message_visibility_batch": _CHANGED,
 }
 _ATTRIBUTE = frozenset({"DataType", "StringValue", "BinaryValue"})
-# A run needs three for its dead-letter queue and one for each queue that it sends to, times the credentials it gets.
-# A discarded template is made again when it's needed.
+# A run needs three for its dead-letter queue and one for each queue that it sends to. A discarded one is made again
+# when it's needed.
 _MOST_TEMPLATES = 1_000
 
 
@@ -172,7 +172,8 @@ class BatchClient:
             template = self._templates.get(key)
             if template is None:
                 template = RequestTemplate.of(self._rehearsal.request(operation, parameters), credentials)
-                if len(self._templates) >= _MOST_TEMPLATES:
+                # Credentials must not stay in memory after others have replaced them.
+                if len(self._templates) >= _MOST_TEMPLATES or credentials != next(iter(self._templates), key)[-1]:
                     self._templates.clear()
                 self._templates[key] = template
         return template

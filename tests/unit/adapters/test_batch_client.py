@@ -326,6 +326,17 @@ def test_credentials_are_refreshed_before_they_expire():
     assert b"Credential=second/" in both.posted[0]
 
 
+def test_credentials_that_others_have_replaced_are_forgotten():
+    both = Oracle("us-east-1", None, False)
+    for token in ("first", "second"):
+        both.credentials.token = token
+        both.ours.receive_message(QueueUrl="q")
+        both.ours.delete_message_batch(QueueUrl="q", Entries=[])
+        kept = repr(both.ours._templates)
+        assert len(both.ours._templates) == 2
+        assert [name for name in ("first", "second") if name in kept] == [token]
+
+
 def test_without_credentials_or_through_a_proxy_it_is_botocore_s_client(monkeypatch):
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
