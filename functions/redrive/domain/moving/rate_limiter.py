@@ -92,7 +92,7 @@ class RateLimiter:
         self._spacing = 1 / ((1 if lanes == 1 else _SHARED) * min(rate, whole[self.batch_size]))
         self._interval = self.batch_size * self._spacing
         # Seconds before the first batch, so two slices that send evenly keep the bound in the seconds that they share.
-        self._gap = max(0.0, 1 - math.floor(1 / self._interval + _ROUNDING) * self._interval)
+        self._gap = min(1.0, self._interval)
         self._place = lane / lanes
         self._epoch = epoch
         self._evenly_from = ends_at - 1
