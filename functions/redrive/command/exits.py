@@ -21,6 +21,11 @@ _UNREACHABLE = {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutEr
     "SSLError",
     "ProxyConnectionError",
 }
+# botocore can't use a file, a profile, or a variable. Its text says why, and contains nothing secret.
+_CONFIGURATION = {"ConfigParseError", "InvalidConfigError", "InvalidDefaultsMode", "InvalidRetryConfigurationError"} | {
+    "LoginError",
+    "MissingDependencyException",
+}
 # The answer isn't from AWS. botocore has a specific error only if the protocol is XML.
 _NOT_AWS = {"NotAwsError", "ResponseParserError"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
@@ -69,10 +74,13 @@ def explained(error: Exception) -> CommandError | None:
         return error
     name = type(error).__name__
     found = CommandError(_REMEDIES[name]) if name in _REMEDIES else None
-    if {"RedriveError", "StackError"} & {kind.__name__ for kind in type(error).__mro__}:
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if {"RedriveError", "StackError"} & kinds:
         found = CommandError(str(error), Exit.REJECTED if name == "RejectedError" else Exit.FAILED)
     elif name in _UNREACHABLE:
         found = CommandError(f"AWS can't be reached ({name}). Check the network, the Region, and AWS_ENDPOINT_URL.")
+    elif _CONFIGURATION & kinds:
+        found = CommandError(f"Your AWS configuration can't be used. {error}")
     elif name in _NOT_AWS:
         found = CommandError(
             "The answer isn't from AWS. It may be from a proxy, a network's sign-in page, or another server at "
