@@ -5,14 +5,14 @@ Used by the pipeline, in one thread.
 
 from __future__ import annotations
 
-import selectors
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Self, cast
+from typing import Self
 
 from redrive.domain.moving.actions import Action, Outcome
 
@@ -39,12 +39,12 @@ class InFlight:
         self._todo: SimpleQueue[tuple[Action, Work] | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[Action, Outcome | BaseException]] = SimpleQueue()
         self._threads = [Thread(target=self._work, name=f"sqs-{index}", daemon=True) for index in range(threads)]
-        self._waiting = selectors.DefaultSelector()
+        # Actions whose answers haven't arrived, by their connections.
+        self._waiting: dict[socket.socket, tuple[Action, Step]] = {}
         # A thread writes a byte here when it's done, to wake up the caller.
         self._bell, self._ring = socket.socketpair()
         self._bell.setblocking(False)
         self._ring.setblocking(False)
-        self._waiting.register(self._bell, selectors.EVENT_READ)
         self._check_at = time.monotonic() + _CHECK_SECONDS
 
     def __enter__(self) -> Self:
@@ -57,11 +57,9 @@ class InFlight:
             self._todo.put(None)
         for thread in self._threads:
             thread.join()
-        # The bell and, after an error, the connections whose answers nobody waits for anymore.
-        for key in list(self._waiting.get_map().values()):
-            cast(socket.socket, key.fileobj).close()
-        self._waiting.close()
-        self._ring.close()
+        # After an error, also the connections whose answers nobody waits for anymore.
+        for connection in (self._bell, self._ring, *self._waiting):
+            connection.close()
 
     def perform(self, action: Action, work: Work) -> None:
         """Have a thread do an action's work."""
@@ -69,22 +67,23 @@ class InFlight:
 
     def watch(self, action: Action, connection: socket.socket, step: Step) -> None:
         """Wait for the answer to an action's request on a connection."""
-        self._waiting.register(connection, selectors.EVENT_READ, (action, step))
+        self._waiting[connection] = action, step
 
     def ended(self, seconds: float) -> Iterator[tuple[Action, Outcome]]:
         """Yield the actions that have ended, with their outcomes. Wait at most `seconds` for the first, if positive."""
-        ready = [key for key, _ in self._waiting.select(min(seconds, _CHECK_SECONDS))]
+        connections = [self._bell, *self._waiting]
+        # poll and epoll wait for whole milliseconds, in which a fast lane sends several batches. select only takes file
+        # descriptors below 1,024, but a function has no others (Lambda developer guide, "Lambda quotas").
+        ready, _, _ = select.select(connections, (), (), max(0.0, min(seconds, _CHECK_SECONDS)))
         if time.monotonic() >= self._check_at:
             self._check_at = time.monotonic() + _CHECK_SECONDS
-            ready = list(self._waiting.get_map().values())
-        for key in ready:
-            if key.data is None:
+            ready = connections
+        for connection in ready:
+            if connection is self._bell:
                 yield from self._done_by_threads()
                 continue
-            action, step = key.data
-            connection = cast(socket.socket, key.fileobj)
             # Before the step, which closes the connection or lets another request have it.
-            self._waiting.unregister(connection)
+            action, step = self._waiting.pop(connection)
             result = step()
             if result is None:
                 self.watch(action, connection, step)

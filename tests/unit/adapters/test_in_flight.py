@@ -203,3 +203,16 @@ def in_two(answer: bytes, data: Any) -> list[bytes]:
 def body_as_outcome(exchange: Exchange) -> Outcome | None:
     answer = exchange.answer()
     return None if answer is None else ApiError(answer.body.decode(), ErrorKind.GONE)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_wait_ends_within_the_millisecond():
+    with InFlight(NONE) as in_flight:
+
+        def waited() -> float:
+            began = time.monotonic()
+            assert list(in_flight.ended(0.0001)) == []
+            return time.monotonic() - began
+
+        # On a busy machine, others take longer.
+        assert min(waited() for _ in range(1_000)) < 0.001
