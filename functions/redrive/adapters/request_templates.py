@@ -91,13 +91,17 @@ class _Body:
         yield self._content
 
 
-def body_of(parameters: Mapping[str, Any]) -> bytes:
-    """Return the body of a request in SQS's JSON protocol."""
-    return json.dumps(parameters, default=_base64).encode()
-
-
 def _base64(value: bytes) -> str:
     return b64encode(value).decode()
+
+
+# The search for cycles would take a fifth of the time, and parameters have none.
+_ENCODER = json.JSONEncoder(default=_base64, check_circular=False)
+
+
+def body_of(parameters: Mapping[str, Any]) -> bytes:
+    """Return the body of a request in SQS's JSON protocol."""
+    return _ENCODER.encode(parameters).encode()
 
 
 class RequestTemplate(NamedTuple):
