@@ -230,7 +230,7 @@ def _is_plain(values: Any, operation: str, *, nulls: bool) -> bool:
         if type(entries) is not list:
             return False
         for entry in entries:
-            if type(entry) is not dict or not entry.keys() <= known or (nulls and None in entry.values()):
+            if type(entry) is not dict or not known.issuperset(entry) or (nulls and None in entry.values()):
                 return False
     return all(_has_plain_attributes(message, nulls=nulls) for message in values.get("Messages", ()))
 
@@ -239,9 +239,9 @@ def _has_plain_attributes(message: dict[str, Any], *, nulls: bool) -> bool:
     attributes = message.get("MessageAttributes", {})
     if type(message.get("Attributes", {})) is not dict or type(attributes) is not dict:
         return False
-    for attribute in attributes.values():
-        if type(attribute) is not dict or not attribute.keys() <= _ATTRIBUTE or (nulls and None in attribute.values()):
+    for value in attributes.values():
+        if type(value) is not dict or not _ATTRIBUTE.issuperset(value) or (nulls and None in value.values()):
             return False
-        if "BinaryValue" in attribute:
-            attribute["BinaryValue"] = b64decode(attribute["BinaryValue"])
+        if "BinaryValue" in value:
+            value["BinaryValue"] = b64decode(value["BinaryValue"])
     return True

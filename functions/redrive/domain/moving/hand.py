@@ -129,7 +129,7 @@ class Hand:
                 self._advance(held, Event.GIVEN_BACK, now)
             elif isinstance(held.verdict, Skip):
                 self._skip(held, held.verdict.reason, now)
-            elif isinstance(held.verdict, Redrive) and self.buffers.line(held) in self.blocked:
+            elif self.blocked and isinstance(held.verdict, Redrive) and self.buffers.line(held) in self.blocked:
                 self._skip(held, Reason.GROUP_WAITS, now)
             elif seconds := self._deferral(held, now):
                 held.deferred_for = seconds

@@ -181,10 +181,8 @@ class Lane:
             self._hand.keeping.give_back([Stage.RECORDING, Stage.HOLDING], now)
         self._hand.ended = self._ended
         self._hand.retries.run_due(now)
-        self._wake = min(
-            self._hand.retries.next_at,
-            *(at for at in (settings.ends_at, settings.stops_at, float("inf")) if at > now),
-        )
+        times = (self._hand.retries.next_at, settings.ends_at, settings.stops_at)
+        self._wake = min([at for at in times if at > now], default=float("inf"))
         self._hand.find_expiring(now)
         actions: list[Action] = []
         self._add_deletes(actions, now)
@@ -199,6 +197,8 @@ class Lane:
         return actions
 
     def _seconds_to_defer(self, held: InHand, now: float) -> int:
+        if not self._destination_rates:
+            return 0
         destination = outbound_of(held).destination
         waiting = self._hand.buffers.waiting_for(destination)
         return self._deferral.seconds(destination, waiting, self.rate_limiter.rate, now)
