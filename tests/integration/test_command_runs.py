@@ -296,7 +296,7 @@ def test_several_runs_are_listed(stack, capsys):
         ([], "No run is in progress"),
         (["nope"], "There is no run nope"),
         (["a b\x1b"], "There is no run a b"),
-        (["orders-dlq"], "There is no run on orders-dlq"),
+        (["orders-dlq"], "See the report of the last one: redrive report orders-dlq"),
     ],
 )
 def test_a_run_that_is_not_there_is_said(capsys, arguments, expected):

@@ -201,10 +201,11 @@ def find_run(account: Account, runs: StackRuns, text: str) -> Execution:
         found = runs.described(runs.stack.execution_arn(found.continues)) or found
     if found is not None:
         return found
-    what = f"run {text}" if queue is None else f"run on {queue.name}"
-    raise CommandError(
-        f"There is no {what} in the stack {runs.stack.name}. See the runs in progress: {again('redrive watch')}"
-    )
+    stack = f"in the stack {runs.stack.name}"
+    if queue is None:
+        raise CommandError(f"There is no run {text} {stack}. See the runs in progress: {again('redrive watch')}")
+    last = again(redrive_command("report", queue.name))
+    raise CommandError(f"No run on {queue.name} is in progress {stack}. See the report of the last one: {last}")
 
 
 def show_end(output: Output, run_id: str, execution: Execution, report: Report) -> Exit:
