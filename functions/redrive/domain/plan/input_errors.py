@@ -142,7 +142,7 @@ def _number(value: float) -> str:
         return "a number that isn't finite"
     # The length first: Python refuses to write integers of some thousand digits.
     text = str(value) if abs(value) < 10**_MAX_NUMBER else ""
-    return text if 0 < len(text) <= _MAX_NUMBER else "a number"
+    return text if 0 < len(text) <= _MAX_NUMBER else "a number with many digits"
 
 
 def _problem(detail: ErrorDetails, place: _Place) -> str:
