@@ -1,9 +1,9 @@
-"""The session that creates the clients of AWS services, in two thirds of the time that boto3 takes.
+"""Creates the clients of AWS services, in two thirds of the time that boto3 takes.
 
-botocore does all the work, as it does for boto3. But boto3 imports a lot that isn't needed here (resources, transfers
-to S3), and botocore takes its time to read its own data.
+botocore does the work, as it does for boto3. But boto3 imports a lot that isn't needed here (resources, transfers to
+S3), and botocore is slow to load its own data.
 
-Used by all adapters, and by chat and the examples, which give boto3 such a session.
+Used by all adapters. Chat and the examples use boto3, and give it this session.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pydantic_core import from_json
 
 
 class AwsSession(Session):
-    """A botocore session that reads botocore's data faster, and may create clients in several threads.
+    """A botocore session that loads botocore's data faster and can create clients in several threads.
 
-    If AWS_DATA_PATH or the profile's `data_path` names more folders with data, botocore reads everything its own way.
+    If AWS_DATA_PATH or the profile's `data_path` adds folders with data, botocore's own loader is used.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class AwsSession(Session):
     Raises
     ------
     botocore.exceptions.ProfileNotFound
-        If there is no such profile.
+        If the profile doesn't exist.
     """
 
     def __init__(self, profile: str | None = None, region: str | None = None) -> None:
@@ -42,7 +42,7 @@ class AwsSession(Session):
             self.set_config_variable("region", region)
         if not self.get_config_variable("data_path"):
             self.register_component("data_loader", _Loader(file_loader=_Files()))
-        # Clients are for several threads, but sessions aren't (boto3 guide, "Session reference" and "Clients").
+        # Clients are thread-safe, but sessions aren't (boto3 guide, "Session reference" and "Clients").
         self._lock = RLock()
 
     @property
@@ -64,14 +64,14 @@ class _Default:
 
 
 def default_session() -> AwsSession:
-    """Return the session that `aws_client` uses: the environment's unless another one is used."""
+    """Return the session that `aws_client` uses: the environment's, unless `use` has set another one."""
     if _Default.session is None:
         _Default.session = AwsSession()
     return _Default.session
 
 
 def session_of(profile: str | None, region: str | None) -> AwsSession:
-    """Return a session of a profile and Region: the one in use if nothing else is asked for."""
+    """Return a session for a profile and Region: the one in use, unless these differ from its own."""
     session = _Default.session
     if session is not None and profile is None and region in {None, session.region}:
         return session
@@ -79,12 +79,12 @@ def session_of(profile: str | None, region: str | None) -> AwsSession:
 
 
 def use(session: AwsSession) -> None:
-    """Let `aws_client` use another session from now on."""
+    """Make `aws_client` use another session from now on."""
     _Default.session = session
 
 
 def set_up_boto3() -> None:
-    """Give boto3 this session as its default, unless it has one."""
+    """Make this boto3's default session, unless it has one."""
     import boto3  # noqa: PLC0415
 
     if boto3.DEFAULT_SESSION is None:
@@ -99,12 +99,12 @@ if TYPE_CHECKING:
 else:
 
     def aws_client(service: str, **options: Any) -> Any:
-        """Return a client of a service; with botocore's names of services and options, as boto3.client."""
+        """Return a client of a service. The arguments are the same as for boto3.client."""
         return default_session().create_client(service, **options)
 
 
 class _Loader(Loader):
-    """Takes each folder for a service instead of looking into all of them, about 400, for each type of data."""
+    """Assumes that every folder is a service. botocore searches about 400 of them for each type of data."""
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
         folders = filter(os.path.isdir, self.search_paths)
@@ -115,14 +115,14 @@ class _Loader(Loader):
         try:
             self.list_api_versions(service_name, type_name)
         except DataNotFoundError:
-            # botocore expects this error also if a service only lacks this type of data, such as rules for endpoints.
+            # botocore also expects this error if a service lacks only this type of data, such as rules for endpoints.
             names = ", ".join(self.list_available_services(type_name))
             raise UnknownServiceError(service_name=service_name, known_service_names=names) from None
         return super().load_service_model(service_name, type_name, api_version)
 
 
 class _Files(JSONFileLoader):
-    """Parses files with pydantic's parser, which takes a third of the time of `json`. The values are the same."""
+    """Parses files with pydantic's parser, which takes a third of `json`'s time. The values are the same."""
 
     def load_file(self, file_path: str) -> Any:
         for path, opened in ((Path(f"{file_path}.json"), open), (Path(f"{file_path}.json.gz"), gzip.open)):

@@ -57,8 +57,8 @@ def _play(stage: Stage, run_name: str) -> bool:
     dead = stage.wait_for_dead_letters(queue, dlq, len(expected), "tasks")
     _duplicate(stage, list(ids_by_subject)[:TWICE], ids_by_subject)
     console.print(
-        f"{dead} messages are in the dead-letter queue, and {TWICE} of them a second time, as after a failed delete: "
-        f"{dead + TWICE} in all.\n"
+        f"The dead-letter queue has {dead + TWICE} messages: {dead} tasks, {TWICE} of them twice, as after a failed "
+        "delete.\n"
     )
 
     console.rule("2. The sender is verified, the redrive starts")

@@ -53,7 +53,7 @@ def play(stage: Stage) -> bool:
     queue, dlq = stage.resource("RewardsQueue"), stage.resource("RewardsDLQ")
     # Two receives, and the visibility timeout after each.
     dead = stage.wait_for_dead_letters(queue, dlq, count, "payouts", _patience(count))
-    stage.console.print(f"{dead:,} payouts are in the dead-letter queue.\n")
+    stage.console.print(f"The dead-letter queue has {dead:,} payouts.\n")
 
     stage.console.rule("2. The gateway is back, the redrive starts")
     stage.put_parameter(stage.resource("PaymentGatewaySwitch"), "none")

@@ -508,7 +508,7 @@ def test_a_fast_run_has_one_lane_in_every_round(cloud, dlq, capsys, monkeypatch)
     in_slice = LocalRun._move
     monkeypatch.setattr(LocalRun, "_move", lambda run, plan, work: works.append(work) or in_slice(run, plan, work))
     monkeypatch.setattr(local_run, "SLICE_SECONDS", 0.2)
-    # At this rate, no machine sends so many messages in one slice. In a stack, this run would have two lanes.
+    # Too many messages for one slice at this rate, on any machine. In a stack, this run would have two lanes.
     monkeypatch.setattr("redrive.domain.runs.tally.LANE_MESSAGES", 1)
     cloud.send(dlq, ["1"] * 400)
     report, _ = moved(capsys, "orders-dlq", "--rate", "900")

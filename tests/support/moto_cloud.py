@@ -207,17 +207,20 @@ class MotoCloud:
         assert created is not None
         return created
 
-    def send(self, queue: QueueRef, entries: Iterable[str | dict[str, Any]]) -> None:
-        """Send messages, given as bodies or as entries of SendMessageBatch without their Id.
+    def send(self, queue: QueueRef, entries: Iterable[str | dict[str, Any]]) -> list[str]:
+        """Send messages, given as bodies or as entries of SendMessageBatch without their Id, and return their ids.
 
         A run that begins after this call finds them older than itself: SQS notes times in milliseconds.
         """
         whole = [{"MessageBody": entry} if isinstance(entry, str) else entry for entry in entries]
         numbered: list[Any] = [{"Id": str(number), **entry} for number, entry in enumerate(whole)]
+        ids: list[str] = []
         for chunk in batched(numbered, 10, strict=False):
             answer = self.sqs.send_message_batch(QueueUrl=queue.url, Entries=list(chunk))
             assert not answer.get("Failed"), answer["Failed"]
+            ids += [entry["MessageId"] for entry in answer["Successful"]]
         time.sleep(0.001)
+        return ids
 
     def take_all(self, queue: QueueRef) -> list[dict[str, Any]]:
         """Receive every visible message with all its attributes.

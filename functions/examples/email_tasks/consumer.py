@@ -31,8 +31,8 @@ from examples.batches import process_batch
 from examples.email_tasks.contract import EMAIL_TASK, EmailTask
 from redrive.aws_session import set_up_boto3
 
-# A message spends at most 14 days in the queue and its dead-letter queue. By default, it can be redriven three times,
-# each time as a new message, and then end up in the quarantine. The record outlives all five periods.
+# SQS keeps a message for at most 14 days. By default, a message can be redriven three times, each time as a new one,
+# and then be quarantined as another. The record outlives all five.
 _RECORD_LIFETIME = timedelta(days=5 * 14)
 
 _processor = BatchProcessor(event_type=EventType.SQS)

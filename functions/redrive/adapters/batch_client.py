@@ -52,8 +52,8 @@ _KNOWN = {
     "change_message_visibility_batch": _CHANGED,
 }
 _ATTRIBUTE = frozenset({"DataType", "StringValue", "BinaryValue"})
-# A run needs three for its dead-letter queue and one for each queue that it sends to. A discarded one is made again
-# when it's needed.
+# A run needs three for its dead-letter queue and one for each queue that it sends to. Discarded ones are rebuilt when
+# they're needed.
 _MOST_TEMPLATES = 1_000
 
 
@@ -86,7 +86,7 @@ class BatchClient:
     credentials : Credentials
         The client's credentials, which refresh themselves.
     bundle : str | None
-        The file with the certificates to trust; None for botocore's.
+        File with the certificates to trust. None means botocore's own.
     """
 
     def __init__(self, client: SQSClient, credentials: Credentials, bundle: str | None = None) -> None:

@@ -45,7 +45,7 @@ def command(context: click.Context, *, stack_name: str) -> int:
     stack, findings = _stack(context, account, stack_name)
     queues, unlisted = _queues(account, stack)
     setup = Setup(output, account, Checkup(account), queues, not unlisted, stack)
-    output.say(f"Dead-letter queues to check: {len(setup.dlqs):,} ...")
+    output.say(f"Checking dead-letter queues: {len(setup.dlqs):,} ...")
     findings = [*_credentials(account, caller), *unlisted, *findings, *_checks(setup)]
     if output.as_json:
         output.document(

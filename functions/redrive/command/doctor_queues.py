@@ -134,7 +134,7 @@ def leases(setup: Setup) -> Iterator[Finding]:
 
 
 def keys(setup: Setup) -> Iterator[Finding]:
-    """Report keys of dead-letter queues, their sources, and the stack's quarantine that can't be used."""
+    """Report unusable keys of dead-letter queues, their sources, and the stack's quarantine."""
     users: dict[str, list[str]] = defaultdict(list)
     for queue in setup.queues:
         # AWS's own keys, such as SQS's, can't be disabled (KMS developer guide, "AWS KMS keys").

@@ -204,7 +204,7 @@ class ScheduleAttributes(DeliveryAttributes):
 class AsyncDlqAttributes(ServiceAttributes):
     """Message attributes of an event in a function's dead-letter queue. The error text is cut at 1 KB.
 
-    Lambda developer guide, "Adding a dead-letter queue": there are always all three, and the code is an HTTP status.
+    Lambda developer guide, "Adding a dead-letter queue": all three are always present, and the code is an HTTP status.
     """
 
     types: ClassVar = {"ErrorCode": ("Number",)}
@@ -262,8 +262,8 @@ class SnsAttribute(Form):
 class SnsNotification(Form):
     """The message that SNS sends to a queue without raw delivery (SNS developer guide, "Parsing message formats").
 
-    A subscription's dead-letter queue gets the same message, with raw delivery or without. SNS adds no attributes with
-    the reason, which is in the delivery status logs (SNS developer guide, "Dead-letter queues").
+    A subscription's dead-letter queue gets the same message, whether raw delivery is on or off. SNS doesn't add the
+    reason, which is only in the delivery status logs (SNS developer guide, "Dead-letter queues").
     """
 
     type: str = Field(alias="Type", pattern="^Notification$")
