@@ -7,16 +7,17 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any
 
+import boto3
 import botocore.loaders
 import botocore.session
 import pytest
 from botocore.exceptions import DataNotFoundError, ProfileNotFound, UnknownServiceError
 from botocore.loaders import JSONFileLoader
 
-from redrive.aws_session import AwsSession, session_of, use
+from redrive.aws_session import AwsSession, default_session, session_of, set_up_boto3, use
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 SERVICES = [
@@ -145,6 +146,43 @@ def test_threads_create_clients_at_once():
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(create, SERVICES[:8])) == SERVICES[:8]
+
+
+def test_a_thread_waits_while_another_one_creates_a_client(monkeypatch):
+    session, second = AwsSession(), Event()
+
+    def create_client(_session: Any, service: str) -> str:
+        if service == "second":
+            second.set()
+            return service
+        threads.submit(session.create_client, "second")
+        # Without the lock, the other thread would be here at once.
+        assert not second.wait(0.3)
+        return service
+
+    monkeypatch.setattr(botocore.session.Session, "create_client", create_client)
+    with ThreadPoolExecutor(1) as threads:
+        assert session.create_client("first") == "first"
+        assert second.wait(10)
+
+
+def test_a_client_is_created_without_a_look_into_the_folders_of_all_services(monkeypatch):
+    looked: list[Any] = []
+    listed = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: looked.append(folder) or listed(folder))
+    AwsSession().create_client("sqs", region_name="us-east-1")
+    assert 0 < len(looked) < 20
+
+
+def test_boto3_gets_the_session_unless_it_has_one(monkeypatch):
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    set_up_boto3()
+    session: Any = boto3.DEFAULT_SESSION
+    assert session._session is default_session()
+    own = boto3.Session()
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", own)
+    set_up_boto3()
+    assert boto3.DEFAULT_SESSION is own
 
 
 @pytest.mark.parametrize("handler", ["automatic", "coordinator", "mover", "sampler", "stop"])
