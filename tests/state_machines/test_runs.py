@@ -308,9 +308,18 @@ def test_a_run_that_is_rejected_is_known_as_such_and_any_other_failure_is_not(ac
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_scheduled_run_starts_once_although_its_start_is_throttled_or_the_answer_is_lost(account, late):
+@pytest.mark.parametrize(
+    "error",
+    [
+        "ExecutionLimitExceeded",
+        "ExecutionLimitExceededException",
+        "AWSStepFunctionsException",
+        "SdkClientException",
+    ],
+)
+def test_a_scheduled_run_starts_once_although_its_start_is_throttled_or_the_answer_is_lost(account, error, late):
     account.fill()
-    account.workflows.failures["StartRun"] = [TaskError("StepFunctions.AWSStepFunctionsException", late=late)]
+    account.workflows.failures["StartRun"] = [TaskError(f"StepFunctions.{error}", late=late)]
     automatic = account.workflows.run(account.automatic, sample("automatic-schedule")["trigger"])
     assert (automatic.status, automatic.output["runs"]) == ("SUCCEEDED", 1)
     assert [report["counts"]["redriven"] for report in account.reports()] == [9]
